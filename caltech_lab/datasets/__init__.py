@@ -1,0 +1,76 @@
+"""Where photographs come from: Caltech-101, anybody's own folder, or a drawn sample."""
+
+from pathlib import Path
+
+from caltech_lab.datasets import caltech101, drawn, folder
+from caltech_lab.datasets.photos import Photos
+from caltech_lab.errors import DatasetError
+from caltech_lab.settings import settings
+
+__all__ = ["Photos", "open_photos"]
+
+
+def open_photos(name: str | None = None) -> Photos:
+    """Find the photos of a dataset, downloading or drawing them where need be.
+
+    Parameters
+    ----------
+    name : str, optional
+        `caltech101` (101 categories), `all+background` (all 102 folders), `report51` (the 51
+        folders of the report), `drawn`, or a folder of folders. By default that of the settings,
+        and else Caltech-101, or the drawn sample where Caltech-101 cannot be had.
+
+    Returns
+    -------
+    Photos
+        With one sentence on where they came from in `origin`.
+
+    Raises
+    ------
+    DatasetError
+        When the photos that were asked for cannot be had.
+    """
+    wanted = name or settings().dataset
+    if wanted == "drawn":
+        return _drawn("The drawn sample, as asked for")
+    subset = "all" if wanted in (None, "caltech101") else str(wanted)
+    if subset not in caltech101.SUBSETS:
+        return folder.scan(Path(subset))
+    try:
+        return _caltech101(subset)
+    except DatasetError as error:
+        if wanted is not None:
+            raise
+        return _drawn(
+            f"Caltech-101 is not to be had ({str(error).rstrip('.')}), so this runs on a drawn sample"
+        )
+
+
+def _caltech101(subset: str) -> Photos:
+    places = settings().photo_places
+    root = caltech101.find(places)
+    if root is None:
+        root = caltech101.download(settings().data)
+        place = "downloaded from CaltechDATA"
+    else:
+        place = f"found in {_shown(root)}"
+    return caltech101.open_subset(
+        root, subset, f"Caltech-101, {caltech101.SUBSETS[subset]}, {place}"
+    )
+
+
+def _drawn(why: str) -> Photos:
+    root = drawn.write(settings().home / "data" / "drawn")
+    photos = folder.scan(root)
+    origin = (
+        f"{why}: {len(photos):,} pictures of {len(photos.categories)} things, drawn by a program"
+    )
+    return Photos("drawn", root, photos.table, origin)
+
+
+def _shown(path: Path) -> str:
+    """Return a path as a reader knows it, without what only this machine has."""
+    for start, shown in ((settings().home, ""), (settings().home.parent, "../")):
+        if path.is_relative_to(start):
+            return f"{shown}{path.relative_to(start).as_posix()}/"
+    return "$CALTECH_LAB_DATA" if path.is_relative_to(settings().data) else f"{path.name}/"

@@ -1,0 +1,108 @@
+"""`Photos`: a table with one row a photo, and where its files lie."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from caltech_lab.files import sha256_of
+from caltech_lab.settings import settings
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos of some categories, without their pixels.
+
+    Parameters
+    ----------
+    name : str
+        What the set is called; its artefacts lie in `outputs/<name>/`.
+    root : Path
+        The folder that the paths start from.
+    table : DataFrame
+        One row a photo, indexed 0 to n-1: `path` (relative to `root`, with `/`), `category`, and,
+        where they are known already, `sha256` (hexadecimal digits of the file's bytes; empty
+        when the file cannot be read).
+    origin : str
+        One sentence on where the photos come from.
+    """
+
+    name: str
+    root: Path
+    table: pd.DataFrame
+    origin: str = ""
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        return len(self.table)
+
+    @cached_property
+    def categories(self) -> list[str]:
+        """The names of the categories, alphabetical whatever their case."""
+        return sorted(self.table["category"].unique(), key=lambda name: (name.lower(), name))
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Each photo's category as an index into `categories`, int64 of shape (n,)."""
+        codes = pd.Categorical(self.table["category"], categories=self.categories).codes
+        return codes.astype(np.int64)
+
+    @cached_property
+    def counts(self) -> "pd.Series[int]":
+        """How many photos each category has, in the order of `categories`."""
+        return self.table["category"].value_counts().reindex(self.categories)
+
+    def file(self, i: int) -> Path:
+        """Return the path of photo `i`."""
+        return self.root / str(self.table["path"].iat[i])
+
+    @cached_property
+    def sha256(self) -> list[str]:
+        """The sha256 of each file, hexadecimal; empty where a file cannot be read."""
+        if "sha256" in self.table:
+            return self.table["sha256"].tolist()
+        return hash_files([self.file(i) for i in range(len(self))])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the paths, categories and bytes of all photos: what the set *is*."""
+        rows = zip(self.table["path"], self.table["category"], self.sha256, strict=True)
+        text = "\n".join("\t".join(row) for row in rows)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def subset(self, rows: np.ndarray, name: str | None = None) -> "Photos":
+        """Return the photos chosen by a boolean mask or by indices.
+
+        Parameters
+        ----------
+        rows : ndarray
+            Boolean of shape (n,), or int of any length.
+        name : str, optional
+            What the new set is called; the same name by default.
+
+        Returns
+        -------
+        Photos
+            The chosen photos, in the order of `rows`, with the hashes carried over.
+        """
+        table = self.table.assign(sha256=self.sha256)
+        index = np.flatnonzero(rows) if rows.dtype == bool else rows
+        chosen = table.iloc[index].reset_index(drop=True)
+        return Photos(name or self.name, self.root, chosen, self.origin)
+
+
+def hash_files(files: list[Path]) -> list[str]:
+    """Return the sha256 of each file, or an empty string where one cannot be read."""
+
+    def digest(path: Path) -> str:
+        try:
+            return sha256_of(path)
+        except OSError:
+            return ""
+
+    with ThreadPoolExecutor(settings().threads) as pool:
+        return list(pool.map(digest, files, chunksize=64))

@@ -1,0 +1,267 @@
+"""The only door by which pixels enter: a file or bytes in, an upright RGB image out.
+
+Photos come from strangers, so the kind of a file is told by its first bytes and never by its
+name, its size is looked at before any pixel is decoded, and whatever is wrong with it ends as a
+`PhotoError`. Pillow decodes. Everything here may be called from several threads at once.
+"""
+
+import io
+import stat
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from caltech_lab.errors import ArgumentError, PhotoError
+
+MAX_BYTES = 64 * 2**20
+MAX_PIXELS = 64 * 10**6
+MAX_SIDE = 30_000
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+
+
+class _Jpeg(JpegImageFile):
+    def _read_dpi_from_exif(self) -> None:
+        # We need no print resolution, and looking for it warns where the EXIF block is corrupt.
+        pass
+
+
+# Pillow's readers are called by name, not through `Image.open`, which warns of large images
+# before we can look at their size, and takes phones' JPEGs for a format of its own (MPO).
+_READERS: dict[str, type[ImageFile]] = {
+    "JPEG": _Jpeg,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "BMP": BmpImageFile,
+    "GIF": GifImageFile,
+}
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_WARNINGS = threading.Lock()
+
+
+def read_photo(source: str | Path | bytes) -> Image.Image:
+    """Decode a photo to an upright RGB image.
+
+    The EXIF orientation is applied; transparency is laid over white; 16-bit gray is scaled to 8
+    bits; of an animation the first frame is taken. Colour profiles are ignored, as they are
+    where networks are trained.
+
+    Parameters
+    ----------
+    source : str, Path or bytes
+        A file, or the content of one, such as an upload.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode RGB, 8 bits a channel, holding no metadata and no open file.
+
+    Raises
+    ------
+    PhotoError
+        When the file cannot be read, is no JPEG, PNG, WebP, BMP or GIF image, is damaged or cut
+        short, or is larger than `MAX_BYTES`, `MAX_PIXELS` or `MAX_SIDE`.
+    """
+    name = "The upload" if isinstance(source, bytes) else _printable(source)
+    data = source if isinstance(source, bytes) else _read_file(Path(source), name)
+    if not data:
+        raise PhotoError(f"{name} is empty: copy or download it again.")
+    if len(data) > MAX_BYTES:
+        raise PhotoError(f"{name} is larger than {MAX_BYTES / 2**20:.0f} MB: save a smaller copy.")
+    kind = _format(data)
+    if kind not in FORMATS:
+        raise PhotoError(
+            f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image: "
+            "save the photo in one of these formats."
+        )
+    try:
+        return _decode(data, kind, name)
+    except PhotoError:
+        raise
+    except MemoryError as error:
+        raise PhotoError(f"{name} does not fit into memory: save a smaller copy.") from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"{name} has far too many pixels: save a smaller copy.") from error
+    except Exception as error:
+        # A damaged file makes Pillow raise nearly anything, from SyntaxError to struct.error.
+        raise PhotoError(
+            f"{name} is a {kind} file that is damaged, cut short or of a rare kind: "
+            "copy it again, or save it anew from a photo editor."
+        ) from error
+
+
+def load_pixels(
+    source: str | Path | bytes, size: int, fit: Literal["squash", "crop"]
+) -> NDArray[np.uint8]:
+    """Decode a photo and resize it to the square that a network sees.
+
+    The photo is resampled once, by a triangle filter that widens with the reduction (bilinear
+    with antialiasing).
+
+    Parameters
+    ----------
+    source : str, Path or bytes
+        A file, or the content of one.
+    size : int
+        Side of the square, in pixels.
+    fit : {"squash", "crop"}
+        "squash" takes the whole photo and changes its proportions. "crop" keeps them: the photo
+        is scaled until its shorter side is ``round(size * 256 / 224)``, then the centre is cut
+        out.
+
+    Returns
+    -------
+    ndarray of uint8, shape (size, size, 3)
+        RGB, 0 to 255.
+
+    Raises
+    ------
+    PhotoError
+        As `read_photo` does.
+    ArgumentError
+        When `fit` is neither of the two.
+    """
+    if fit not in ("squash", "crop"):
+        raise ArgumentError(f"There is no fit {fit!r}: choose 'squash' or 'crop'.")
+    image = read_photo(source)
+    box = _centre(image.width, image.height, size) if fit == "crop" else None
+    return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
+
+
+def _centre(width: int, height: int, size: int) -> tuple[float, float, float, float]:
+    """Where the centre crop of the scaled photo lies in the photo as it is.
+
+    Resampling this box gives what scaling first and cutting second gives, without the margins.
+    """
+    shorter = round(size * 256 / 224)
+    scaled = [shorter * side // min(width, height) for side in (width, height)]
+    left, top = (round((side - size) / 2) for side in scaled)
+    x, y = width / scaled[0], height / scaled[1]
+    return left * x, top * y, (left + size) * x, (top + size) * y
+
+
+def _printable(path: str | Path) -> str:
+    return "".join(c if c.isprintable() else "?" for c in str(path))
+
+
+def _read_file(path: Path, name: str) -> bytes:
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise PhotoError(f"{name} is a folder: name a file inside it.")
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device might never end
+            raise PhotoError(f"{name} is not an ordinary file: copy the photo into one.")
+        with open(path, "rb") as file:
+            return file.read(min(status.st_size, MAX_BYTES) + 1)
+    except FileNotFoundError as error:
+        raise PhotoError(f"{name} does not exist: check the path.") from error
+    except PermissionError as error:
+        raise PhotoError(f"{name} may not be read: change its permissions or copy it.") from error
+    except (OSError, ValueError) as error:
+        raise PhotoError(f"{name} cannot be read: check the path and the disk.") from error
+
+
+def _format(data: bytes) -> str | None:
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data.startswith(b"BM"):
+        return "BMP"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    return None
+
+
+def _decode(data: bytes, kind: str, name: str) -> Image.Image:
+    with _quiet(data, kind), _READERS[kind](io.BytesIO(data)) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+            raise PhotoError(
+                f"{name} has {width} x {height} pixels, and at most {MAX_PIXELS / 1e6:.0f} "
+                f"million and {MAX_SIDE} a side are read: save a smaller copy."
+            )
+        image.load()
+        upright = _UPRIGHT.get(_orientation(image.info.get("exif", b"")))
+        rgb = _to_rgb(image)
+    # What the metadata say is true of the file, and no longer of these pixels.
+    rgb.info = {}
+    return rgb if upright is None else rgb.transpose(upright)
+
+
+@contextmanager
+def _quiet(data: bytes, kind: str) -> Iterator[None]:
+    """Keep Pillow's warnings about animations in, for the few files that can raise them.
+
+    Warnings can be silenced only for the whole process, hence the lock, the filter for Pillow
+    alone, and nothing of it for other photos.
+    """
+    if kind != "GIF" and not (kind == "PNG" and b"acTL" in data):
+        yield
+        return
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        gray = np.asarray(image).astype(np.uint32)
+        gray[gray == image.info.get("transparency", -1)] = 65535
+        return Image.fromarray(((gray + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(rgba, mask=rgba)
+        return white
+    return image.convert("RGB")
+
+
+def _orientation(exif: bytes) -> int:
+    """Read EXIF tag 274 from the first directory, or 1 where there is none or it is corrupt.
+
+    Pillow's own EXIF reader is not used because it warns about what it cannot read.
+
+    References
+    ----------
+    CIPA DC-008, Exchangeable image file format for digital still cameras, section 4.6.
+    """
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(order + "I", tiff, 4)
+        (entries,) = struct.unpack_from(order + "H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * entries, 12):
+            tag, kind, count, value = struct.unpack_from(order + "HHIH", tiff, entry)
+            if (tag, kind, count) == (274, 3, 1):
+                return int(value)
+    except struct.error:
+        pass
+    return 1

@@ -1,0 +1,304 @@
+"""The front door: one object that knows the dataset, the backbone and where everything is kept."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from caltech_lab.backbones import Backbone
+from caltech_lab.backbones import backbone as look_up
+from caltech_lab.datasets import Photos, open_photos
+from caltech_lab.files import (
+    load_array,
+    load_model,
+    lock,
+    read_json,
+    save_array,
+    save_model,
+    write_json,
+)
+from caltech_lab.settings import settings
+
+if TYPE_CHECKING:
+    import faiss
+    from sklearn.base import BaseEstimator
+    from sklearn.cluster import KMeans
+    from sklearn.pipeline import Pipeline
+
+    from caltech_lab.engines import Choice
+    from caltech_lab.features import Features
+
+RECORD = "CALTECH_LAB_RECORD"  # set by `make notebooks`: checkpoints are recorded, not compared
+
+
+def open_lab(dataset: str | None = None, backbone: str | None = None) -> "Lab":
+    """Open the lab, and print what it works on.
+
+    Parameters
+    ----------
+    dataset : str, optional
+        `caltech101`, `all+background`, `report51`, `drawn` or a folder of folders; see
+        `datasets.open_photos` for the default.
+    backbone : str, optional
+        A name from `backbones.BACKBONES`; `resnet50` by default.
+
+    Returns
+    -------
+    Lab
+        The lab; nothing is extracted or fitted yet.
+
+    Raises
+    ------
+    LabError
+        When there is no such dataset or backbone.
+    """
+    lab = Lab(open_photos(dataset), look_up(backbone))
+    print(lab)
+    return lab
+
+
+@dataclass(frozen=True, eq=False)
+class Lab:
+    """A dataset seen through a backbone, and what was made of it.
+
+    What is asked for is made when it is not there yet, and kept in `outputs/`; it is made again
+    when the embeddings that it was made from have changed.
+
+    Parameters
+    ----------
+    photos : Photos
+        What the lab works on.
+    backbone : Backbone
+        What turns photos into vectors.
+    """
+
+    photos: Photos
+    backbone: Backbone
+
+    def __str__(self) -> str:
+        """Return the opening lines of a notebook."""
+        folder = self.folder("")
+        place = (
+            folder.relative_to(settings().home)
+            if folder.is_relative_to(settings().home)
+            else folder
+        )
+        weights = self.backbone.weights()
+        return "\n".join(
+            [
+                f"Photos     {self.photos.origin.rstrip('.')}.",
+                f"Backbone   {self.backbone.title}: {self.backbone.width:,} numbers a photo, "
+                f"weights {weights[:12]}, run by {self.choice}.",
+                f"Outputs    {place.as_posix()}/",
+                f"Seed       {self.seed}",
+            ]
+        )
+
+    @property
+    def seed(self) -> int:
+        """The seed of every random choice."""
+        return settings().seed
+
+    @cached_property
+    def choice(self) -> "Choice":
+        """The engine and precision that this machine runs the backbone with."""
+        from caltech_lab.engines import choose
+
+        return choose(self.backbone)
+
+    def folder(self, name: str) -> Path:
+        """Return a folder under `outputs/<dataset>/<backbone>/`, made when it is not there."""
+        folder = settings().outputs / self.photos.name / self.backbone.name / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def with_backbone(self, name: str) -> "Lab":
+        """Return a lab on the same photos with another backbone."""
+        return Lab(self.photos, look_up(name))
+
+    # ---- made on demand --------------------------------------------------------------------
+
+    def features(self) -> "Features":
+        """Return the embeddings of all photos, extracted when they are not there or not current.
+
+        It prints one line that says why the cache may be used, or what had changed.
+
+        Returns
+        -------
+        Features
+            `X` is float32 of shape (n, width) with rows of unit length.
+
+        Raises
+        ------
+        DatasetError
+            When no photo can be read.
+        CacheError
+            When the disk is full or cannot be written.
+        """
+        features, outcome = self._features
+        print(outcome)
+        return features
+
+    @cached_property
+    def _features(self) -> "tuple[Features, Any]":
+        from caltech_lab.extraction import extract
+        from caltech_lab.features import load
+
+        folder = self.folder("features")
+        outcome = extract(self.photos, self.backbone, folder, choice=self.choice)
+        return load(folder, self.photos), outcome
+
+    @property
+    def _known(self) -> "Features":
+        return self._features[0]
+
+    def kmeans(self, k: int = 20) -> "KMeans":
+        """Return K-Means fitted on all embeddings, kept as `models/clustering/kmeans_k<k>.skops`."""
+        from caltech_lab.clustering import kmeans
+
+        path = self.folder("models/clustering") / f"kmeans_k{k}.skops"
+        return self.kept(path, lambda: kmeans(self._known.X, k, self.seed), k=k)
+
+    def tree(self, method: str = "ward", metric: str = "euclidean") -> np.ndarray:
+        """Return the linkage tree of all embeddings, float64 of shape (n - 1, 4), kept as .npy."""
+        from caltech_lab.clustering import linkage_tree
+
+        path = self.folder("models/clustering") / f"tree_{method}_{metric}.npy"
+        tree: np.ndarray = self.kept(path, lambda: linkage_tree(self._known.X, method, metric))
+        return tree
+
+    def svm(self) -> "Pipeline":
+        """Return the SVM, tuned and fitted on the training part, kept as `svm_rbf.skops`."""
+        from caltech_lab.classification import tune_svm
+
+        train, _ = self._known.split(self.seed)
+        path = self.folder("models/classifier") / "svm_rbf.skops"
+        X, y = self._known.X[train], self._known.y[train]
+        return self.kept(path, lambda: tune_svm(X, y, seed=self.seed)[0])
+
+    def random_forest(self) -> "Pipeline":
+        """Return the random forest, fitted on the training part, kept as `random_forest.skops`."""
+        from caltech_lab.classification import random_forest
+
+        train, _ = self._known.split(self.seed)
+        path = self.folder("models/classifier") / "random_forest.skops"
+        X, y = self._known.X[train], self._known.y[train]
+        return self.kept(path, lambda: random_forest(seed=self.seed).fit(X, y))
+
+    def index(self) -> "faiss.IndexFlatIP":
+        """Return the exact index of all embeddings, kept as `models/faiss_index/`."""
+        from caltech_lab.errors import CacheError
+        from caltech_lab.retrieval import build_index, load_index, save_index
+
+        X = self._known.X
+        path = self.folder("models/faiss_index") / "image_index.faiss"
+        key = {"embeddings": self._known.identity["embeddings_sha256"]}
+        with lock(path):
+            if _key_of(path) == key:
+                try:
+                    return load_index(path, X.shape[1], len(X))
+                except CacheError:
+                    pass  # rebuilt below, from the embeddings
+            index = build_index(X)
+            save_index(path, index)
+            self._known.photos.table.to_csv(path.with_name("items.csv"), index=False)
+            write_json(_key_path(path), key)
+        return index
+
+    def kept(self, path: Path, make: Callable[[], Any], **parameters: Any) -> Any:
+        """Load what was made from these embeddings before, or make it and keep it.
+
+        Parameters
+        ----------
+        path : Path
+            Where it is kept: an estimator as `.skops` or an array as `.npy`. A `.json` beside it
+            says what it was made from.
+        make : callable
+            Makes it.
+        **parameters
+            What else it depends on, in terms of JSON.
+
+        Returns
+        -------
+        BaseEstimator or ndarray
+            What `make` gave, now or then.
+        """
+        load, save = (
+            (load_model, save_model) if path.suffix == ".skops" else (load_array, save_array)
+        )
+        key = {
+            "embeddings": self._known.identity["embeddings_sha256"],
+            "seed": self.seed,
+            **parameters,
+        }
+        with lock(path):
+            if path.is_file() and _key_of(path) == key:
+                return load(path)
+            _key_path(path).unlink(missing_ok=True)
+            made = make()
+            save(path, made)
+            write_json(_key_path(path), key)
+            return made
+
+    # ---- checkpoints -----------------------------------------------------------------------
+
+    def checkpoint(
+        self, notebook: str, figures: dict[str, float], tolerances: dict[str, float] | None = None
+    ) -> None:
+        """Hold a notebook's figures against the recorded ones, and print both as a table.
+
+        The record is `notebooks/checkpoints.json`, by dataset and backbone.
+
+        Parameters
+        ----------
+        notebook : str
+            The notebook's number, such as "03".
+        figures : dict
+            What the notebook measured, by name.
+        tolerances : dict, optional
+            How far each may be off, by name; 0.01 for a float and 0 for an int by default.
+
+        Raises
+        ------
+        AssertionError
+            When a figure is outside its tolerance, or the recorded ones have other names.
+        """
+        import pandas as pd
+
+        path = settings().home / "notebooks" / "checkpoints.json"
+        record = read_json(path) if path.is_file() else {}
+        recorded = record.setdefault(f"{self.photos.name}/{self.backbone.name}", {})
+        measured = {
+            name: getattr(value, "item", lambda v=value: v)() for name, value in figures.items()
+        }
+        if os.environ.get(RECORD):
+            recorded[notebook] = {n: round(v, 6) for n, v in measured.items()}
+            write_json(path, {key: dict(sorted(record[key].items())) for key in sorted(record)})
+        if notebook not in recorded:
+            print("Nothing is recorded for this dataset and backbone, so nothing is compared:")
+            print(pd.Series(measured).to_string())
+            return
+        allowed = {n: 0 if isinstance(v, int) else 0.01 for n, v in measured.items()}
+        allowed |= tolerances or {}
+        table = pd.DataFrame(
+            {"measured": measured, "recorded": recorded[notebook], "tolerance": allowed}
+        ).reindex([*measured, *(recorded[notebook].keys() - measured.keys())])
+        off = (table["measured"] - table["recorded"]).abs()
+        table["holds"] = off <= table["tolerance"] + 1e-6
+        print(table.to_string(float_format="{:.3f}".format))
+        assert table["holds"].all(), (
+            f"{', '.join(table.index[~table['holds']])}: outside the tolerance of what was recorded."
+        )
+
+
+def _key_path(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _key_of(path: Path) -> Any:
+    key = _key_path(path)
+    return read_json(key) if key.is_file() else None

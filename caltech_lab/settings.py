@@ -1,0 +1,72 @@
+"""Where things are and how the lab runs: one frozen object, read from the environment."""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that differs from machine to machine.
+
+    Attributes
+    ----------
+    home : Path
+        The checkout, or the current folder when the package was installed without one.
+    data : Path
+        Downloads, weights and the drawn sample (`CALTECH_LAB_DATA`, else `home/data`).
+    outputs : Path
+        All that the lab writes (`CALTECH_LAB_OUTPUTS`, else `home/outputs`).
+    dataset : str or None
+        `caltech101`, `report51`, `drawn` or a folder (`CALTECH_LAB_DATASET`); None looks.
+    backbone : str
+        A name from the registry of backbones (`CALTECH_LAB_BACKBONE`).
+    precision : str
+        `auto`, `bf16` or `f32` (`CALTECH_LAB_PRECISION`).
+    seed : int
+        The seed of every random choice (`CALTECH_LAB_SEED`).
+    threads : int
+        Processor cores to use (`CALTECH_LAB_THREADS`, else those this process may run on).
+    """
+
+    home: Path
+    data: Path
+    outputs: Path
+    dataset: str | None
+    backbone: str
+    precision: str
+    seed: int
+    threads: int
+
+    @property
+    def weights(self) -> Path:
+        """The folder of pretrained weights."""
+        return self.home / "data" / "weights"
+
+    @property
+    def photo_places(self) -> tuple[Path, ...]:
+        """Where photographs are looked for, in this order."""
+        return (self.data, self.home / "data", self.home.parent / "shared")
+
+
+@cache
+def settings() -> Settings:
+    """Read the settings from the environment, once."""
+    env = os.environ
+    checkout = Path(__file__).resolve().parents[1]
+    home = checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows
+        cores = os.cpu_count() or 1
+    return Settings(
+        home=home,
+        data=Path(env.get("CALTECH_LAB_DATA") or home / "data").expanduser(),
+        outputs=Path(env.get("CALTECH_LAB_OUTPUTS") or home / "outputs").expanduser(),
+        dataset=env.get("CALTECH_LAB_DATASET") or None,
+        backbone=env.get("CALTECH_LAB_BACKBONE") or "resnet50",
+        precision=env.get("CALTECH_LAB_PRECISION") or "auto",
+        seed=int(env.get("CALTECH_LAB_SEED") or 0),
+        threads=int(env.get("CALTECH_LAB_THREADS") or cores),
+    )

@@ -1,0 +1,51 @@
+"""What the tests share: a lab of their own, and a few drawn photos."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from caltech_lab.datasets import drawn, folder
+from caltech_lab.datasets.photos import Photos
+from caltech_lab.settings import settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests away from what a reader has in `outputs/`."""
+    before = dict(os.environ)
+    for name in [name for name in before if name.startswith("CALTECH_LAB_")]:
+        if name != "CALTECH_LAB_FUZZ":
+            del os.environ[name]
+    os.environ["CALTECH_LAB_OUTPUTS"] = str(tmp_path_factory.mktemp("outputs"))
+    settings.cache_clear()
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+    settings.cache_clear()
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+    """Give a way to set `CALTECH_LAB_*`; outputs go to a folder of the test's own."""
+    monkeypatch.setenv("CALTECH_LAB_OUTPUTS", str(tmp_path / "outputs"))
+    settings.cache_clear()
+    yield monkeypatch
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def _drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return drawn.write(tmp_path_factory.mktemp("data") / "drawn", per_category=6)
+
+
+@pytest.fixture
+def photos(_drawn_once: Path, tmp_path: Path) -> Photos:
+    """Six drawn photos a category, in a folder that the test may damage."""
+    root = tmp_path / "photos"
+    shutil.copytree(_drawn_once, root)
+    (root / drawn.MARKER).unlink(missing_ok=True)
+    return folder.scan(root)
