@@ -9,54 +9,43 @@ F.-F. Li, M. Andreetto, M. Ranzato and P. Perona, "Caltech 101", CaltechDATA, 20
 https://doi.org/10.22002/D1.20086, CC BY 4.0.
 """
 
-import errno
 import hashlib
 import os
 import shutil
-import stat
-import tarfile
 import tempfile
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from http.client import HTTPException
 from importlib.resources import files
-from pathlib import Path, PureWindowsPath
-from typing import IO, Any
-from urllib.error import HTTPError
-from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
+from pathlib import Path
 
 import pandas as pd
 
+from caltech_lab.datasets.archives import Archive, explained
 from caltech_lab.datasets.photos import Photos, hash_files
-from caltech_lab.errors import CacheError, DatasetError
-from caltech_lab.files import flush_folder, lock, write_atomically
+from caltech_lab.errors import DatasetError
+from caltech_lab.files import lock, write_atomically
 from caltech_lab.progress import progress
 
-URL = "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip"
-MD5 = "3138e1922a9193bfa496528edbbc45d0"
-ARCHIVE = "caltech-101.zip"
-ARCHIVE_BYTES = 138_000_000  # a little more than the official archive
-INNER_ARCHIVE = "101_ObjectCategories.tar.gz"
 FOLDER = "101_ObjectCategories"
 BACKGROUND = "BACKGROUND_Google"
 STRAY = f"{BACKGROUND}/tmp"  # lies in the official archive, and is no photo
+OFFICIAL = Archive(
+    dataset="Caltech-101",
+    url="https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
+    md5="3138e1922a9193bfa496528edbbc45d0",
+    name="caltech-101.zip",
+    size=138_000_000,  # a little more than it has
+    folder=FOLDER,
+    max_members=20_000,
+    max_bytes=500_000_000,
+)
 
 SUBSETS = {
     "all": "the 8,677 photos of the 101 categories",
     "all+background": "all 9,144 photos, with those of BACKGROUND_Google",
     "report51": "the 5,163 photos of the first 51 folders, alphabetical whatever their case",
 }
-
-TIMEOUT = 10  # seconds to connect, and between two pieces of a download
-ATTEMPTS = 5  # how often a download that breaks off is taken up again in one call
-# No archive of this dataset needs more than this; a bomb would.
-MAX_MEMBERS = 20_000
-MAX_BYTES = 500_000_000
 
 
 # -- The manifest and its subsets
@@ -186,8 +175,8 @@ class Verification:
             parts.insert(0, f"all {len(self.sha256):,} there and unaltered")
             return f"Photos of Caltech-101: {', '.join(parts)}."
         return (
-            f"Photos of Caltech-101: {', '.join(parts)}; to restore them, call "
-            f"caltech_lab.datasets.caltech101.repair({str(self.root)!r})."
+            f"Photos of Caltech-101: {', '.join(parts)}; "
+            "`caltech_lab.datasets.caltech101.repair(lab.photos.root)` restores them."
         )
 
 
@@ -265,7 +254,10 @@ def open_subset(root: Path, subset: str, origin: str) -> Photos:
     """
     found = verify(root, subset)
     if not found.sha256:
-        raise DatasetError(f"None of the photos of Caltech-101 can be read in {root}: {found}")
+        raise DatasetError(
+            "None of the photos of Caltech-101 can be read: "
+            f"caltech_lab.datasets.caltech101.repair({str(root)!r}) restores them."
+        )
     table = select(subset)[["path", "category"]]
     table = table[table["path"].isin(found.sha256.keys())].reset_index(drop=True)
     table["sha256"] = table["path"].map(found.sha256)
@@ -277,7 +269,7 @@ def open_subset(root: Path, subset: str, origin: str) -> Photos:
 # -- Downloading the official archive
 
 
-def download(data: Path, url: str = URL, md5: str = MD5) -> Path:
+def download(data: Path) -> Path:
     """Download and unpack the official archive of Caltech-101.
 
     A download that broke off is taken up where it stopped. The archive is kept as
@@ -288,10 +280,6 @@ def download(data: Path, url: str = URL, md5: str = MD5) -> Path:
     ----------
     data : Path
         The folder to put it in; 300 MB are needed.
-    url : str
-        The archive's https address.
-    md5 : str
-        The archive's md5, 32 hexadecimal digits.
 
     Returns
     -------
@@ -309,7 +297,7 @@ def download(data: Path, url: str = URL, md5: str = MD5) -> Path:
     goal = data / "caltech-101" / FOLDER
     if _holds_categories(goal):
         return goal
-    with _explained(data), lock(goal):
+    with explained(data), lock(goal):
         if _holds_categories(goal):  # made by another process while this one waited
             return goal
         if goal.exists() and any(goal.iterdir()):
@@ -317,211 +305,9 @@ def download(data: Path, url: str = URL, md5: str = MD5) -> Path:
                 f"{goal} holds something else than Caltech-101: move it away and call again."
             )
         unpacked = int((manifest()["bytes"] // 4096 + 1).sum()) * 4096
-        archive = _checked_archive(data, url, md5, unpacked)
-        _require_space(data, unpacked)
-        _unpack(archive, goal)
+        archive = OFFICIAL.fetch(data, besides=unpacked)
+        OFFICIAL.unpack(archive, goal, files=len(manifest()))
     return goal
-
-
-def _checked_archive(data: Path, url: str = URL, md5: str = MD5, besides: int = 0) -> Path:
-    """Return the archive in `data`, fetched if it is not there and `besides` bytes fit too."""
-    archive = data / ARCHIVE
-    with lock(archive):
-        if not archive.exists():
-            _require_space(data, ARCHIVE_BYTES - _size(_part_of(archive)) + besides)
-            _fetch(url, archive, md5)
-        elif _md5_of(archive) != md5:
-            raise DatasetError(f"{archive} is not the official archive: delete it and call again.")
-    return archive
-
-
-def _fetch(url: str, archive: Path, md5: str, schemes: tuple[str, ...] = ("https",)) -> None:
-    """Bring the file at `url` to `archive`, by way of a `.part` that is taken up again."""
-    part = _part_of(archive)
-    opener = build_opener(_Redirects(schemes))
-    _require_scheme(url, schemes)
-    for _ in range(ATTEMPTS):
-        before = _size(part)
-        if before and _md5_of(part) == md5:
-            break
-        if _receive(opener, url, part):
-            break
-        if _size(part) == before:
-            raise DatasetError(
-                f"The download of {archive.name} stalled at {before / 1e6:.0f} MB: "
-                "call again to go on from there."
-            )
-    else:
-        raise DatasetError(
-            f"The download of {archive.name} broke off {ATTEMPTS} times, the last time at "
-            f"{_size(part) / 1e6:.0f} MB: call again to go on from there."
-        )
-    if _md5_of(part) != md5:
-        part.unlink()
-        raise DatasetError(
-            f"What came from {url} is not the official archive (its md5 differs) and was deleted: "
-            "call again to download it anew."
-        )
-    os.replace(part, archive)
-    flush_folder(archive.parent)
-
-
-def _receive(opener: OpenerDirector, url: str, part: Path) -> bool:
-    """Append to `part` what is still to come; False when the connection broke off."""
-    have = _size(part)
-    headers = {"User-Agent": "caltech-lab"} | ({"Range": f"bytes={have}-"} if have else {})
-    try:
-        response = opener.open(Request(url, headers=headers), timeout=TIMEOUT)
-    except HTTPError as error:
-        if error.code == 416 and have:  # longer than the archive, or as long and wrong
-            part.unlink()
-            return False
-        raise DatasetError(
-            f"{url} answered {error.code} {error.reason}: try again later, or put {ARCHIVE} into "
-            f"{part.parent} by hand."
-        ) from error
-    except (OSError, HTTPException) as error:
-        raise DatasetError(
-            f"{urlsplit(url).netloc} cannot be reached ({getattr(error, 'reason', error)}): "
-            f"check the network and call again, or put {ARCHIVE} into {part.parent} by hand."
-        ) from error
-    with response:
-        if response.status == 206 and not _starts_at(response.headers["Content-Range"], have):
-            part.unlink(missing_ok=True)
-            return False
-        if response.status != 206:
-            have = 0
-        length = response.headers["Content-Length"]
-        total = have + int(length) if length else None
-        with (
-            open(part, "ab" if have else "wb") as file,
-            progress(desc=ARCHIVE, total=total, initial=have, unit="B", unit_scale=True) as bar,
-        ):
-            while block := _read(response):
-                file.write(block)
-                bar.update(len(block))
-            file.flush()
-            os.fsync(file.fileno())
-            return block is not None and total in (None, file.tell())
-
-
-def _read(response: IO[bytes]) -> bytes | None:
-    # Only faults of the network end here: those of the disk have another sentence.
-    try:
-        return response.read(1 << 16)
-    except (OSError, HTTPException):
-        return None
-
-
-def _starts_at(content_range: str | None, start: int) -> bool:
-    return (content_range or "").startswith(f"bytes {start}-")
-
-
-class _Redirects(HTTPRedirectHandler):
-    """Follow redirects, but only to the given schemes."""
-
-    def __init__(self, schemes: tuple[str, ...]) -> None:
-        self.schemes = schemes
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> Request | None:
-        _require_scheme(newurl, self.schemes)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _require_scheme(url: str, schemes: tuple[str, ...]) -> None:
-    if urlsplit(url).scheme not in schemes:
-        raise DatasetError(
-            f"{url} is not an {' or '.join(schemes)} address and was not asked: "
-            f"put {ARCHIVE} into the data folder by hand."
-        )
-
-
-def _part_of(archive: Path) -> Path:
-    return archive.with_name(f"{archive.name}.part")
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _md5_of(path: Path) -> str:
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
-    return digest.hexdigest()
-
-
-# -- Unpacking and repairing
-
-
-def _unpack(archive: Path, goal: Path) -> None:
-    """Unpack the photos beside `goal`, and give them their name only when all are there."""
-    aside = goal.with_name(".unpacking")
-    shutil.rmtree(aside, ignore_errors=True)  # left by a process that was killed
-    aside.mkdir(parents=True)
-    try:
-        with (
-            _tar_of(archive) as tar,
-            progress(desc=f"Unpacking {archive.name}", total=len(manifest()), unit=" files") as bar,
-        ):
-            for member in _safe_members(tar, archive):
-                tar.extract(member, aside, filter="data")
-                bar.update()
-        if not (aside / FOLDER).is_dir():
-            raise DatasetError(f"{archive} holds no folder {FOLDER}: delete it and call again.")
-        if hasattr(os, "sync"):
-            os.sync()  # one call, where an fsync for each of 9,144 photos would take minutes
-        if goal.exists():
-            goal.rmdir()
-        os.replace(aside / FOLDER, goal)
-        flush_folder(goal.parent)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-@contextmanager
-def _tar_of(archive: Path) -> Iterator[tarfile.TarFile]:
-    """Open the tar inside the zip as a stream: it is never written to the disk."""
-    try:
-        with zipfile.ZipFile(archive) as outer:
-            for entry in outer.infolist():
-                _refuse_climbing(entry.filename, archive)
-                if stat.S_ISLNK(entry.external_attr >> 16):
-                    raise _unsafe(entry.filename, "is a link", archive)
-            inner = [e for e in outer.infolist() if Path(e.filename).name == INNER_ARCHIVE]
-            if not inner:
-                raise DatasetError(f"{archive} has no {INNER_ARCHIVE}: delete it and call again.")
-            with outer.open(inner[0]) as stream, tarfile.open(fileobj=stream, mode="r|gz") as tar:
-                yield tar
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
-        raise DatasetError(f"{archive} is damaged ({error}): delete it and call again.") from error
-
-
-def _safe_members(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
-    """Go through the files and folders of a tar, and stop at anything that could do harm."""
-    total = 0
-    for number, member in enumerate(tar, start=1):
-        _refuse_climbing(member.name, archive)
-        if not (member.isreg() or member.isdir()):
-            raise _unsafe(member.name, "is a link or a device", archive)
-        total += member.size
-        if number > MAX_MEMBERS or total > MAX_BYTES:
-            raise _unsafe(member.name, "makes it far larger than Caltech-101", archive)
-        yield member
-
-
-def _refuse_climbing(name: str, archive: Path) -> None:
-    # Windows' rules know both kinds of slash and drive letters: they refuse what any system would.
-    path = PureWindowsPath(name)
-    if path.anchor or ".." in path.parts:
-        raise _unsafe(name, "leads out of its folder", archive)
-
-
-def _unsafe(name: str, why: str, archive: Path) -> DatasetError:
-    return DatasetError(
-        f"{archive} is not safe to unpack, for its entry {name!r} {why}: delete it and call again."
-    )
 
 
 def repair(root: Path, archive: Path | None = None) -> list[str]:
@@ -555,18 +341,13 @@ def repair(root: Path, archive: Path | None = None) -> list[str]:
         return []
     expected = manifest().set_index("path")["sha256"]
     restored = []
-    with _explained(root):
+    with explained(root):
         tempfile.TemporaryFile(dir=root).close()  # before a long download, not after it
         if archive is None:
-            kept = (folder / ARCHIVE for folder in (root.parent, root.parent.parent))
-            archive = next((path for path in kept if path.exists()), None)
-            archive = archive or _checked_archive(root.parent)
-        with _tar_of(archive) as tar, progress(desc="Restoring", total=len(wanted)) as bar:
-            for member in _safe_members(tar, archive):
-                path = member.name.removeprefix("./").removeprefix(f"{FOLDER}/")
-                if path not in wanted or (content := tar.extractfile(member)) is None:
-                    continue
-                photo = content.read()
+            kept = (folder / OFFICIAL.name for folder in (root.parent, root.parent.parent))
+            archive = next(filter(Path.exists, kept), None) or OFFICIAL.fetch(root.parent)
+        with progress(desc="Restoring", total=len(wanted)) as bar:
+            for path, photo in OFFICIAL.read(archive, wanted):
                 if hashlib.sha256(photo).hexdigest() == expected[path]:
                     _replace(root, path, photo)
                     restored.append(path)
@@ -590,32 +371,3 @@ def _replace(root: Path, path: str, photo: bytes) -> None:
                 kept = (root.parent / "replaced" / path).with_stem(f"{Path(path).stem}-{number}")
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(root / path, kept)
-
-
-# -- Faults of the disk, told in a sentence
-
-
-def _require_space(folder: Path, need: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < need:
-        raise DatasetError(
-            f"{folder} has {free / 1e6:.0f} MB of free space and Caltech-101 needs "
-            f"{need / 1e6:.0f} MB more: free some, or set CALTECH_LAB_DATA to another disk."
-        )
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, CacheError) as error:
-        # `write_atomically` speaks of outputs; here it is about the photos.
-        cause = error.__cause__ if isinstance(error, CacheError) else error
-        number = getattr(cause, "errno", None)
-        if number in (errno.ENOSPC, errno.EDQUOT):
-            fault = "has no space left: free some"
-        elif number in (errno.EACCES, errno.EROFS, errno.EPERM):
-            fault = "cannot be written: make it writable"
-        else:
-            fault = f"cannot be used ({cause}): mend it"
-        raise DatasetError(f"{folder} {fault}, or set CALTECH_LAB_DATA elsewhere.") from error

@@ -1,0 +1,339 @@
+"""Archives of a known md5: fetched over https, taken up again, and unpacked safely."""
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path, PureWindowsPath
+from typing import IO, Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
+
+from caltech_lab.errors import CacheError, DatasetError
+from caltech_lab.files import flush_folder, lock
+from caltech_lab.progress import progress
+
+SCHEMES = ("https",)  # where an address, or a redirect, may lead
+TIMEOUT = 10  # seconds to connect, and between two pieces of a download
+ATTEMPTS = 5  # how often a download that breaks off is taken up again in one call
+_ANEW = "delete it and call again"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip on the web that holds, in a tar.gz, the folder of a dataset.
+
+    Attributes
+    ----------
+    dataset : str
+        What the dataset is called in sentences for a user.
+    url, md5 : str
+        The https address of the zip, and its md5 in 32 hexadecimal digits.
+    name : str
+        The name the zip is kept under.
+    size : int
+        The zip's bytes, or a few more.
+    folder : str
+        The folder's name; the tar.gz is called `folder.tar.gz`, wherever it lies in the zip.
+    max_members, max_bytes : int
+        A tar.gz with more entries or bytes than this is taken for a bomb and not unpacked.
+    """
+
+    dataset: str
+    url: str
+    md5: str
+    name: str
+    size: int
+    folder: str
+    max_members: int
+    max_bytes: int
+
+    def fetch(self, data: Path, besides: int = 0) -> Path:
+        """Download the zip, going on where an earlier download broke off.
+
+        Parameters
+        ----------
+        data : Path
+            The folder to put it in. A zip put there by hand is used when its md5 is right.
+        besides : int
+            Bytes of free space that will be needed besides the zip.
+
+        Returns
+        -------
+        Path
+            `data/name`, there only when it is whole and its md5 is right.
+
+        Raises
+        ------
+        DatasetError
+            When the server cannot be reached, what it sent or what was there is something
+            else, or the disk has too little space.
+        """
+        path = data / self.name
+        part = data / f"{self.name}.part"
+        with lock(path):
+            there = path.exists()
+            if there and _md5_of(path) != self.md5:
+                raise DatasetError(f"{path} is not the official archive: {_ANEW}.")
+            need = besides + (0 if there else self.size - _size(part))
+            free = shutil.disk_usage(data).free
+            if free < need:
+                raise DatasetError(
+                    f"{data} has {free / 1e6:.0f} MB of free space and {self.dataset} needs "
+                    f"{need / 1e6:.0f} MB more: free some, or set CALTECH_LAB_DATA to another disk."
+                )
+            if not there:
+                _download(self.url, part, self.md5)
+                os.replace(part, path)
+                flush_folder(data)
+        return path
+
+    def unpack(self, path: Path, goal: Path, files: int | None = None) -> None:
+        """Unpack the folder beside `goal`, and give it that name only when all is there.
+
+        Parameters
+        ----------
+        path : Path
+            The zip.
+        goal : Path
+            What becomes of the folder; nothing, or an empty folder, may be there.
+        files : int, optional
+            How many files to expect, for the progress bar.
+
+        Raises
+        ------
+        DatasetError
+            When the zip is damaged, has no such folder, or is not safe to unpack.
+        """
+        aside = goal.with_name(".unpacking")
+        shutil.rmtree(aside, ignore_errors=True)  # left by a process that was killed
+        aside.mkdir(parents=True)
+        try:
+            with (
+                self._open(path) as tar,
+                progress(desc=f"Unpacking {path.name}", total=files, unit=" files") as bar,
+            ):
+                for member in self._members(tar, path):
+                    tar.extract(member, aside, filter="data")
+                    bar.update()
+            if not (aside / self.folder).is_dir():
+                raise DatasetError(f"{path} holds no folder {self.folder}: {_ANEW}.")
+            if hasattr(os, "sync"):
+                os.sync()  # one call, where an fsync for each of many files would take minutes
+            if goal.exists():
+                goal.rmdir()
+            os.replace(aside / self.folder, goal)
+            flush_folder(goal.parent)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def read(self, path: Path, wanted: Container[str]) -> Iterator[tuple[str, bytes]]:
+        """Go through the contents of some files, without unpacking anything.
+
+        Parameters
+        ----------
+        path : Path
+            The zip.
+        wanted : container of str
+            The files, named relative to the folder with `/`. Those that the zip lacks are
+            passed over.
+
+        Yields
+        ------
+        name : str
+            As in `wanted`.
+        content : bytes
+            The whole file.
+
+        Raises
+        ------
+        DatasetError
+            When the zip is damaged or is not safe to unpack.
+        """
+        with self._open(path) as tar:
+            for member in self._members(tar, path):
+                name = member.name.removeprefix("./").removeprefix(f"{self.folder}/")
+                if name in wanted and (content := tar.extractfile(member)):
+                    yield name, content.read()
+
+    @contextmanager
+    def _open(self, path: Path) -> Iterator[tarfile.TarFile]:
+        """Open the tar inside the zip as a stream: it is never written to the disk."""
+        try:
+            with zipfile.ZipFile(path) as outer:
+                for entry in outer.infolist():
+                    _refuse_climbing(entry.filename, path)
+                    if stat.S_ISLNK(entry.external_attr >> 16):
+                        raise _unsafe(entry.filename, "is a link", path)
+                name = f"{self.folder}.tar.gz"
+                inner = [e for e in outer.infolist() if Path(e.filename).name == name]
+                if not inner:
+                    raise DatasetError(f"{path} has no {name}: {_ANEW}.")
+                with outer.open(inner[0]) as raw, tarfile.open(fileobj=raw, mode="r|gz") as tar:
+                    yield tar
+        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+            raise DatasetError(f"{path} is damaged ({error}): {_ANEW}.") from error
+
+    def _members(self, tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
+        """Go through the files and folders of a tar, and stop at anything that could do harm."""
+        total = 0
+        for number, member in enumerate(tar, start=1):
+            _refuse_climbing(member.name, path)
+            if not (member.isreg() or member.isdir()):
+                raise _unsafe(member.name, "is a link or a device", path)
+            total += member.size
+            if number > self.max_members or total > self.max_bytes:
+                raise _unsafe(member.name, f"makes it far larger than {self.dataset}", path)
+            yield member
+
+
+def _refuse_climbing(name: str, path: Path) -> None:
+    # Windows' rules know both kinds of slash and drive letters: they refuse what any system would.
+    inside = PureWindowsPath(name)
+    if inside.anchor or ".." in inside.parts:
+        raise _unsafe(name, "leads out of its folder", path)
+
+
+def _unsafe(name: str, why: str, path: Path) -> DatasetError:
+    return DatasetError(f"{path} is not safe to unpack, for its entry {name!r} {why}: {_ANEW}.")
+
+
+# -- Downloading
+
+
+def _download(url: str, part: Path, md5: str) -> None:
+    """Bring what is at `url` to `part`, going on with what `part` holds already."""
+    _require_scheme(url, part)
+    opener = build_opener(_Redirects(part))
+    for _ in range(ATTEMPTS):
+        before = _size(part)
+        if before and _md5_of(part) == md5:
+            return
+        if _receive(opener, url, part):
+            break
+        if _size(part) == before:
+            raise DatasetError(
+                f"The download of {part.stem} stalled at {before / 1e6:.0f} MB: "
+                "call again to go on from there."
+            )
+    else:
+        raise DatasetError(
+            f"The download of {part.stem} broke off {ATTEMPTS} times, the last time at "
+            f"{_size(part) / 1e6:.0f} MB: call again to go on from there."
+        )
+    if _md5_of(part) != md5:
+        part.unlink()
+        raise DatasetError(
+            f"What came from {url} is not the official archive (its md5 differs) and was deleted: "
+            "call again to download it anew."
+        )
+
+
+def _receive(opener: OpenerDirector, url: str, part: Path) -> bool:
+    """Append to `part` what is still to come; False when the connection broke off."""
+    have = _size(part)
+    headers = {"User-Agent": "caltech-lab"} | ({"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = opener.open(Request(url, headers=headers), timeout=TIMEOUT)
+    except HTTPError as error:
+        if error.code == 416 and have:  # longer than the archive, or as long and wrong
+            part.unlink()
+            return False
+        raise DatasetError(
+            f"{url} answered {error.code} {error.reason}: try again later, or {_by_hand(part)}."
+        ) from error
+    except (OSError, HTTPException) as error:
+        raise DatasetError(
+            f"{urlsplit(url).netloc} cannot be reached ({getattr(error, 'reason', error)}): "
+            f"check the network and call again, or {_by_hand(part)}."
+        ) from error
+    with response:
+        if response.status != 206:
+            have = 0
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            part.unlink(missing_ok=True)
+            return False
+        length = response.headers["Content-Length"]
+        total = have + int(length) if length else None
+        with (
+            open(part, "ab" if have else "wb") as file,
+            progress(desc=part.stem, total=total, initial=have, unit="B", unit_scale=True) as bar,
+        ):
+            while block := _read(response):
+                file.write(block)
+                bar.update(len(block))
+            file.flush()
+            os.fsync(file.fileno())
+            return block is not None and total in (None, file.tell())
+
+
+def _read(response: IO[bytes]) -> bytes | None:
+    # Only faults of the network end here: those of the disk have another sentence.
+    try:
+        return response.read(1 << 16)
+    except (OSError, HTTPException):
+        return None
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Follow redirects, but only to where an address may lead."""
+
+    def __init__(self, part: Path) -> None:
+        self.part = part
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> Request | None:
+        _require_scheme(newurl, self.part)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _require_scheme(url: str, part: Path) -> None:
+    if urlsplit(url).scheme not in SCHEMES:
+        raise DatasetError(
+            f"{url} is not an {' or '.join(SCHEMES)} address and was not asked: {_by_hand(part)}."
+        )
+
+
+def _by_hand(part: Path) -> str:
+    return f"put {part.stem} into {part.parent} by hand"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _md5_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+    return digest.hexdigest()
+
+
+# -- Faults of the disk
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Tell in one sentence, as a DatasetError, why `folder` could not be written."""
+    try:
+        yield
+    except (OSError, CacheError) as error:
+        # `write_atomically` speaks of outputs; here it is about a dataset.
+        cause = error.__cause__ if isinstance(error, CacheError) else error
+        number = getattr(cause, "errno", None)
+        if number in (errno.ENOSPC, errno.EDQUOT):
+            fault = "has no space left: free some"
+        elif number in (errno.EACCES, errno.EROFS, errno.EPERM):
+            fault = "cannot be written: make it writable"
+        else:
+            fault = f"cannot be used ({cause}): mend it"
+        raise DatasetError(f"{folder} {fault}, or set CALTECH_LAB_DATA elsewhere.") from error

@@ -1,0 +1,57 @@
+"""The table of what the drawn photos show, and how a painter gets into it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from caltech_lab.datasets.brush import Brush, Chance, Colour
+
+Painter = Callable[[Brush, Chance], None]
+
+TURN = 2 * math.pi
+BLACK: Colour = (0, 0, 0)
+WHITE: Colour = (255, 255, 255)
+CLEAR: Colour = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Motif:
+    """A category: how to paint it and where it is found.
+
+    Attributes
+    ----------
+    paint : callable
+        Paints the object with a `Brush` and a `Chance`.
+    scenes : tuple of str
+        The backgrounds it is seen before, names in `scenery.SCENES`.
+    pose : str
+        "lying" (flat, seen from above or at a slant, shadow beside it),
+        "resting" (the same for a ball, which looks round from everywhere),
+        "standing" (y = 1 rests on the ground, shadow below it), "floating"
+        (y = 1 lies in the water or sand) or "free" (in the air).
+    tilt : float
+        Largest turn to either side, in degrees.
+    mirrored : bool
+        Whether a mirror image is as true as the original.
+    """
+
+    paint: Painter
+    scenes: tuple[str, ...]
+    pose: str
+    tilt: float
+    mirrored: bool
+
+
+MOTIFS: dict[str, Motif] = {}
+
+
+def motif(
+    scenes: str, pose: str, tilt: float, mirrored: bool = True
+) -> Callable[[Painter], Painter]:
+    """Enter a painter in the table under its own name."""
+
+    def enter(paint: Painter) -> Painter:
+        MOTIFS[paint.__name__] = Motif(paint, tuple(scenes.split()), pose, tilt, mirrored)
+        return paint
+
+    return enter
