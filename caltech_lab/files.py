@@ -132,7 +132,10 @@ def sha256_of(path: Path) -> str:
 
 
 # Types beyond scikit-learn's own, which skops trusts already, that our models are made of.
-TRUSTED_TYPES: tuple[str, ...] = ("caltech_lab.classification.PowerNormalizer",)
+TRUSTED_TYPES: tuple[str, ...] = (
+    "caltech_lab.classification.PowerNormalizer",
+    "sklearn.tree._tree.Tree",
+)
 
 
 def save_model(path: Path, model: "BaseEstimator") -> None:

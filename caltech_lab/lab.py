@@ -19,13 +19,13 @@ from caltech_lab.files import (
     read_json,
     save_array,
     save_model,
+    write_atomically,
     write_json,
 )
 from caltech_lab.settings import settings
 
 if TYPE_CHECKING:
     import faiss
-    from sklearn.base import BaseEstimator
     from sklearn.cluster import KMeans
     from sklearn.pipeline import Pipeline
 
@@ -153,40 +153,41 @@ class Lab:
         return load(folder, self.photos), outcome
 
     @property
-    def _known(self) -> "Features":
+    def embeddings(self) -> "Features":
+        """The same as `features()` gives, without its line."""
         return self._features[0]
 
     def kmeans(self, k: int = 20) -> "KMeans":
-        """Return K-Means fitted on all embeddings, kept as `models/clustering/kmeans_k<k>.skops`."""
+        """Return K-Means fitted on all embeddings, kept in `models/clustering/`."""
         from caltech_lab.clustering import kmeans
 
         path = self.folder("models/clustering") / f"kmeans_k{k}.skops"
-        return self.kept(path, lambda: kmeans(self._known.X, k, self.seed), k=k)
+        return self.kept(path, lambda: kmeans(self.embeddings.X, k, self.seed), k=k)
 
     def tree(self, method: str = "ward", metric: str = "euclidean") -> np.ndarray:
         """Return the linkage tree of all embeddings, float64 of shape (n - 1, 4), kept as .npy."""
         from caltech_lab.clustering import linkage_tree
 
         path = self.folder("models/clustering") / f"tree_{method}_{metric}.npy"
-        tree: np.ndarray = self.kept(path, lambda: linkage_tree(self._known.X, method, metric))
+        tree: np.ndarray = self.kept(path, lambda: linkage_tree(self.embeddings.X, method, metric))
         return tree
 
     def svm(self) -> "Pipeline":
         """Return the SVM, tuned and fitted on the training part, kept as `svm_rbf.skops`."""
         from caltech_lab.classification import tune_svm
 
-        train, _ = self._known.split(self.seed)
+        train, _ = self.embeddings.split(self.seed)
         path = self.folder("models/classifier") / "svm_rbf.skops"
-        X, y = self._known.X[train], self._known.y[train]
+        X, y = self.embeddings.X[train], self.embeddings.y[train]
         return self.kept(path, lambda: tune_svm(X, y, seed=self.seed)[0])
 
     def random_forest(self) -> "Pipeline":
         """Return the random forest, fitted on the training part, kept as `random_forest.skops`."""
         from caltech_lab.classification import random_forest
 
-        train, _ = self._known.split(self.seed)
+        train, _ = self.embeddings.split(self.seed)
         path = self.folder("models/classifier") / "random_forest.skops"
-        X, y = self._known.X[train], self._known.y[train]
+        X, y = self.embeddings.X[train], self.embeddings.y[train]
         return self.kept(path, lambda: random_forest(seed=self.seed).fit(X, y))
 
     def index(self) -> "faiss.IndexFlatIP":
@@ -194,9 +195,9 @@ class Lab:
         from caltech_lab.errors import CacheError
         from caltech_lab.retrieval import build_index, load_index, save_index
 
-        X = self._known.X
+        X = self.embeddings.X
         path = self.folder("models/faiss_index") / "image_index.faiss"
-        key = {"embeddings": self._known.identity["embeddings_sha256"]}
+        key = {"embeddings": self.embeddings.identity["embeddings_sha256"]}
         with lock(path):
             if _key_of(path) == key:
                 try:
@@ -205,9 +206,38 @@ class Lab:
                     pass  # rebuilt below, from the embeddings
             index = build_index(X)
             save_index(path, index)
-            self._known.photos.table.to_csv(path.with_name("items.csv"), index=False)
+            self.embeddings.photos.table.to_csv(path.with_name("items.csv"), index=False)
             write_json(_key_path(path), key)
         return index
+
+    def report(self) -> dict[str, Any]:
+        """Measure the final report, and write `final_report.json` and `performance_summary.png`.
+
+        Returns
+        -------
+        dict
+            As `report.schema()` says; read from the file when embeddings and seed are the same.
+        """
+        from caltech_lab.plots.summary import performance_summary
+        from caltech_lab.report import KMEANS_K, final_report
+
+        path = self.folder("") / "final_report.json"
+        with lock(path):
+            saved = read_json(path) if path.is_file() else {}
+            current = self.embeddings.identity["embeddings_sha256"], self.seed
+            if (saved.get("embeddings_sha256"), saved.get("seed")) == current:
+                return dict(saved)
+            made = final_report(
+                self.embeddings,
+                seed=self.seed,
+                tuned_svm=self.svm(),
+                kmeans_labels=self.kmeans(KMEANS_K).labels_,
+                tree=self.tree(),
+            )
+            with write_atomically(path.with_name("performance_summary.png")) as picture:
+                performance_summary(made).savefig(picture, dpi=150)
+            write_json(path, made)
+            return made
 
     def kept(self, path: Path, make: Callable[[], Any], **parameters: Any) -> Any:
         """Load what was made from these embeddings before, or make it and keep it.
@@ -231,7 +261,7 @@ class Lab:
             (load_model, save_model) if path.suffix == ".skops" else (load_array, save_array)
         )
         key = {
-            "embeddings": self._known.identity["embeddings_sha256"],
+            "embeddings": self.embeddings.identity["embeddings_sha256"],
             "seed": self.seed,
             **parameters,
         }
@@ -291,7 +321,7 @@ class Lab:
         table["holds"] = off <= table["tolerance"] + 1e-6
         print(table.to_string(float_format="{:.3f}".format))
         assert table["holds"].all(), (
-            f"{', '.join(table.index[~table['holds']])}: outside the tolerance of what was recorded."
+            f"{', '.join(table.index[~table['holds']])}: outside the tolerance of the record."
         )
 
 

@@ -1,0 +1,413 @@
+"""K-Means over many k, and hierarchical clustering of thousands of photos.
+
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
+vector of shape (n,) with the category of each photo.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import fastcluster
+import numpy as np
+import pandas as pd
+import psutil
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.cluster import KMeans
+from sklearn.metrics import davies_bouldin_score
+from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
+from sklearn.neighbors import kneighbors_graph
+from sklearn.preprocessing import normalize
+
+from caltech_lab.errors import ArgumentError, MemoryLimitError
+from caltech_lab.evaluation import agreement_scores, cluster_scores, silhouette
+from caltech_lab.progress import progress
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+METHODS = ("ward", "average", "complete", "single")
+DISTANCES = {"euclidean": euclidean_distances, "cosine": cosine_distances}
+LINKAGES = (
+    ("ward", "euclidean"),
+    ("average", "euclidean"),
+    ("average", "cosine"),
+    ("complete", "cosine"),
+    ("single", "cosine"),
+)
+"""Pairs of linkage and distance worth comparing."""
+
+
+def kmeans(X: NDArray[np.float32], k: int, seed: int = 0, n_init: int = 10) -> KMeans:
+    """Fit K-Means.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings.
+    k : int
+        Number of clusters, 2 to n.
+    seed : int
+        Seed of the random starts.
+    n_init : int
+        Number of random starts; the one with the smallest inertia is kept.
+
+    Returns
+    -------
+    KMeans
+        Fitted; ``labels_`` are the clusters, ``inertia_`` the sum of squared distances.
+
+    Raises
+    ------
+    ArgumentError
+        When `k` is not between 2 and n.
+
+    References
+    ----------
+    D. Arthur, S. Vassilvitskii: k-means++: the advantages of careful seeding. Symposium on
+    Discrete Algorithms, 2007.
+    """
+    check_k(k, len(X))
+    return KMeans(k, n_init=n_init, random_state=seed).fit(X)
+
+
+def kmeans_sweep(
+    X: NDArray[np.float32],
+    ks: Iterable[int],
+    seed: int = 0,
+    y: Ints | None = None,
+    n_init: int = 3,
+) -> pd.DataFrame:
+    """Fit K-Means for each k and score it, with a progress bar.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings.
+    ks : iterable of int
+        Numbers of clusters, each 2 to n - 1.
+    seed, n_init
+        As in `kmeans`.
+    y : ndarray of int64, shape (n,), optional
+        Category of each photo, for the scores of agreement.
+
+    Returns
+    -------
+    DataFrame
+        One row a k: ``k``, ``inertia``, ``silhouette`` (mean, Euclidean), ``davies_bouldin``,
+        with `y` also the scores of `evaluation.agreement_scores`, and ``seconds`` of the fit.
+
+    Raises
+    ------
+    ArgumentError
+        When a k is not between 2 and n - 1.
+    """
+    ks = list(ks)
+    for k in ks:
+        check_k(k, len(X) - 1)
+    rows, clusterings = [], []
+    for k in progress(ks, desc="K-Means", unit="k"):
+        start = time.perf_counter()
+        model = kmeans(X, k, seed, n_init)
+        seconds = time.perf_counter() - start
+        scores = {} if y is None else agreement_scores(model.labels_, y)
+        scores |= {"davies_bouldin": float(davies_bouldin_score(X, model.labels_))}
+        rows.append({"k": k, "inertia": float(model.inertia_), **scores, "seconds": seconds})
+        clusterings.append(model.labels_)
+    table = pd.DataFrame(rows)
+    # All the clusterings share one matrix of distances.
+    table.insert(2, "silhouette", silhouette(X, clusterings).mean(axis=1))
+    return table
+
+
+def linkage_tree(X: NDArray[np.float32], method: str = "ward", metric: str = "euclidean") -> Floats:
+    """Build the tree of a hierarchical clustering, the same as SciPy's but sooner.
+
+    The distances come from matrix products and go to fastcluster, which works in their memory.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings, at least two.
+    method : {"ward", "average", "complete", "single"}
+        How the distance between two clusters follows from those between their photos.
+    metric : {"euclidean", "cosine"}
+        Distance between photos; Ward's method is defined for the Euclidean one.
+
+    Returns
+    -------
+    ndarray of float64, shape (n - 1, 4)
+        SciPy's linkage matrix: the two clusters merged, their distance, the number of photos.
+
+    Raises
+    ------
+    ArgumentError
+        For fewer than two photos, an unknown linkage or distance, or Ward's method with
+        another distance than the Euclidean one.
+    MemoryLimitError
+        When the distances do not fit into the memory that is free.
+
+    References
+    ----------
+    D. Müllner: fastcluster: fast hierarchical, agglomerative clustering routines for R and
+    Python. Journal of Statistical Software 53(9), 2013.
+    J. H. Ward: Hierarchical grouping to optimize an objective function. Journal of the American
+    Statistical Association 58, 1963.
+    """
+    n = len(X)
+    if n < 2:
+        raise ArgumentError(f"A tree needs at least two photos, but there are {n}.")
+    if method not in METHODS or metric not in DISTANCES:
+        raise ArgumentError(
+            f"The linkage must be one of {', '.join(METHODS)} and the distance one of "
+            f"{', '.join(DISTANCES)}, not {method!r} and {metric!r}."
+        )
+    if method == "ward" and metric != "euclidean":
+        raise ArgumentError(f"Ward's method needs Euclidean distances, not {metric} ones.")
+    needed, free = linkage_bytes(n), psutil.virtual_memory().available
+    if needed > free:
+        raise MemoryLimitError(
+            f"The distances between {n} photos take {needed / 2**30:.1f} GiB and only "
+            f"{free / 2**30:.1f} GiB are free: cluster a sample of the photos, or the centroids "
+            "of a K-Means with a few hundred clusters."
+        )
+    return np.asarray(
+        fastcluster.linkage(_condensed_distances(X, metric), method=method, preserve_input=False)
+    )
+
+
+def linkage_bytes(n: int) -> int:
+    """Return the bytes that `linkage_tree` takes for the distances between n photos.
+
+    Examples
+    --------
+    >>> linkage_bytes(8677) / 1e6
+    301.126608
+    """
+    return n * (n - 1) // 2 * 8
+
+
+def _condensed_distances(X: NDArray[np.float32], metric: str) -> Floats:
+    """Return the distances of the pairs i < j, shape (n (n - 1) / 2,), in SciPy's order."""
+    X64, n = X.astype(np.float64), len(X)
+    condensed = np.empty(n * (n - 1) // 2)
+    first = 0
+    for start in range(0, n, 512):
+        for i, row in enumerate(DISTANCES[metric](X64[start : start + 512], X64[start:])):
+            tail = row[i + 1 :]
+            condensed[first : first + len(tail)] = tail
+            first += len(tail)
+    return condensed
+
+
+def cut(tree: Floats, k: int) -> Ints:
+    """Cut a tree into exactly k clusters.
+
+    Unlike SciPy's `fcluster` with ``maxclust`` this gives k clusters also where merges tie.
+
+    Parameters
+    ----------
+    tree : ndarray of float64, shape (n - 1, 4)
+        A tree of `linkage_tree`.
+    k : int
+        Number of clusters, 2 to n.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Cluster of each photo; cluster 0 is the largest, k - 1 the smallest.
+
+    Raises
+    ------
+    ArgumentError
+        When `k` is not between 2 and n.
+    """
+    n = len(tree) + 1
+    check_k(k, n)
+    # The first n - k merges, as the edges of a graph, leave k connected components.
+    children = tree[: n - k, :2].astype(np.int64)
+    parents = np.arange(n, 2 * n - k)
+    ends = np.concatenate([children[:, 0], children[:, 1]]), np.tile(parents, 2)
+    graph = coo_array((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(2 * n - k,) * 2)
+    clusters: Ints = connected_components(graph, directed=False)[1][:n]
+    by_size = np.argsort(-np.bincount(clusters, minlength=k), kind="stable")
+    ranks: Ints = np.argsort(by_size)
+    return ranks[clusters]
+
+
+def compare_linkages(
+    X: NDArray[np.float32],
+    y: Ints,
+    k: int,
+    pairs: Iterable[tuple[str, str]] = LINKAGES,
+) -> pd.DataFrame:
+    """Cut the trees of several linkages into k clusters and score them, with a progress bar.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings.
+    y : ndarray of int64, shape (n,)
+        Category of each photo.
+    k : int
+        Number of clusters, 2 to n - 1.
+    pairs : iterable of (method, metric)
+        As in `linkage_tree`.
+
+    Returns
+    -------
+    DataFrame
+        One row a pair: ``method``, ``metric``, ``silhouette`` (mean; always Euclidean, so that
+        the rows compare), ``largest`` (share of the photos in the largest cluster; near 1 for a
+        tree that chains), the scores of `evaluation.agreement_scores`, and ``seconds`` of the
+        tree.
+    """
+    check_k(k, len(X) - 1)
+    rows, clusterings = [], []
+    for method, metric in progress(list(pairs), desc="Linkages", unit="tree"):
+        start = time.perf_counter()
+        tree = linkage_tree(X, method, metric)
+        seconds = time.perf_counter() - start
+        clusters = cut(tree, k)
+        rows.append(
+            {
+                "method": method,
+                "metric": metric,
+                "largest": float(np.mean(clusters == 0)),
+                **agreement_scores(clusters, y),
+                "seconds": seconds,
+            }
+        )
+        clusterings.append(clusters)
+    table = pd.DataFrame(rows)
+    table.insert(2, "silhouette", silhouette(X, clusterings).mean(axis=1))
+    return table
+
+
+def check_k(k: int, most: int) -> None:
+    """Raise an `ArgumentError` unless k is a number of clusters between 2 and `most`."""
+    if not 2 <= k <= most:
+        raise ArgumentError(f"k must be between 2 and {most} for these photos, not {k}.")
+
+
+def neighbour_means(X: NDArray[np.float32], n_neighbours: int = 10) -> NDArray[np.float32]:
+    """Replace each photo by the mean of itself and its nearest neighbours.
+
+    What a photo has for itself alone averages out, what it shares with the photos around it stays:
+    groups become tighter and the thin bridges between them break. No categories are used.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings, rows of length one.
+    n_neighbours : int
+        Neighbours averaged with a photo, 1 to n - 1.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, d)
+        Means, scaled to length one.
+
+    Raises
+    ------
+    ArgumentError
+        When `n_neighbours` is not between 1 and n - 1.
+
+    References
+    ----------
+    P. Turcot, D. G. Lowe: Better matching with fewer features: the selection of useful features in
+    large database recognition problems. ICCV Workshops, 2009.
+    R. Arandjelović, A. Zisserman: Three things everyone should know to improve object retrieval.
+    CVPR, 2012 (there for retrieval, as database-side augmentation).
+    Y. Cheng: Mean shift, mode seeking, and clustering. IEEE Transactions on Pattern Analysis and
+    Machine Intelligence 17, 1995 (this is one step of its blurring form).
+
+    Examples
+    --------
+    >>> neighbour_means(np.array([[1, 0], [0.8, 0.6], [0, -1]], dtype=np.float32), 1).round(2)
+    array([[ 0.95,  0.32],
+           [ 0.95,  0.32],
+           [ 0.71, -0.71]], dtype=float32)
+    """
+    if not 1 <= n_neighbours < len(X):
+        raise ArgumentError(
+            f"n_neighbours must be between 1 and {len(X) - 1} for these photos, not {n_neighbours}."
+        )
+    # Each photo counts as the nearest neighbour of its own.
+    graph = kneighbors_graph(X, n_neighbours + 1, include_self=True)
+    means: NDArray[np.float32] = normalize(graph @ X).astype(np.float32)
+    return means
+
+
+def average_linkage_of_neighbour_means(
+    X: NDArray[np.float32], k: int, n_neighbours: int = 10
+) -> Ints:
+    """Cluster by average linkage, by cosine distance, of the neighbour means.
+
+    Average linkage alone lets single odd photos and chains take up many of the k clusters; on
+    means of neighbours there are hardly any left.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings, rows of length one.
+    k : int
+        Number of clusters, 2 to n.
+    n_neighbours : int
+        As in `neighbour_means`.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Cluster of each photo; cluster 0 is the largest. Nothing is random.
+    """
+    return cut(linkage_tree(neighbour_means(X, n_neighbours), "average", "cosine"), k)
+
+
+def compare_recipes(X: NDArray[np.float32], y: Ints, k: int, seed: int = 0) -> pd.DataFrame:
+    """Score every linkage, K-Means, and both after `neighbour_means`, with a progress bar.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings, rows of length one.
+    y : ndarray of int64, shape (n,)
+        Category of each photo; scores only, no recipe sees it.
+    k : int
+        Number of clusters, 2 to n - 1.
+    seed : int
+        Seed of K-Means, which keeps the best of three starts.
+
+    Returns
+    -------
+    DataFrame
+        One row a recipe, named in the index: ``silhouette`` and ``davies_bouldin``, always of
+        `X` itself so that the rows compare; ``nmi``, ``ami``, ``ari``, ``purity``,
+        ``matched_accuracy``; ``largest``, the share of the photos in the largest cluster; and
+        ``seconds``.
+    """
+    check_k(k, len(X) - 1)
+
+    def by_tree(method: str, metric: str) -> Ints:
+        return cut(linkage_tree(X, method, metric), k)
+
+    recipes: dict[str, Callable[[], Ints]] = {
+        f"{method} linkage, {metric}": partial(by_tree, method, metric)
+        for method, metric in LINKAGES
+    }
+    recipes |= {
+        "K-Means": lambda: kmeans(X, k, seed, 3).labels_,
+        "ward linkage of neighbour means": lambda: cut(linkage_tree(neighbour_means(X)), k),
+        "K-Means of neighbour means": lambda: kmeans(neighbour_means(X), k, seed, 3).labels_,
+        "average linkage of neighbour means": lambda: average_linkage_of_neighbour_means(X, k),
+    }
+    rows = {}
+    for name, recipe in progress(recipes.items(), desc="Recipes", unit="recipe"):
+        start = time.perf_counter()
+        clusters = recipe()
+        seconds = time.perf_counter() - start
+        largest = float(np.bincount(clusters).max() / len(X))
+        rows[name] = cluster_scores(X, clusters, y) | {"largest": largest, "seconds": seconds}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("recipe")

@@ -1,0 +1,128 @@
+"""Figures of the evaluation: the map of the embeddings, the audit by category, the claims."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from caltech_lab.plots.style import COLOURS, new_axes
+
+
+def embedding_map(
+    places: NDArray[np.float32],
+    y: NDArray[np.int64],
+    categories: Sequence[str],
+    highlighted: Sequence[int],
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a two-dimensional map of all photos, with a few categories named.
+
+    Parameters
+    ----------
+    places : ndarray of float32, shape (n, 2)
+        Where each photo lies, as t-SNE gives it; the axes have no unit.
+    y : ndarray of int64, shape (n,)
+        Category of each photo.
+    categories : sequence of str
+        Names of the categories.
+    highlighted : sequence of int
+        Categories to colour and to name; as many as there are colours at most.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Photos of other categories are grey.
+    """
+    ax = new_axes(ax, 7.5, 6.5)
+    style = {"s": 6, "linewidths": 0, "rasterized": True}
+    ax.scatter(*places.T, color="0.8", **style)
+    for category, colour in zip(highlighted, COLOURS, strict=False):
+        mine = places[y == category]
+        ax.scatter(*mine.T, color=colour, **style)
+        x0, y0 = np.median(mine, axis=0)
+        ax.annotate(
+            categories[category], (x0, y0), ha="center", fontsize=9, weight="bold", color=colour,
+            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1},
+        )  # fmt: skip
+    ax.grid(visible=False)
+    ax.set(xticks=[], yticks=[], xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)")
+    return ax
+
+
+def score_against_size(
+    sizes: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    names: Sequence[str],
+    score: str,
+    n_named: int = 6,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a score of each category against its number of photos, the lowest named.
+
+    Parameters
+    ----------
+    sizes : ndarray of int64, shape (c,)
+        Photos of each category.
+    scores : ndarray of float64, shape (c,)
+        Score of each category, 0 to 1.
+    names : sequence of str
+        Names of the categories.
+    score : str
+        What to call the score on its axis.
+    n_named : int
+        How many of the lowest to name.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        The sizes on a logarithmic axis.
+    """
+    ax = new_axes(ax, 7.0, 4.0)
+    ax.scatter(sizes, scores, s=22, color=COLOURS[0], alpha=0.7, linewidths=0)
+    for i in np.argsort(scores)[:n_named]:
+        ax.annotate(
+            names[i], (sizes[i], scores[i]), xytext=(5, -3), textcoords="offset points", fontsize=8
+        )
+    ax.set(xscale="log", xlabel="photos in the category", ylabel=score, ylim=(None, 1.03))
+    ax.set_xticks([], minor=True)
+    ticks = [t for t in (10, 20, 30, 50, 100, 200, 400, 800) if sizes.min() * 0.7 <= t]
+    ticks = [t for t in ticks if t <= sizes.max() * 1.4]
+    ax.set_xticks(ticks, [str(t) for t in ticks])
+    return ax
+
+
+def claims_and_readings(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw every reading of each claim as a multiple of the figure that was reported.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `original_report.readings` gives it.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        A dot a reading; the line at one is the claim.
+    """
+    ax = new_axes(ax, 7.5, 3.2)
+    claims = list(dict.fromkeys(table["claim"]))[::-1]
+    ratio = table["measured"] / table["reported"]
+    rows = table["claim"].map(claims.index)
+    ax.axvline(1, color="black", linewidth=1)
+    ax.scatter(ratio, rows, s=26, color=COLOURS[0], alpha=0.55, linewidths=0)
+    nearest = table.loc[table["off"].abs().groupby(table["claim"]).idxmin()].index
+    ax.scatter(
+        ratio[nearest], rows[nearest], s=70, facecolors="none", edgecolors=COLOURS[4], linewidths=2
+    )
+    ax.set_yticks(range(len(claims)), claims)
+    ax.set(xlabel="measured, as a multiple of what was reported", ylim=(-0.5, len(claims) - 0.5))
+    ax.grid(visible=False, axis="y")
+    return ax

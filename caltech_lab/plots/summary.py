@@ -1,0 +1,84 @@
+"""The series on one page."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from caltech_lab.plots.style import COLOURS, STYLE
+
+
+def performance_summary(report: dict[str, Any]) -> Figure:
+    """Draw the main figures of a final report.
+
+    Parameters
+    ----------
+    report : dict
+        A final report; see `report.schema`.
+
+    Returns
+    -------
+    Figure
+        Three panels: classification, retrieval and clustering.
+    """
+    with sns.axes_style("whitegrid", STYLE):
+        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
+    classifiers = report["classification"]
+    retrieval = report["retrieval"]
+    clusters = report["clustering"]
+    _bars(
+        left,
+        "Classification, five splits",
+        {
+            "SVM": [classifiers["svm"]["accuracy"], classifiers["svm"]["macro_accuracy"]],
+            "random forest": [
+                classifiers["random_forest"]["accuracy"],
+                classifiers["random_forest"]["macro_accuracy"],
+            ],
+        },
+        ("accuracy", "mean of categories"),
+    )
+    _bars(
+        middle,
+        "Retrieval, precision@10",
+        {
+            name.replace("_", " "): [
+                retrieval[name]["precision_at_10"],
+                retrieval[name]["precision_at_10_macro"],
+            ]
+            for name in ("leave_one_out", "held_out")
+        },
+        ("mean of queries", "mean of categories"),
+    )
+    _bars(
+        right,
+        "Clustering against the categories",
+        {
+            label: [clusters[name]["nmi"], clusters[name]["ari"]]
+            for label, name in (
+                ("K-Means\nk = 20", "kmeans_k20"),
+                ("Ward\nK = 50", "hierarchical_k50"),
+                ("best of the\ncompared, K = 50", "best_k50"),
+            )
+        },
+        ("NMI", "ARI"),
+    )
+    figure.suptitle(
+        f"{report['subset']}: {report['n_photos']:,} photos, {report['n_categories']} categories, "
+        f"{report['backbone']}"
+    )
+    return figure
+
+
+def _bars(ax: Axes, title: str, groups: dict[str, list[float]], legend: tuple[str, str]) -> None:
+    for i, (name, colour) in enumerate(zip(legend, COLOURS, strict=False)):
+        places = [x + (i - 0.5) * 0.38 for x in range(len(groups))]
+        heights = [values[i] for values in groups.values()]
+        bars = ax.bar(places, heights, width=0.36, color=colour, label=name)
+        ax.bar_label(bars, fmt="%.3f", fontsize=8, padding=2)
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.grid(visible=False, axis="x")
+    ax.set(title=title, ylim=(0, 1.25), yticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    ax.legend(loc="upper right", ncols=2, fontsize=8, frameon=False)

@@ -1,0 +1,163 @@
+"""K-Means sweeps and hierarchical clustering, against scikit-learn and SciPy."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import fcluster, is_valid_linkage, linkage
+from scipy.spatial.distance import pdist
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, silhouette_score
+
+from caltech_lab import clustering, files
+from caltech_lab.errors import ArgumentError, MemoryLimitError
+
+
+@pytest.fixture
+def blobs():
+    rng = np.random.default_rng(3)
+    y = np.repeat(np.arange(5), [10, 20, 30, 40, 50])
+    X = np.eye(12)[y] * 3 + rng.normal(size=(150, 12)) * 0.3
+    return (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(np.float32), y
+
+
+# K-Means
+
+
+def test_kmeans_finds_the_blobs_and_can_be_kept(blobs, tmp_path):
+    X, y = blobs
+    model = clustering.kmeans(X, 5, seed=1)
+    assert isinstance(model, KMeans)
+    assert model.n_init == 10
+    assert adjusted_rand_score(y, model.labels_) == 1
+    files.save_model(tmp_path / "kmeans_k5.skops", model)
+    kept = files.load_model(tmp_path / "kmeans_k5.skops")
+    np.testing.assert_array_equal(kept.predict(X), model.labels_)
+
+
+def test_sweep_finds_the_right_k(blobs):
+    X, y = blobs
+    table = clustering.kmeans_sweep(X, range(2, 9), seed=0, y=y)
+    assert table["k"].tolist() == list(range(2, 9))
+    assert table["inertia"].is_monotonic_decreasing
+    best = table.loc[table["silhouette"].idxmax()]
+    assert best["k"] == 5
+    assert best["nmi"] == best["ari"] == best["purity"] == pytest.approx(1)
+    labels = clustering.kmeans(X, 3, seed=0, n_init=3).labels_
+    assert table.set_index("k").loc[3, "silhouette"] == pytest.approx(silhouette_score(X, labels))
+    assert (table["seconds"] > 0).all()
+
+
+def test_sweep_without_categories_is_repeatable(blobs):
+    X, _ = blobs
+    first, second = (clustering.kmeans_sweep(X, iter([2, 4]), seed=7) for _ in range(2))
+    assert list(first) == ["k", "inertia", "silhouette", "davies_bouldin", "seconds"]
+    np.testing.assert_allclose(first.drop(columns="seconds"), second.drop(columns="seconds"))
+
+
+@pytest.mark.parametrize("k", [-1, 0, 1, 151])
+def test_impossible_k_is_a_sentence(blobs, k):
+    X, _ = blobs
+    with pytest.raises(ArgumentError, match=rf"^k must be between 2 and 150 .*, not {k}\.$"):
+        clustering.kmeans(X, k)
+    with pytest.raises(ArgumentError):
+        clustering.cut(np.zeros((149, 4)), k)
+
+
+def test_sweep_refuses_before_it_starts(blobs, monkeypatch):
+    X, y = blobs
+    monkeypatch.setattr(clustering, "kmeans", lambda *a: pytest.fail("a fit was started"))
+    with pytest.raises(ArgumentError, match="between 2 and 149"):
+        clustering.kmeans_sweep(X, [3, 150])
+    with pytest.raises(ArgumentError, match="between 2 and 149"):
+        clustering.compare_linkages(X, y, 150)
+
+
+# Trees
+
+
+@pytest.mark.parametrize("method", ["ward", "average", "complete", "single"])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_tree_is_scipys(blobs, method, metric):
+    if method == "ward" and metric == "cosine":
+        pytest.skip("not defined")
+    X, _ = blobs
+    tree = clustering.linkage_tree(X, method, metric)
+    expected = linkage(pdist(X.astype(np.float64), metric), method)
+    assert is_valid_linkage(tree)
+    assert tree.shape == (149, 4)
+    np.testing.assert_allclose(tree[:, 2], expected[:, 2], atol=1e-9)
+    np.testing.assert_array_equal(tree[:, 3], expected[:, 3])
+    np.testing.assert_array_equal(np.sort(tree[:, :2], axis=1), np.sort(expected[:, :2], axis=1))
+
+
+def test_ward_heights_by_hand():
+    # Merging {0} and {1}: sqrt(2/2 · 1²) = 1. {0, 1} and {5}: sqrt(2 · 2 · 1 / 3 · 4.5²).
+    tree = clustering.linkage_tree(np.array([[0], [1], [5]], np.float32))
+    np.testing.assert_allclose(tree, [[0, 1, 1, 2], [2, 3, np.sqrt(4 / 3) * 4.5, 3]])
+
+
+def test_tree_across_blocks():
+    X = np.random.default_rng(0).normal(size=(1100, 4)).astype(np.float32)
+    tree = clustering.linkage_tree(X, "average")
+    np.testing.assert_allclose(
+        tree[:, 2], linkage(X.astype(np.float64), "average")[:, 2], atol=1e-9
+    )
+
+
+def test_faults_of_a_tree_are_sentences(blobs):
+    X, _ = blobs
+    with pytest.raises(ArgumentError, match=r"^Ward's method needs Euclidean .* cosine ones\.$"):
+        clustering.linkage_tree(X, "ward", "cosine")
+    with pytest.raises(ArgumentError, match="at least two photos, but there are 1"):
+        clustering.linkage_tree(X[:1])
+
+
+def test_too_many_photos_are_refused_before_memory_is_taken(blobs, monkeypatch):
+    X, _ = blobs
+    needed = clustering.linkage_bytes(len(X))
+    free = SimpleNamespace(available=needed - 1)
+    monkeypatch.setattr(clustering.psutil, "virtual_memory", lambda: free)
+    with pytest.raises(MemoryLimitError, match=r"150 photos take .* GiB .* sample .* K-Means"):
+        clustering.linkage_tree(X)
+    free.available = needed
+    assert len(clustering.linkage_tree(X)) == 149
+
+
+# Cuts
+
+
+@pytest.mark.parametrize("method", ["ward", "average", "complete", "single"])
+@pytest.mark.parametrize("k", [2, 5, 31, 149])
+def test_cut_is_fclusters(blobs, method, k):
+    tree = clustering.linkage_tree(blobs[0], method)
+    clusters = clustering.cut(tree, k)
+    expected = fcluster(tree, k, criterion="maxclust")
+    assert adjusted_rand_score(clusters, expected) == 1
+    assert clusters.dtype == np.int64
+    sizes = np.bincount(clusters)
+    assert len(sizes) == k
+    assert (np.diff(sizes) <= 0).all()
+
+
+def test_cut_names_the_largest_first(blobs):
+    X, y = blobs
+    np.testing.assert_array_equal(clustering.cut(clustering.linkage_tree(X), 5), 4 - y)
+
+
+def test_cut_gives_k_clusters_where_heights_tie():
+    # Four equal distances: fcluster gives one cluster or four here.
+    tree = clustering.linkage_tree(np.eye(4, dtype=np.float32), "single")
+    for k in (2, 3, 4):
+        assert len(np.unique(clustering.cut(tree, k))) == k
+    assert len(np.unique(fcluster(tree, 3, criterion="maxclust"))) == 1
+
+
+def test_comparison_of_linkages(blobs):
+    X, y = blobs
+    table = clustering.compare_linkages(X, y, 5)
+    assert list(zip(table["method"], table["metric"], strict=True)) == list(clustering.LINKAGES)
+    ward = table.iloc[0]
+    assert ward["ari"] == ward["matched_accuracy"] == pytest.approx(1)
+    assert ward["largest"] == pytest.approx(50 / 150)
+    assert ward["silhouette"] == pytest.approx(silhouette_score(X, y))

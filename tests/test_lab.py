@@ -1,0 +1,138 @@
+"""The front door: what is made on demand, what is kept, and how figures are checked."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+
+from caltech_lab.backbones import backbone
+from caltech_lab.datasets.photos import Photos
+from caltech_lab.errors import ArgumentError, DatasetError, LabError
+from caltech_lab.features import split
+from caltech_lab.lab import RECORD, Lab, open_lab
+from caltech_lab.settings import settings
+
+
+@pytest.fixture
+def lab(photos: Photos, environment: pytest.MonkeyPatch) -> Lab:
+    return Lab(photos, backbone("pixels"))
+
+
+def test_importing_the_package_takes_no_time_and_no_torch() -> None:
+    code = (
+        "import sys, caltech_lab; print(sorted({'torch', 'sklearn', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_torchvision_can_be_imported_after_the_package() -> None:
+    code = "import caltech_lab, torchvision; from torchvision.models import resnet50; print('ok')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "ok", done.stderr
+
+
+def test_the_opening_lines_name_photos_backbone_outputs_and_seed(lab: Lab) -> None:
+    lines = str(lab).splitlines()
+    assert [line.split()[0] for line in lines] == ["Photos", "Backbone", "Outputs", "Seed"]
+
+
+def test_a_folder_of_folders_can_be_opened_and_a_wrong_one_is_a_sentence(
+    photos: Photos, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert len(open_lab(str(photos.root), "pixels").photos) == len(photos)
+    with pytest.raises(DatasetError, match=r"^There is no folder .*\.$"):
+        open_lab(str(tmp_path / "nothing"), "pixels")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match=r"^No photos were found .*\.$"):
+        open_lab(str(tmp_path / "empty"), "pixels")
+
+
+def test_what_was_fitted_is_kept_and_fitted_again_for_other_embeddings(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = []
+
+    def fit() -> KMeans:
+        calls.append(1)
+        return KMeans(3, n_init=1, random_state=0).fit(lab.features().X)
+
+    path = lab.folder("models") / "three.skops"
+    first = lab.kept(path, fit, k=3)
+    second = lab.kept(path, fit, k=3)
+    assert len(calls) == 1
+    np.testing.assert_array_equal(first.labels_, second.labels_)
+    lab.kept(path, fit, k=4)
+    assert len(calls) == 2
+    key = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**key, "embeddings": "other"}))
+    lab.kept(path, fit, k=4)
+    assert len(calls) == 3
+
+
+def test_models_of_the_series_are_made_on_demand(lab: Lab) -> None:
+    X, y = lab.features().X, lab.features().y
+    assert len(lab.kmeans(5).labels_) == len(X)
+    assert lab.tree().shape == (len(X) - 1, 4)
+    assert lab.index().ntotal == len(X)
+    assert lab.svm().predict(X).shape == y.shape
+    assert lab.random_forest().predict(X).shape == y.shape
+    assert {path.suffix for path in lab.folder("models/classifier").glob("[!.]*")} == {
+        ".skops",
+        ".json",
+    }
+
+
+def test_a_damaged_index_is_built_again(lab: Lab) -> None:
+    lab.features()
+    lab.index()
+    path = lab.folder("models/faiss_index") / "image_index.faiss"
+    path.write_bytes(path.read_bytes()[:100])
+    assert lab.index().ntotal == len(lab.photos)
+
+
+@pytest.fixture
+def record(lab: Lab, environment: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Give the lab a home of its own, so that the committed record is left alone."""
+    (tmp_path / "notebooks").mkdir()
+    changed = settings().__class__(**{**vars(settings()), "home": tmp_path})
+    environment.setattr("caltech_lab.lab.settings", lambda: changed)
+    return tmp_path / "notebooks" / "checkpoints.json"
+
+
+def test_a_checkpoint_holds_figures_against_the_record(
+    lab: Lab, record: Path, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {"n": 10, "accuracy": 0.9}
+    lab.checkpoint("05", figures)
+    assert "Nothing is recorded" in capsys.readouterr().out
+    environment.setenv(RECORD, "1")
+    lab.checkpoint("05", figures)
+    environment.delenv(RECORD)
+    lab.checkpoint("05", {"n": np.int64(10), "accuracy": np.float32(0.905)})
+    for wrong in ({"n": 11, "accuracy": 0.9}, {"n": 10, "accuracy": 0.92}, {"n": 10}):
+        with pytest.raises(AssertionError, match="outside the tolerance"):
+            lab.checkpoint("05", wrong)
+    with pytest.raises(AssertionError, match="accuracy"):
+        lab.checkpoint("05", {"n": 10, "accuracy": 0.905}, {"accuracy": 0.001})
+    with pytest.raises(AssertionError, match="accuracy"):
+        lab.checkpoint("05", {"n": 10, "accuracy": float("nan")})
+
+
+def test_the_split_is_stratified_seeded_and_whole() -> None:
+    y = np.repeat([0, 1, 2], [50, 30, 20])
+    train, test = split(y, seed=1)
+    assert sorted([*train, *test]) == list(range(100))
+    np.testing.assert_array_equal(np.bincount(y[test]), [10, 6, 4])
+    np.testing.assert_array_equal(test, split(y, seed=1)[1])
+    assert not np.array_equal(test, split(y, seed=2)[1])
+    with pytest.raises(ArgumentError, match="at least two photos in each category"):
+        split(np.array([0] * 20 + [1]))
+
+
+def test_a_fault_shows_as_its_sentence_in_a_notebook() -> None:
+    assert LabError("Say this.")._render_traceback_() == ["LabError: Say this."]

@@ -1,0 +1,150 @@
+"""Exact search, answers without the query, and index files that are not believed blindly."""
+
+import faiss
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caltech_lab import retrieval
+from caltech_lab.errors import ArgumentError, CacheError
+
+
+@pytest.fixture(name="X")
+def embeddings():
+    X = np.random.default_rng(0).normal(size=(40, 8))
+    X[7] = X[3]  # an exact copy
+    return (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_search_finds_the_nearest(X):
+    index = retrieval.build_index(X)
+    similarities, ids = retrieval.search(index, X[20:25], k=40)
+    expected = X[20:25] @ X.T
+    np.testing.assert_allclose(similarities, -np.sort(-expected, axis=1), atol=1e-6)
+    np.testing.assert_array_equal(np.sort(ids, axis=1), np.tile(np.arange(40), (5, 1)))
+    np.testing.assert_allclose(np.take_along_axis(expected, ids, axis=1), similarities, atol=1e-6)
+    np.testing.assert_array_equal(ids[:, 0], np.arange(20, 25))
+
+
+def test_one_query_may_be_a_vector_of_any_layout(X):
+    index = retrieval.build_index(np.asfortranarray(X.astype(np.float64)))
+    similarities, ids = retrieval.search(index, X[5].astype(np.float64), k=3)
+    assert similarities.shape == ids.shape == (1, 3)
+    assert ids[0, 0] == 5
+    assert similarities.dtype == np.float32
+    assert ids.dtype == np.int64
+
+
+def test_answers_exclude_the_query_by_id(X):
+    index = retrieval.build_index(X)
+    everyone = np.arange(40)
+    similarities, ids = retrieval.search_excluding_self(index, X, everyone, k=39)
+    assert not (ids == everyone[:, None]).any()
+    np.testing.assert_array_equal(
+        np.sort(np.column_stack([ids, everyone]), axis=1), np.tile(everyone, (40, 1))
+    )
+    assert (np.diff(similarities, axis=1) <= 0).all()
+    assert ids[3, 0] == 7  # a copy is an answer, whichever of the two comes first
+    assert ids[7, 0] == 3
+
+
+def test_a_query_crowded_out_by_its_copies():
+    X = np.ones((6, 1), np.float32)
+    _, ids = retrieval.search_excluding_self(retrieval.build_index(X), X, np.arange(6), k=2)
+    assert ids.shape == (6, 2)
+    assert not (ids == np.arange(6)[:, None]).any()
+
+
+def test_the_best_answers_stay_when_the_query_is_not_among_them():
+    X = np.array([[1], [2], [3]], np.float32)  # not of length one, so that 0 is not its own best
+    _, ids = retrieval.search_excluding_self(retrieval.build_index(X), X[:1], np.array([0]), k=1)
+    assert ids.tolist() == [[2]]
+
+
+@pytest.mark.parametrize("k", [0, 41])
+def test_k_out_of_range_is_a_sentence(X, k):
+    with pytest.raises(ArgumentError, match=rf"between 1 and the 40 photos there, not {k}\.$"):
+        retrieval.search(retrieval.build_index(X), X, k)
+
+
+def test_k_counts_other_photos(X):
+    index = retrieval.build_index(X)
+    with pytest.raises(ArgumentError, match="between 1 and the 39 other photos there, not 40"):
+        retrieval.search_excluding_self(index, X, np.arange(40), k=40)
+
+
+def test_another_dimension_is_a_sentence(X):
+    with pytest.raises(ArgumentError, match="5 dimensions and the index has 8"):
+        retrieval.search(retrieval.build_index(X), X[:, :5], k=1)
+
+
+def test_saved_index_answers_the_same(X, tmp_path):
+    index = retrieval.build_index(X)
+    path = tmp_path / "faiss index" / "Käfer.faiss"
+    retrieval.save_index(path, index)
+    loaded = retrieval.load_index(path, dimension=8, count=40)
+    assert isinstance(loaded, faiss.IndexFlatIP)
+    for a, b in zip(retrieval.search(index, X), retrieval.search(loaded, X), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [p.name for p in path.parent.iterdir()] == ["Käfer.faiss"]
+
+
+def test_faiss_reads_our_file_and_we_read_its(X, tmp_path):
+    ours, theirs = tmp_path / "ours.faiss", tmp_path / "theirs.faiss"
+    retrieval.save_index(ours, retrieval.build_index(X))
+    faiss.write_index(retrieval.build_index(X), str(theirs))
+    assert ours.read_bytes() == theirs.read_bytes()
+    assert faiss.read_index(str(ours)).ntotal == 40
+    assert retrieval.load_index(theirs, 8, 40).ntotal == 40
+
+
+@pytest.mark.parametrize(("dimension", "count"), [(8, 39), (9, 40), (16, 20)])
+def test_index_of_another_shape_is_refused(X, tmp_path, dimension, count):
+    path = tmp_path / "index.faiss"
+    retrieval.save_index(path, retrieval.build_index(X))
+    with pytest.raises(CacheError, match=f"exact index of {count} photos with {dimension} numbers"):
+        retrieval.load_index(path, dimension, count)
+
+
+def test_index_of_another_type_is_refused(X, tmp_path):
+    path = tmp_path / "index.faiss"
+    for other in (faiss.IndexFlatL2(8), faiss.IndexHNSWFlat(8, 4)):
+        other.add(X)
+        faiss.write_index(other, str(path))
+        with pytest.raises(CacheError):
+            retrieval.load_index(path, 8, 40)
+
+
+def test_missing_file_is_a_sentence(tmp_path):
+    with pytest.raises(CacheError, match="cannot be read"):
+        retrieval.load_index(tmp_path / "none.faiss", 8, 40)
+
+
+def test_damaged_length_never_reaches_faiss(X, tmp_path, monkeypatch):
+    path = tmp_path / "index.faiss"
+    retrieval.save_index(path, retrieval.build_index(X))
+    good = path.read_bytes()
+
+    def refuse(data):
+        raise AssertionError("faiss was given a file that does not fit")
+
+    monkeypatch.setattr(faiss, "deserialize_index", refuse)
+    for bad in (b"", good[:20], good[:-1], good + b"\0", good[:37] + b"\xff" * 8 + good[45:]):
+        path.write_bytes(bad)
+        with pytest.raises(CacheError):
+            retrieval.load_index(path, 8, 40)
+
+
+@given(position=st.integers(0, 44), value=st.integers(0, 255))
+def test_any_changed_header_byte_is_refused(tmp_path_factory, position, value):
+    X = np.eye(3, dtype=np.float32)
+    path = tmp_path_factory.mktemp("index") / "index.faiss"
+    retrieval.save_index(path, retrieval.build_index(X))
+    data = bytearray(path.read_bytes())
+    if data[position] == value:
+        return
+    data[position] = value
+    path.write_bytes(data)
+    with pytest.raises(CacheError):
+        retrieval.load_index(path, 3, 3)
