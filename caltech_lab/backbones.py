@@ -143,7 +143,10 @@ def load_resnet50(weights: Path | None = None, epsilon: float = 1e-5) -> "nn.Mod
     """Load the ResNet-50 of He et al. with its ImageNet weights, classifier included.
 
     It is *version 1* of the network: torchvision's `resnet50` with the stride of each stage on
-    the first 1 x 1 convolution. Its input is BGR from 0 to 255 minus `CAFFE_MEANS_BGR`.
+    the first 1 x 1 convolution. Its input is BGR from 0 to 255 minus `CAFFE_MEANS_BGR`. The file
+    does not say which epsilon belongs to the weights; measured by how well the last stage meets
+    its own stored means (notebook 2), the typical gap is 0.014 standard deviations with 1e-5 and
+    0.040 with 1e-3.
 
     Parameters
     ----------

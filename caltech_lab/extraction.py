@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -300,14 +300,20 @@ class Journal:
         self.flushed = time.monotonic()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.file: BinaryIO = open(path, "rb+" if path.exists() else "wb+")  # noqa: SIM115
+            # Unbuffered, so that a kill loses no row, and a full disk is told at once.
+            self.file = open(path, "rb+" if path.exists() else "wb+", buffering=0)  # noqa: SIM115
             if self.file.read(len(self.header)) != self.header:
                 self.file.seek(0)
                 self.file.truncate()
-                self.file.write(self.header)
+                self._write(self.header)
             self._read()
         except OSError as error:
             raise explain(error, path) from error
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self.file.write(rest) :]
 
     def _read(self) -> None:
         size = self.record.itemsize
@@ -327,7 +333,7 @@ class Journal:
         """Keep one row, float32 of shape (width,), under the sha256 of its photo."""
         body = bytes.fromhex(sha) + row.astype("<f4").tobytes()
         try:
-            self.file.write(body + zlib.crc32(body).to_bytes(4, "little"))
+            self._write(body + zlib.crc32(body).to_bytes(4, "little"))
             self.index[sha] = len(self.index)
             if time.monotonic() - self.flushed > SECONDS_BETWEEN_FLUSHES:
                 self.flush()
@@ -336,7 +342,6 @@ class Journal:
 
     def flush(self) -> None:
         """Have all rows so far on the disk."""
-        self.file.flush()
         os.fsync(self.file.fileno())
         self.flushed = time.monotonic()
 

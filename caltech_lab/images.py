@@ -114,7 +114,7 @@ def read_photo(source: str | Path | bytes) -> Image.Image:
 
 
 def load_pixels(
-    source: str | Path | bytes, size: int, fit: Literal["squash", "crop"]
+    source: str | Path | bytes | Image.Image, size: int, fit: Literal["squash", "crop"]
 ) -> NDArray[np.uint8]:
     """Decode a photo and resize it to the square that a network sees.
 
@@ -123,8 +123,8 @@ def load_pixels(
 
     Parameters
     ----------
-    source : str, Path or bytes
-        A file, or the content of one.
+    source : str, Path, bytes or PIL.Image.Image
+        A file, the content of one, or what `read_photo` made of it.
     size : int
         Side of the square, in pixels.
     fit : {"squash", "crop"}
@@ -146,7 +146,7 @@ def load_pixels(
     """
     if fit not in ("squash", "crop"):
         raise ArgumentError(f"There is no fit {fit!r}: choose 'squash' or 'crop'.")
-    image = read_photo(source)
+    image = source if isinstance(source, Image.Image) else read_photo(source)
     box = _centre(image.width, image.height, size) if fit == "crop" else None
     return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
 

@@ -15,10 +15,12 @@ from caltech_lab.datasets import Photos, open_photos
 from caltech_lab.files import (
     load_array,
     load_model,
+    load_table,
     lock,
     read_json,
     save_array,
     save_model,
+    save_table,
     write_atomically,
     write_json,
 )
@@ -26,6 +28,7 @@ from caltech_lab.settings import settings
 
 if TYPE_CHECKING:
     import faiss
+    import pandas as pd
     from sklearn.cluster import KMeans
     from sklearn.pipeline import Pipeline
 
@@ -188,7 +191,59 @@ class Lab:
         train, _ = self.embeddings.split(self.seed)
         path = self.folder("models/classifier") / "random_forest.skops"
         X, y = self.embeddings.X[train], self.embeddings.y[train]
-        return self.kept(path, lambda: random_forest(seed=self.seed).fit(X, y))
+        return self.kept(path, lambda: random_forest(self.seed, n_jobs=-1).fit(X, y))
+
+    def splits(self, classifier: str) -> "pd.DataFrame":
+        """Return the accuracy of a classifier on five seeded splits, kept as .csv.
+
+        Parameters
+        ----------
+        classifier : {"svm", "random_forest"}
+            With the parameters of `svm()`, or its own.
+
+        Returns
+        -------
+        DataFrame
+            As `classification.repeated_splits` gives it.
+        """
+        from caltech_lab.classification import random_forest, repeated_splits, svm
+
+        X, y = self.embeddings.X, self.embeddings.y
+        parameters = self.svm_parameters() if classifier == "svm" else {}
+        makers = {
+            "svm": lambda: svm(**parameters),
+            "random_forest": lambda: random_forest(self.seed, n_jobs=-1),
+        }
+        path = self.folder("results/classification") / f"{classifier}_splits.csv"
+        table: pd.DataFrame = self.kept(
+            path, lambda: repeated_splits(makers[classifier], X, y, seed=self.seed), **parameters
+        )
+        return table
+
+    def svm_parameters(self) -> dict[str, float]:
+        """Return what the tuning of the SVM chose, by the names that `classification.svm` takes."""
+        tuned = self.svm()
+        return {
+            "power": tuned["powernormalizer"].power,
+            "n_components": tuned["pca"].n_components,
+            "C": tuned["svc"].C,
+            "gamma": tuned["svc"].gamma,
+        }
+
+    def clusterings(self, k: int = 50) -> "pd.DataFrame":
+        """Return the scores of every recipe compared at k clusters, kept as .csv.
+
+        Returns
+        -------
+        DataFrame
+            As `clustering.compare_recipes` gives it.
+        """
+        from caltech_lab.clustering import compare_recipes
+
+        X, y = self.embeddings.X, self.embeddings.y
+        path = self.folder("results/clustering") / f"compared_k{k}.csv"
+        table: pd.DataFrame = self.kept(path, lambda: compare_recipes(X, y, k, self.seed), k=k)
+        return table
 
     def index(self) -> "faiss.IndexFlatIP":
         """Return the exact index of all embeddings, kept as `models/faiss_index/`."""
@@ -219,7 +274,7 @@ class Lab:
             As `report.schema()` says; read from the file when embeddings and seed are the same.
         """
         from caltech_lab.plots.summary import performance_summary
-        from caltech_lab.report import KMEANS_K, final_report
+        from caltech_lab.report import HIERARCHICAL_K, KMEANS_K, final_report
 
         path = self.folder("") / "final_report.json"
         with lock(path):
@@ -230,9 +285,11 @@ class Lab:
             made = final_report(
                 self.embeddings,
                 seed=self.seed,
-                tuned_svm=self.svm(),
+                svm_parameters=self.svm_parameters(),
+                splits={name: self.splits(name) for name in ("svm", "random_forest")},
                 kmeans_labels=self.kmeans(KMEANS_K).labels_,
                 tree=self.tree(),
+                compared=self.clusterings(HIERARCHICAL_K),
             )
             with write_atomically(path.with_name("performance_summary.png")) as picture:
                 performance_summary(made).savefig(picture, dpi=150)
@@ -245,8 +302,8 @@ class Lab:
         Parameters
         ----------
         path : Path
-            Where it is kept: an estimator as `.skops` or an array as `.npy`. A `.json` beside it
-            says what it was made from.
+            Where it is kept: an estimator as `.skops`, an array as `.npy` or a table as `.csv`. A
+            `.json` beside it says what it was made from.
         make : callable
             Makes it.
         **parameters
@@ -254,12 +311,15 @@ class Lab:
 
         Returns
         -------
-        BaseEstimator or ndarray
+        BaseEstimator, ndarray or DataFrame
             What `make` gave, now or then.
         """
-        load, save = (
-            (load_model, save_model) if path.suffix == ".skops" else (load_array, save_array)
-        )
+        formats: dict[str, tuple[Callable[[Path], Any], Callable[[Path, Any], None]]] = {
+            ".skops": (load_model, save_model),
+            ".npy": (load_array, save_array),
+            ".csv": (load_table, save_table),
+        }
+        load, save = formats[path.suffix]
         key = {
             "embeddings": self.embeddings.identity["embeddings_sha256"],
             "seed": self.seed,

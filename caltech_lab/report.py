@@ -1,16 +1,16 @@
 """The final report: every figure of the series for one dataset and backbone, in one file."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from importlib import metadata
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
+import pandas as pd
 
-from caltech_lab.classification import random_forest, repeated_splits, svm
-from caltech_lab.clustering import compare_recipes, cut
+from caltech_lab.classification import random_forest
+from caltech_lab.clustering import cut
 from caltech_lab.datasets.caltech101 import SUBSETS
 from caltech_lab.evaluation import (
     RetrievalScores,
@@ -20,7 +20,6 @@ from caltech_lab.evaluation import (
 )
 from caltech_lab.features import Features
 
-N_SPLITS = 5
 KMEANS_K = 20
 HIERARCHICAL_K = 50
 PACKAGES = ("faiss-cpu", "numpy", "openvino", "pillow", "scikit-learn", "scipy", "torch")
@@ -30,9 +29,11 @@ def final_report(
     features: Features,
     *,
     seed: int,
-    tuned_svm: Pipeline,
+    svm_parameters: Mapping[str, float],
+    splits: Mapping[str, pd.DataFrame],
     kmeans_labels: np.ndarray,
     tree: np.ndarray,
+    compared: pd.DataFrame,
 ) -> dict[str, Any]:
     """Measure everything that `final_report.json` holds.
 
@@ -42,12 +43,16 @@ def final_report(
         Embeddings of the dataset.
     seed : int
         Seed of the first split, of the forests and of the clusterings.
-    tuned_svm : Pipeline
-        An SVM tuned on the training part of the first split; its parameters serve all splits.
+    svm_parameters : mapping
+        What the SVM was tuned to on the training part of the first split, and used in all.
+    splits : mapping of DataFrame
+        Of `svm` and of `random_forest`, as `classification.repeated_splits` gives them.
     kmeans_labels : ndarray
         Clusters of K-Means with `KMEANS_K` clusters, int of shape (n,).
     tree : ndarray
         Ward's tree, float64 of shape (n - 1, 4).
+    compared : DataFrame
+        As `clustering.compare_recipes` gives it, for `HIERARCHICAL_K` clusters.
 
     Returns
     -------
@@ -56,7 +61,6 @@ def final_report(
     """
     X, y = features.X, features.y
     subset = features.photos.name
-    parameters = _svm_parameters(tuned_svm)
     train, test = features.split(seed)
     alone = retrieval_scores(X, y, k=10)
     held_out = retrieval_scores(X[train], y[train], queries=X[test], query_labels=y[test], k=10)
@@ -71,14 +75,13 @@ def final_report(
         "embeddings_sha256": features.identity["embeddings_sha256"],
         "seed": seed,
         "classification": {
-            "svm": _classified(lambda: svm(**parameters), X, y, seed) | {"best_params": parameters},
-            "random_forest": _classified(lambda: random_forest(seed), X, y, seed)
-            | {"best_params": _forest_parameters(seed)},
+            "svm": _classified(splits["svm"], svm_parameters),
+            "random_forest": _classified(splits["random_forest"], _forest_parameters()),
         },
         "clustering": {
             f"kmeans_k{KMEANS_K}": cluster_scores(X, kmeans_labels, y),
             f"hierarchical_k{HIERARCHICAL_K}": cluster_scores(X, cut(tree, HIERARCHICAL_K), y),
-            "best_k50": _best_recipe(X, y, seed),
+            "best_k50": _best(compared),
         },
         "retrieval": {
             "leave_one_out": _retrieved(alone, seed),
@@ -94,33 +97,21 @@ def schema() -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _svm_parameters(tuned: Pipeline) -> dict[str, float]:
-    return {
-        "power": tuned["powernormalizer"].power,
-        "n_components": tuned["pca"].n_components,
-        "C": tuned["svc"].C,
-        "gamma": tuned["svc"].gamma,
-    }
-
-
-def _forest_parameters(seed: int) -> dict[str, float]:
-    pca, forest = (step for _, step in random_forest(seed).steps)
+def _forest_parameters() -> dict[str, float]:
+    pca, forest = (step for _, step in random_forest().steps)
     return {"n_components": pca.n_components, "n_estimators": forest.n_estimators}
 
 
-def _classified(
-    make: Callable[[], Pipeline], X: np.ndarray, y: np.ndarray, seed: int
-) -> dict[str, Any]:
-    splits = repeated_splits(make, X, y, N_SPLITS, seed)
+def _classified(splits: pd.DataFrame, parameters: Mapping[str, float]) -> dict[str, Any]:
     return {
         "accuracy": float(splits["accuracy"].mean()),
         "macro_accuracy": float(splits["macro_accuracy"].mean()),
         "accuracy_by_split": splits["accuracy"].tolist(),
+        "best_params": dict(parameters),
     }
 
 
-def _best_recipe(X: np.ndarray, y: np.ndarray, seed: int) -> dict[str, Any]:
-    table = compare_recipes(X, y, HIERARCHICAL_K, seed)
+def _best(table: pd.DataFrame) -> dict[str, Any]:
     scores = ["silhouette", "davies_bouldin", "nmi", "ari"]
     compared: dict[str, dict[str, float]] = table[scores].T.to_dict()  # type: ignore[assignment]
     method = str(table["nmi"].idxmax())

@@ -57,8 +57,10 @@ def execute(path: Path) -> nbformat.NotebookNode:
         notebook,
         timeout=CELL_SECONDS,
         kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(path.parent)}},
         store_widget_state=False,
+        coalesce_streams=True,  # or each step of a progress bar stays as an output of its own
     )
     try:
         client.execute()
@@ -90,10 +92,9 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         }
     )
     count = 0
-    for number, cell in enumerate(notebook.cells):
+    for cell in notebook.cells:
         kept = {key: cell.metadata[key] for key in ("tags", "jupyter") if key in cell.metadata}
         cell.metadata = nbformat.from_dict(kept)
-        cell.id = f"cell-{number:02d}"
         if cell.cell_type != "code":
             continue
         count += 1

@@ -245,7 +245,8 @@ def test_corrupt_exif_leaves_the_photo_as_stored(block):
 
 
 def test_squash_is_one_bilinear_resize_of_the_whole_photo():
-    data = encode(picture(300, 200), "JPEG")
+    noise = np.random.default_rng(0).integers(0, 256, (700, 900, 3), np.uint8)
+    data = encode(Image.fromarray(noise), "JPEG")
     with Image.open(io.BytesIO(data)) as opened:
         expected = opened.convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)
     pixels = load_pixels(data, 224, "squash")
@@ -367,6 +368,8 @@ def bombs() -> dict[str, bytes]:
     wide_frame = bytearray(encode(picture(), "GIF"))
     at = wide_frame.index(b",\0\0\0\0") + 5
     wide_frame[at : at + 4] = struct.pack("<HH", 10_000, 10_000)
+    vast_frame = bytearray(wide_frame)
+    vast_frame[at : at + 4] = struct.pack("<HH", 60_000, 60_000)
     side = struct.pack("<I", 9_999)[:3]
     webp = b"WEBPVP8X" + struct.pack("<I", 10) + b"\2\0\0\0" + side + side
     frame = encode(picture(), "WEBP")[12:]
@@ -381,6 +384,7 @@ def bombs() -> dict[str, bytes]:
         "bmp": bytes(bmp),
         "gif": bytes(gif),
         "gif frame": bytes(wide_frame),
+        "gif frame that Pillow itself refuses": bytes(vast_frame),
         "webp": b"RIFF" + struct.pack("<I", len(webp)) + webp,
     }
 

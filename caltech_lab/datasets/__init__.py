@@ -41,9 +41,7 @@ def open_photos(name: str | None = None) -> Photos:
     except DatasetError as error:
         if wanted is not None:
             raise
-        return _drawn(
-            f"Caltech-101 is not to be had ({str(error).rstrip('.')}), so this runs on a drawn sample"
-        )
+        return _drawn(f"Caltech-101 cannot be had ({str(error).rstrip('.')}), so this is drawn")
 
 
 def _caltech101(subset: str) -> Photos:

@@ -1,6 +1,7 @@
 """Figures of the evaluation: the map of the embeddings, the audit by category, the claims."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ def embedding_map(
         Photos of other categories are grey.
     """
     ax = new_axes(ax, 7.5, 6.5)
-    style = {"s": 6, "linewidths": 0, "rasterized": True}
+    style: dict[str, Any] = {"s": 6, "linewidths": 0, "rasterized": True}
     ax.scatter(*places.T, color="0.8", **style)
     for category, colour in zip(highlighted, COLOURS, strict=False):
         mine = places[y == category]

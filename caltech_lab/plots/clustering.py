@@ -1,0 +1,251 @@
+"""Figures of K-Means over many k, of what clusters hold, and of trees."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+
+from caltech_lab.plots.style import COLOURS, SEQUENTIAL, new_axes
+
+Floats = NDArray[np.float64]
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+SHADES = (COLOURS[0], COLOURS[5], COLOURS[1], "0.85")
+DPI = 80  # figures with many names, kept small inside a notebook; files are saved with more
+
+
+def _axes(ax: Axes | None, width: float, height: float) -> Axes:
+    if ax is not None:
+        return ax
+    ax = new_axes(None, width, height)
+    ax.figure.set_dpi(DPI)
+    return ax
+
+
+def elbow_curve(ks: ArrayLike, inertia: ArrayLike, ax: Axes | None = None) -> Axes:
+    """Draw the inertia of K-Means over the number of clusters.
+
+    Parameters
+    ----------
+    ks : array-like of int, shape (m,)
+        Numbers of clusters, ascending.
+    inertia : array-like of float, shape (m,)
+        Sum of the squared distances from the photos to their centres, for each k.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        The vertical axis starts at zero, so that a fall looks as large as it is.
+    """
+    ax = _axes(ax, 7.0, 3.6)
+    ax.plot(np.asarray(ks), np.asarray(inertia), marker="o", color=COLOURS[0])
+    ax.set(xlabel="number of clusters k", ylabel="inertia (squared distance)", ylim=(0, None))
+    return ax
+
+
+def scores_by_k(
+    ks: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    ylabel: str = "score",
+    best: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one or more scores over the number of clusters.
+
+    Parameters
+    ----------
+    ks : array-like of int, shape (m,)
+        Numbers of clusters, ascending.
+    scores : mapping of str to array-like of float, shape (m,)
+        Scores by name, at most six.
+    ylabel : str
+        What the scores are.
+    best : bool
+        Whether the highest point of each line is ringed.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        One line a score, named in the legend together with its best k where that is ringed.
+    """
+    ax = _axes(ax, 7.0, 3.8)
+    x = np.asarray(ks)
+    for (name, values), colour, marker in zip(scores.items(), COLOURS, MARKERS, strict=False):
+        y = np.asarray(values)
+        top = int(y.argmax())
+        label = f"{name} (highest at k = {x[top]})" if best else name
+        ax.plot(x, y, marker=marker, markersize=5, color=colour, label=label)
+        if best:
+            ax.plot(x[top], y[top], "o", markersize=13, markerfacecolor="none",
+                    markeredgecolor=colour, markeredgewidth=1.5)  # fmt: skip
+    ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    ax.set(xlabel="number of clusters k", ylabel=ylabel)
+    return ax
+
+
+def cluster_contents(counts: "pd.DataFrame", named: int = 3, ax: Axes | None = None) -> Axes:
+    """Draw how large each cluster is and which categories it holds most of.
+
+    Parameters
+    ----------
+    counts : DataFrame of int
+        One row a cluster and one column a category: how many photos of it are in the cluster.
+    named : int
+        How many categories of a cluster are named, at most three; the others are drawn as one.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        One bar a cluster, the largest on top, with the names beside it.
+    """
+    ax = _axes(ax, 9.0, 0.7 + 0.24 * len(counts))
+    ordered = counts.loc[counts.sum(axis=1).sort_values(kind="stable").index]
+    rows = np.arange(len(ordered))
+    ranked = -np.sort(-ordered.to_numpy(), axis=1)
+    parts = np.column_stack([ranked[:, :named], ranked[:, named:].sum(axis=1)])
+    left = np.zeros(len(ordered))
+    ordinals = ("its most frequent category", "the second", "the third")[:named]
+    labels = (*ordinals, "all the others")
+    shades = (*SHADES[:named], SHADES[-1])
+    for part, label, shade in zip(parts.T, labels, shades, strict=False):
+        ax.barh(rows, part, left=left, color=shade, label=label, height=0.8)
+        left += part
+    for row, (_, photos) in enumerate(ordered.iterrows()):
+        top = photos[photos > 0].nlargest(named)
+        text = ", ".join(f"{name} {count}" for name, count in top.items())
+        ax.text(left[row] + 0.01 * left.max(), row, text, va="center", fontsize=8)
+    ax.set_yticks(rows, [str(name) for name in ordered.index])
+    ax.grid(visible=False, axis="y")
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    ax.set(
+        xlabel="photos", ylabel="cluster", xlim=(0, left.max() * 1.6), ylim=(-0.6, len(rows) - 0.4)
+    )
+    return ax
+
+
+def shares(table: "pd.DataFrame", ax: Axes | None = None) -> Axes:
+    """Draw a table of shares as a heat map.
+
+    Parameters
+    ----------
+    table : DataFrame of float
+        Shares between 0 and 1: one row a category, one column a cluster.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Shares of a tenth and more are also written, in percent.
+    """
+    ax = _axes(ax, 9.0, 0.9 + 0.24 * len(table))
+    values = table.to_numpy()
+    image = ax.imshow(values, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
+    for row, column in np.argwhere(values >= 0.1):
+        share = values[row, column]
+        ax.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8,
+                color="white" if share < 0.6 else "black")  # fmt: skip
+    ax.set_yticks(range(len(table)), [str(name) for name in table.index], fontsize=9)
+    ax.set_xticks(range(table.shape[1]), [str(name) for name in table.columns], fontsize=9)
+    ax.grid(visible=False)
+    ax.set(xlabel="cluster")
+    ax.figure.colorbar(image, ax=ax, label="share of the category's photos")
+    return ax
+
+
+def sizes_by_rank(clusterings: Mapping[str, ArrayLike], ax: Axes | None = None) -> Axes:
+    """Draw how unequal the clusters of several clusterings are.
+
+    Parameters
+    ----------
+    clusterings : mapping of str to array-like of int, shape (k,)
+        Photos in each cluster, by the name of the clustering; at most six.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Sizes, largest first, on a logarithmic axis.
+    """
+    ax = _axes(ax, 7.0, 3.8)
+    for (name, sizes), colour, marker in zip(clusterings.items(), COLOURS, MARKERS, strict=False):
+        ranked = -np.sort(-np.asarray(sizes))
+        ranks = np.arange(1, len(ranked) + 1)
+        ax.plot(ranks, ranked, marker=marker, markersize=4, color=colour, label=name)
+    ax.legend(frameon=False)
+    ax.set(xlabel="cluster, from the largest to the smallest", ylabel="photos in the cluster",
+           yscale="log")  # fmt: skip
+    return ax
+
+
+def dendrogram(
+    tree: Floats,
+    names: Sequence[str],
+    leaves: int | None = None,
+    cut: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a tree of clusters, lying on its side so that names can be read.
+
+    Parameters
+    ----------
+    tree : ndarray of float64, shape (n - 1, 4)
+        A linkage matrix, as of `clustering.linkage_tree`.
+    names : sequence of str, length n
+        What to call each thing, for example the category of each photo.
+    leaves : int, optional
+        How many branches to draw, those that merge last; all n by default. A branch of several
+        things bears their most frequent name, and how many of how many bear it.
+    cut : float, optional
+        Height of a dashed line at which the tree is cut; branches below it are coloured.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        The horizontal axis is the distance at which two branches merge.
+    """
+    from scipy.cluster.hierarchy import dendrogram as draw
+    from scipy.cluster.hierarchy import set_link_color_palette, to_tree
+
+    n = len(tree) + 1
+    shown = n if leaves is None else min(leaves, n)
+    branches = to_tree(tree, rd=True)[1]
+
+    def title(branch: int) -> str:
+        counts = Counter(names[leaf] for leaf in branches[branch].pre_order())
+        name, count = counts.most_common(1)[0]
+        return name if counts.total() == 1 else f"{name} {count:,} of {counts.total():,}"
+
+    ax = _axes(ax, 8.0, 0.8 + 0.16 * shown)
+    set_link_color_palette(list(COLOURS[:6]))
+    try:
+        draw(
+            tree,
+            orientation="left",
+            truncate_mode="lastp",
+            p=shown,
+            leaf_label_func=title,
+            color_threshold=0 if cut is None else cut,
+            above_threshold_color="0.4",
+            leaf_font_size=8,
+            ax=ax,
+        )
+    finally:
+        set_link_color_palette(None)
+    if cut is not None:
+        ax.axvline(cut, color="0.3", linestyle="--", linewidth=1)
+    ax.grid(visible=False, axis="y")
+    ax.set(xlabel="distance at which two branches merge")
+    return ax

@@ -1,0 +1,226 @@
+"""Figures of the photos themselves, and of the vectors that they become."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+
+from caltech_lab.plots.style import COLOURS, SEQUENTIAL, new_axes
+
+
+def grid_of_photos(
+    images: Sequence[Any],
+    titles: Sequence[str] = (),
+    columns: int = 8,
+    ax: Axes | None = None,
+) -> Axes:
+    """Show photos in rows, each in its own proportions, under its title.
+
+    Parameters
+    ----------
+    images : sequence of PIL images or of uint8 arrays (height, width, 3)
+        What to show, in reading order.
+    titles : sequence of str
+        One for each photo, or none at all.
+    columns : int
+        Photos in a row.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        One unit wide a photo.
+    """
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height = 1.22 if titles else 1.04
+    if ax is None:
+        ax = plt.subplots(figsize=(9, 9 * rows * height / columns), layout="constrained")[1]
+    for number, image in enumerate(images):
+        pixels = np.asarray(image)
+        tall, wide = pixels.shape[:2]
+        half_x, half_y = np.array([wide, tall]) / max(wide, tall) / 2 * 0.96
+        x, y = number % columns + 0.5, (number // columns) * height + height - 0.52
+        # Row 0 of the pixels belongs on top, and the y axis below points down.
+        ax.imshow(pixels, extent=(x - half_x, x + half_x, y + half_y, y - half_y))
+        if titles:
+            ax.text(x, y - 0.52, titles[number], ha="center", va="bottom", fontsize=7)
+    ax.set(xlim=(0, columns), ylim=(rows * height, 0), aspect="equal")
+    ax.set_axis_off()
+    return ax
+
+
+def category_counts(counts: "pd.Series[int]", named: int = 5, ax: Axes | None = None) -> Axes:
+    """Draw how many photos each category has, the largest first.
+
+    Parameters
+    ----------
+    counts : Series
+        Photos a category.
+    named : int
+        How many of the largest categories, and of the smallest, are named.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Bars over the rank of a category, with the median as a line.
+    """
+    ax = new_axes(ax, 8.0, 3.8)
+    ranked = counts.sort_values(ascending=False, kind="stable")
+    n = len(ranked)
+    few = min(named, n // 2)
+    colours = [COLOURS[4] if rank < few else COLOURS[0] for rank in range(n)]
+    ax.bar(np.arange(1, n + 1), ranked, width=0.85, color=colours)
+    ax.axhline(ranked.median(), color="0.35", linestyle="--", linewidth=1)
+    ax.annotate(
+        f"median {ranked.median():g}", (n, ranked.median()), xytext=(0, 4),
+        textcoords="offset points", ha="right", color="0.25",
+    )  # fmt: skip
+    for title, part, x, colour in (
+        ("largest", ranked.iloc[:few], 0.42, COLOURS[4]),
+        ("smallest", ranked.iloc[-few:], 0.74, COLOURS[0]),
+    ):
+        lines = [f"The {few} {title}", *(f"{name}  {count:,}" for name, count in part.items())]
+        ax.text(
+            x, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=9,
+            linespacing=1.35, color=colour,
+        )  # fmt: skip
+    ax.grid(visible=False, axis="x")
+    ax.set(xlabel="category, from the largest to the smallest", ylabel="photos", xlim=(0, n + 1))
+    return ax
+
+
+def photo_sizes(widths: ArrayLike, heights: ArrayLike, ax: Axes | None = None) -> Axes:
+    """Draw each photo as a point at its width and height.
+
+    Parameters
+    ----------
+    widths, heights : array-like of int, shape (n,)
+        In pixels.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Squares lie on the dashed diagonal.
+    """
+    ax = new_axes(ax, 6.0, 4.4)
+    longest = max(np.max(np.asarray(widths)), np.max(np.asarray(heights)))
+    ax.plot([0, longest], [0, longest], "--", color="0.5", linewidth=1, zorder=1)
+    ax.annotate(
+        "square", (longest * 0.93, longest * 0.93), xytext=(-6, 2), textcoords="offset points",
+        ha="right", color="0.35",
+    )  # fmt: skip
+    ax.scatter(
+        widths, heights, s=8, alpha=0.15, color=COLOURS[0], linewidths=0, rasterized=True, zorder=2
+    )
+    ax.set(xlabel="width in pixels", ylabel="height in pixels", aspect="equal",
+           xlim=(0, longest * 1.03), ylim=(0, longest * 1.03))  # fmt: skip
+    return ax
+
+
+def embedding_rows(X: NDArray[np.float32], titles: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Draw vectors as rows of colours.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Some embeddings; photos of a category beside each other.
+    titles : sequence of str
+        The category of each row; said once for rows that follow each other.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        One row a photo and one column a dimension.
+    """
+    ax = new_axes(ax, 8.0, 0.6 + 0.22 * len(X))
+    names = pd.Series(list(titles))
+    starts = np.flatnonzero(names != names.shift())
+    ends = np.append(starts[1:], len(names))
+    image = ax.imshow(X, aspect="auto", cmap=SEQUENTIAL, interpolation="nearest", rasterized=True)
+    for start in starts[1:]:
+        ax.axhline(start - 0.5, color="white", linewidth=1.5)
+    ax.set_yticks((starts + ends - 1) / 2, names.iloc[starts])
+    ax.grid(visible=False)
+    ax.set(xlabel="dimension")
+    ax.figure.colorbar(image, ax=ax, label="value", pad=0.01)
+    return ax
+
+
+def cosine_histogram(
+    same: NDArray[np.float32], different: NDArray[np.float32], ax: Axes | None = None
+) -> Axes:
+    """Draw how similar pairs of photos are, within a category and across categories.
+
+    Parameters
+    ----------
+    same, different : ndarray of float32
+        Cosine similarities, between -1 and 1, of pairs of one category and of two.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Two histograms, each of area one, with their means as lines.
+    """
+    ax = new_axes(ax, 7.0, 3.6)
+    low = float(min(same.min(), different.min()))
+    bins = np.linspace(low, 1, 80).tolist()
+    # Lines differ too, for who sees no colours.
+    for values, name, colour, line in (
+        (different, "two categories", COLOURS[0], "-"),
+        (same, "the same category", COLOURS[1], "--"),
+    ):
+        ax.hist(values, bins, density=True, histtype="stepfilled", color=colour, alpha=0.25)
+        ax.hist(values, bins, density=True, histtype="step", color=colour, linestyle=line,
+                linewidth=1.6, label=f"{name} (mean {values.mean():.2f})")  # fmt: skip
+        ax.axvline(values.mean(), color=colour, linestyle=line, linewidth=1)
+    ax.legend(title="pairs of", frameon=False)
+    ax.set(xlabel="cosine similarity", ylabel="density of pairs", xlim=(low, 1))
+    return ax
+
+
+def explained_variance(
+    curves: dict[str, ArrayLike], share: float = 0.9, ax: Axes | None = None
+) -> Axes:
+    """Draw how much of the variance the first principal components hold.
+
+    Parameters
+    ----------
+    curves : dict of str to array-like of float
+        For each kind of vector, the share of the variance of each component, the largest first.
+    share : float
+        The share, between 0 and 1, whose number of components is marked.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Cumulative shares over the number of components, on a logarithmic axis.
+    """
+    ax = new_axes(ax, 7.0, 3.6)
+    styles = zip(COLOURS, ("-", "--", ":"), strict=False)
+    for (name, ratios), (colour, line) in zip(curves.items(), styles, strict=False):
+        total = np.cumsum(np.asarray(ratios, np.float64))
+        needed = int(np.searchsorted(total, share)) + 1
+        ax.plot(np.arange(1, len(total) + 1), total, line, color=colour,
+                label=f"{name}: {needed:,} of {len(total):,}")  # fmt: skip
+        ax.plot([needed], [total[needed - 1]], "o", color=colour)
+    ax.axhline(share, color="0.5", linewidth=1)
+    ax.legend(title=f"components for {share:.0%}", frameon=False, loc="lower right")
+    ax.set(xscale="log", ylim=(0, 1.02), xlabel="principal components (logarithmic)",
+           ylabel="share of the variance")  # fmt: skip
+    return ax

@@ -1,0 +1,174 @@
+"""Figures of answers to queries: how similar, how good, for which categories, which hubs."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MultipleLocator
+from numpy.typing import ArrayLike, NDArray
+
+from caltech_lab.plots.style import COLOURS, new_axes
+
+LINES = ("-", "--", ":", "-.")
+
+
+def answer_similarities(
+    similarities: NDArray[np.float32], relevant: NDArray[np.bool_], ax: Axes | None = None
+) -> Axes:
+    """Draw how similar right and wrong answers are to their queries.
+
+    Parameters
+    ----------
+    similarities : ndarray of float32, shape (q, k)
+        Cosine similarity of each answer, -1 to 1.
+    relevant : ndarray of bool, shape (q, k)
+        Whether the answer is right.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Two histograms with the same bins, counting answers, with their medians as lines.
+    """
+    ax = new_axes(ax, 7.0, 3.4)
+    bins = np.linspace(float(similarities.min()), float(similarities.max()), 60).tolist()
+    # Lines differ too, for who sees no colours.
+    for chosen, name, colour, line in (
+        (relevant, "right", COLOURS[0], "-"),
+        (~relevant, "wrong", COLOURS[4], "--"),
+    ):
+        values = similarities[chosen]
+        if not len(values):
+            continue
+        median = float(np.median(values))
+        ax.hist(values, bins, histtype="stepfilled", color=colour, alpha=0.2)
+        ax.hist(values, bins, histtype="step", color=colour, linestyle=line, linewidth=1.6,
+                label=f"{name} (median {median:.2f})")  # fmt: skip
+        ax.axvline(median, color=colour, linestyle=line, linewidth=1)
+    ax.legend(title="answers", frameon=False, loc="upper left")
+    ax.set(xlabel="cosine similarity of query and answer", ylabel="answers")
+    return ax
+
+
+def precision_at_k(
+    curves: Mapping[str, ArrayLike], mark: int | None = 10, ax: Axes | None = None
+) -> Axes:
+    """Draw precision@k over the number of answers.
+
+    Parameters
+    ----------
+    curves : mapping of str to array-like of float, shape (k,)
+        For each name, precision@1, precision@2 and so on, 0 to 1.
+    mark : int, optional
+        A k whose precision is written beside each curve.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        One line a curve.
+    """
+    ax = new_axes(ax, 7.0, 3.8)
+    for (name, values), colour, line in zip(curves.items(), COLOURS, LINES * 2, strict=False):
+        curve = np.asarray(values, np.float64)
+        ax.plot(np.arange(1, len(curve) + 1), curve, line, color=colour, linewidth=2, label=name)
+        if mark is not None and mark <= len(curve):
+            ax.plot([mark], [curve[mark - 1]], "o", color=colour)
+            ax.annotate(f"{curve[mark - 1]:.3f}", (mark, curve[mark - 1]), xytext=(5, 5),
+                        textcoords="offset points", color=colour)  # fmt: skip
+    ax.legend(frameon=False, loc="lower left")
+    ax.set(xlabel="k, number of answers", ylabel="precision@k", ylim=(0, 1.02), xlim=(0, None))
+    return ax
+
+
+def scores_by_size(
+    sizes: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    names: Sequence[str],
+    named: int = 5,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw scores of categories over their sizes.
+
+    Parameters
+    ----------
+    sizes : array-like of int, shape (c,)
+        Photos in each category.
+    scores : mapping of str to array-like of float, shape (c,)
+        For each metric, the mean score of each category, 0 to 1.
+    names : sequence of str
+        Names of the categories.
+    named : int
+        How many categories of the lowest first score are named.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        One point a category and metric, sizes on a logarithmic axis.
+    """
+    ax = new_axes(ax, 7.5, 4.2)
+    photos = np.asarray(sizes)
+    for (name, values), colour, marker in zip(scores.items(), COLOURS, "o^s", strict=False):
+        ax.scatter(photos, np.asarray(values), s=22, marker=marker, color=colour, alpha=0.7,
+                   linewidths=0, label=name, rasterized=True)  # fmt: skip
+    first = np.asarray(next(iter(scores.values())))
+    lowest = np.argsort(first, kind="stable")[:named]
+    # Names of neighbours go to different sides, so that they do not cover each other.
+    for place, i in enumerate(lowest):
+        side = 1 if place % 2 == 0 else -1
+        ax.annotate(
+            names[i], (photos[i], first[i]), xytext=(6 * side, 0), textcoords="offset points",
+            ha="left" if side > 0 else "right", va="center", fontsize=8,
+            bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
+        )  # fmt: skip
+    ax.legend(frameon=False, loc="center right")
+    ax.set(xscale="log", xlabel="photos in the category (logarithmic)", ylabel="mean score",
+           ylim=(0, 1.03))  # fmt: skip
+    round_sizes = (5, 10, 20, 30, 50, 100, 200, 400, 800)
+    ticks = [t for t in round_sizes if photos.min() <= t <= photos.max()]
+    ax.set_xticks(ticks, [str(t) for t in ticks])
+    ax.minorticks_off()
+    return ax
+
+
+def occurrences(counts: NDArray[np.int64], k: int, ax: Axes | None = None) -> Axes:
+    """Draw in how many answers each photo appears.
+
+    Parameters
+    ----------
+    counts : ndarray of int64, shape (n,)
+        In how many of the n answers of `k` photos each photo appears.
+    k : int
+        Length of an answer, which is the mean of `counts`.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        A histogram with logarithmic counts beside what chance would give.
+
+    Notes
+    -----
+    If answers were drawn by chance, the counts would follow a Poisson distribution of mean `k`.
+    """
+    from scipy.stats import poisson
+
+    ax = new_axes(ax, 7.0, 3.4)
+    width = max(1, int(counts.max()) // 60)
+    edges = np.arange(0, counts.max() + width + 1, width) - 0.5
+    ax.hist(counts, edges.tolist(), color=COLOURS[0], alpha=0.8, label="photos")
+    chance = len(counts) * np.diff(poisson.cdf(edges, k))
+    seen = chance > 0.1
+    ax.plot((edges[:-1] + width / 2)[seen], chance[seen], "--", color=COLOURS[4], linewidth=2,
+            label="if answers were drawn by chance")  # fmt: skip
+    ax.axvline(k, color="0.35", linestyle=":", linewidth=1.5, label=f"mean, {k}")
+    ax.legend(frameon=False)
+    ax.set(yscale="log", ylim=(0.5, None), ylabel="photos (logarithmic)",
+           xlabel=f"answers of {k} that a photo appears in")  # fmt: skip
+    ax.xaxis.set_major_locator(MultipleLocator(10 if counts.max() > 25 else 5))
+    return ax

@@ -1,0 +1,118 @@
+"""Figures on what the retrieval demo answers, and on when not to believe it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from caltech_lab.plots.style import COLOURS, new_axes
+
+
+def similar_photos(
+    similarities: ArrayLike, categories: Sequence[str], wanted: str, ax: Axes | None = None
+) -> Axes:
+    """Draw an answer without its photos: how similar each one is, and what it shows.
+
+    Parameters
+    ----------
+    similarities : array-like of float, shape (k,)
+        Cosine similarities, the best first.
+    categories : sequence of str
+        Category of each photo found.
+    wanted : str
+        Category of the query.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        A bar a photo; those of other categories are hatched.
+    """
+    values = np.asarray(similarities)
+    ax = new_axes(ax, 6.5, 0.8 + 0.26 * len(values))
+    places = np.arange(len(values))
+    right = np.array([category == wanted for category in categories])
+    for chosen, colour, hatch, name in (
+        (right, COLOURS[0], "", f"{wanted}, as the query"),
+        (~right, COLOURS[1], "///", "another category"),
+    ):
+        if chosen.any():
+            ax.barh(places[chosen], values[chosen], height=0.75, color=colour, hatch=hatch,
+                    edgecolor="white", label=name)  # fmt: skip
+    names = [f"{place + 1}. {category}" for place, category in enumerate(categories)]
+    ax.set_yticks(places, names)
+    ax.invert_yaxis()
+    ax.grid(visible=False, axis="y")
+    ax.set(xlim=(0, 1), xlabel="cosine similarity to the query")
+    ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    return ax
+
+
+def similarity_by_change(groups: Mapping[str, ArrayLike], ax: Axes | None = None) -> Axes:
+    """Draw how similar the best answer is, for the same photos changed in several ways.
+
+    Parameters
+    ----------
+    groups : mapping of str to array-like of float
+        For each change, the cosine similarities of the best answers.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        A box a change: median, quartiles, and whiskers from the 5th to the 95th percentile.
+    """
+    ax = new_axes(ax, 6.5, 0.9 + 0.42 * len(groups))
+    ax.boxplot(
+        [np.asarray(values) for values in groups.values()], vert=False, whis=(5, 95), widths=0.6,
+        showfliers=False, patch_artist=True,
+        boxprops={"facecolor": COLOURS[5], "edgecolor": "0.3"},
+        medianprops={"color": "black", "linewidth": 1.8},
+        whiskerprops={"color": "0.3"}, capprops={"color": "0.3"},
+    )  # fmt: skip
+    ax.set_yticks(range(1, len(groups) + 1), list(groups))
+    ax.invert_yaxis()
+    ax.grid(visible=False, axis="y")
+    ax.set(xlabel="cosine similarity of the best answer")
+    return ax
+
+
+def known_and_unknown(
+    known: ArrayLike, unknown: ArrayLike, threshold: float, ax: Axes | None = None
+) -> Axes:
+    """Draw the best similarities of queries whose category the gallery has, and has not.
+
+    Parameters
+    ----------
+    known, unknown : array-like of float
+        Cosine similarity of the best answer of each query.
+    threshold : float
+        A similarity below which one might refuse to answer.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Two histograms, each of area one, and the threshold as a line.
+    """
+    ax = new_axes(ax, 7.0, 3.4)
+    first, second = np.asarray(known), np.asarray(unknown)
+    bins = np.linspace(min(first.min(), second.min()), 1, 50).tolist()
+    # Lines differ too, for who sees no colours.
+    for values, name, colour, line in (
+        (first, "in the gallery", COLOURS[0], "-"),
+        (second, "left out of it", COLOURS[4], "--"),
+    ):
+        ax.hist(values, bins, density=True, histtype="stepfilled", color=colour, alpha=0.2)
+        ax.hist(values, bins, density=True, histtype="step", color=colour, linestyle=line,
+                linewidth=1.6, label=name)  # fmt: skip
+    ax.axvline(threshold, color="0.2", linestyle=":", linewidth=1.4)
+    ax.annotate(f"{threshold:.2f}", (threshold, 1), xycoords=("data", "axes fraction"),
+                xytext=(3, -10), textcoords="offset points", color="0.2")  # fmt: skip
+    ax.legend(title="the query's category is", frameon=False, loc="upper right")
+    ax.set(xlabel="cosine similarity of the best answer", ylabel="density of queries")
+    return ax

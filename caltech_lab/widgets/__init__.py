@@ -1,0 +1,24 @@
+"""The widgets of the notebooks, each a thin view of a class that works without a browser."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from caltech_lab.widgets.demo import RetrievalDemo
+    from caltech_lab.widgets.session import Answer, Query, SearchSession
+
+__all__ = ["Answer", "Query", "RetrievalDemo", "SearchSession"]
+
+_ROOMS = {
+    "Answer": "session",
+    "Query": "session",
+    "RetrievalDemo": "demo",
+    "SearchSession": "session",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first asked for: a session needs no ipywidgets.
+    if name in _ROOMS:
+        return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
