@@ -5,13 +5,18 @@
 """
 
 import argparse
+import base64
+import io
 import re
 import sys
 import time
+from base64 import b64decode, b64encode
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from PIL import Image
 
 from caltech_lab.errors import LabError
 from caltech_lab.files import write_atomically
@@ -74,6 +79,7 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
     Outputs of cells tagged `photos` are cleared, progress bars and widget states go, metadata
     is reduced to the kernel's name and each cell's tags, and cells are numbered from one.
+    Figures of a notebook that would be too large get a palette.
 
     Parameters
     ----------
@@ -103,6 +109,10 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for output in cell.outputs:
             if "execution_count" in output:
                 output.execution_count = count
+    if len(nbformat.writes(notebook).encode()) > MAX_BYTES:
+        for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+            if "image/png" in output.get("data", {}):
+                output.data["image/png"] = _fewer_colours(output.data["image/png"])
     return notebook
 
 
@@ -118,7 +128,34 @@ def _tidy(output: Any) -> Any:
         output.text = "\n".join(line for line in lines if line.strip() or not line).lstrip("\n")
     elif "data" in output:
         output.metadata = nbformat.from_dict({})
+        if "image/png" in output.data:
+            output.data["image/png"] = _smaller(output.data["image/png"])
     return output
+
+
+def _smaller(png: str) -> str:
+    """Reduce a plot to 256 colours, a third of its size; one that is so already stays as it is."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(png))) as image:
+        if image.mode == "P":
+            return png
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image.getchannel("A") if image.mode == "RGBA" else None)
+    goal = io.BytesIO()
+    white.quantize(256, dither=Image.Dither.NONE).save(goal, "PNG", optimize=True)
+    return base64.b64encode(goal.getvalue()).decode()
+
+
+def _fewer_colours(png: str) -> str:
+    """Store a figure, in base64, with a palette of 256 colours: a third of the bytes."""
+    with Image.open(BytesIO(b64decode(png))) as picture:
+        if picture.mode == "P":
+            return png
+        smaller = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
+    buffer = BytesIO()
+    smaller.save(buffer, "PNG", optimize=True)
+    return b64encode(buffer.getvalue()).decode()
 
 
 def _kept(output: Any) -> bool:

@@ -1,10 +1,14 @@
 """The notebooks' runner: what is normalised, what is refused."""
 
+from base64 import b64decode, b64encode
+from io import BytesIO
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from caltech_lab import series
 from caltech_lab.errors import LabError
@@ -101,3 +105,30 @@ def test_stored_errors_missing_counts_and_photos_are_named(tmp_path: Path) -> No
 def test_a_cell_that_fails_is_told(tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"01_test\.ipynb did not run to its end[\s\S]*ZeroDivision"):
         series.execute(written(tmp_path, notebook("1 / 0")))
+
+
+def test_figures_get_a_palette_only_where_the_notebook_would_be_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    figure = np.kron(rng.choice([40, 200], (60, 60, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(figure).save(buffer, "PNG", compress_level=0)
+    png = b64encode(buffer.getvalue()).decode()
+
+    def normalised() -> str:
+        book = notebook("plot()")
+        book.cells[-1].outputs = [new_output("display_data", data={"image/png": png})]
+        for _ in range(2):  # the second time changes nothing
+            text: str = normalise(book).cells[-1].outputs[0]["data"]["image/png"]
+            seen.append(text)
+        return text
+
+    seen: list[str] = []
+    assert normalised() == png
+    monkeypatch.setattr(series, "MAX_BYTES", 1000)
+    smaller = normalised()
+    assert seen[-2] == smaller
+    assert len(smaller) < len(png) / 2
+    with Image.open(BytesIO(b64decode(smaller))) as picture:
+        np.testing.assert_allclose(np.asarray(picture.convert("RGB")), figure, atol=8)

@@ -24,7 +24,8 @@ def embeddings():
 
 def recall(index, X, queries, k):
     exact = retrieval.search(retrieval.build_index(X), queries, k)[1]
-    found = retrieval.search(index, queries, k)[1]
+    parts = np.array_split(queries, -(-len(queries) // 40))  # not so many that all are compared
+    found = np.concatenate([retrieval.search(index, part, k)[1] for part in parts])
     return np.mean([np.isin(a, b).mean() for a, b in zip(exact, found, strict=True)])
 
 
@@ -53,6 +54,13 @@ def test_similarities_are_those_of_the_full_vectors(X):
     assert (np.diff(similarities, axis=1) <= 0).all()
     assert similarities.dtype == np.float32
     assert ids.dtype == np.int64
+
+
+def test_a_batch_is_searched_exactly(X):
+    index = retrieval.TwoStageIndex(X, dimensions=4, shortlist=1)
+    exact = retrieval.search(retrieval.build_index(X), X, 3)
+    for ours, theirs in zip(retrieval.search(index, X, 3), exact, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize(("n", "k"), [(5, 1), (5, 5), (60, 60)])

@@ -15,7 +15,6 @@ from caltech_lab import classification
 from caltech_lab.backbones import backbone
 from caltech_lab.datasets import drawn, folder
 from caltech_lab.errors import ArgumentError, PhotoError
-from caltech_lab.images import read_photo
 from caltech_lab.lab import Lab
 from caltech_lab.settings import settings
 from caltech_lab.widgets import Query, RetrievalDemo, SearchSession, session
@@ -444,4 +443,3 @@ def test_every_control_says_what_it_is(demo):
     assert demo.path.tooltip
     texts = "".join(str(getattr(w, "value", "")) for w in demo.children)
     assert "10 MB" in texts
-    assert read_photo(photo_bytes(demo.session, 0)).mode == "RGB"

@@ -64,7 +64,7 @@ def decision_boundaries(
         for number, label in enumerate(pair):
             points = X[y == label]
             ax.scatter(
-                points[:, 0], points[:, 1], s=14, marker=MARKERS[number], color=COLOURS[number],
+                points[:, 0], points[:, 1], s=12, marker=MARKERS[number], color=COLOURS[number],
                 edgecolors="white", linewidths=0.3, label=categories[label], rasterized=True,
             )  # fmt: skip
         width = f", gamma {gamma:g}" if kernel == "rbf" else ""
@@ -260,9 +260,10 @@ def accuracy_by_size(audit: pd.DataFrame, named: int = 5, ax: Axes | None = None
         rasterized=True,
     )  # fmt: skip
     worst = audit[audit["accuracy"] < 1].head(named).reset_index(names="name")
-    for number, ((n, accuracy), group) in enumerate(worst.groupby(["n", "accuracy"])):
-        # Left and right in turn, so that names of neighbours do not meet.
-        side, align = ((7, "left"), (-7, "right"))[number % 2]
+    # The smaller ones on the left, so that names of neighbours do not meet.
+    left = worst["n"] < worst["n"].median()
+    for (n, accuracy, on_left), group in worst.groupby(["n", "accuracy", left]):
+        side, align = (-7, "right") if on_left else (7, "left")
         ax.annotate(
             ", ".join(group["name"]), (n, accuracy), xytext=(side, 0), textcoords="offset points",
             ha=align, va="center", fontsize=8, color="0.25",

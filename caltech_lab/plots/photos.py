@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from caltech_lab.plots.style import COLOURS, SEQUENTIAL, new_axes
+from caltech_lab.plots.style import COLOURS, new_axes
 
 
 def grid_of_photos(
@@ -80,16 +80,17 @@ def category_counts(counts: "pd.Series[int]", named: int = 5, ax: Axes | None = 
     ax.bar(np.arange(1, n + 1), ranked, width=0.85, color=colours)
     ax.axhline(ranked.median(), color="0.35", linestyle="--", linewidth=1)
     ax.annotate(
-        f"median {ranked.median():g}", (n, ranked.median()), xytext=(0, 4),
+        f"median {ranked.median():g}", (n + 1, ranked.median()), xytext=(-2, 4),
         textcoords="offset points", ha="right", color="0.25",
     )  # fmt: skip
-    for title, part, x, colour in (
-        ("largest", ranked.iloc[:few], 0.42, COLOURS[4]),
-        ("smallest", ranked.iloc[-few:], 0.74, COLOURS[0]),
+    # Beside the bars, where no set of photos can cover the names.
+    for title, part, top, colour in (
+        ("largest", ranked.iloc[:few], 1.0, COLOURS[4]),
+        ("smallest", ranked.iloc[-few:], 0.5, COLOURS[0]),
     ):
         lines = [f"The {few} {title}", *(f"{name}  {count:,}" for name, count in part.items())]
         ax.text(
-            x, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=9,
+            1.03, top, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=9,
             linespacing=1.35, color=colour,
         )  # fmt: skip
     ax.grid(visible=False, axis="x")
@@ -124,37 +125,6 @@ def photo_sizes(widths: ArrayLike, heights: ArrayLike, ax: Axes | None = None) -
     )
     ax.set(xlabel="width in pixels", ylabel="height in pixels", aspect="equal",
            xlim=(0, longest * 1.03), ylim=(0, longest * 1.03))  # fmt: skip
-    return ax
-
-
-def embedding_rows(X: NDArray[np.float32], titles: Sequence[str], ax: Axes | None = None) -> Axes:
-    """Draw vectors as rows of colours.
-
-    Parameters
-    ----------
-    X : ndarray of float32, shape (n, d)
-        Some embeddings; photos of a category beside each other.
-    titles : sequence of str
-        The category of each row; said once for rows that follow each other.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        One row a photo and one column a dimension.
-    """
-    ax = new_axes(ax, 8.0, 0.6 + 0.22 * len(X))
-    names = pd.Series(list(titles))
-    starts = np.flatnonzero(names != names.shift())
-    ends = np.append(starts[1:], len(names))
-    image = ax.imshow(X, aspect="auto", cmap=SEQUENTIAL, interpolation="nearest", rasterized=True)
-    for start in starts[1:]:
-        ax.axhline(start - 0.5, color="white", linewidth=1.5)
-    ax.set_yticks((starts + ends - 1) / 2, names.iloc[starts])
-    ax.grid(visible=False)
-    ax.set(xlabel="dimension")
-    ax.figure.colorbar(image, ax=ax, label="value", pad=0.01)
     return ax
 
 

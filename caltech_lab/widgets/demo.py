@@ -164,7 +164,7 @@ class RetrievalDemo(VBox):  # type: ignore[misc]
         if not change["new"]:
             return
         file = change["new"][0]
-        pass  # lets the same file come again, and its bytes go
+        self.upload.value = ()  # lets the same file come again, and its bytes go
         if file.get("error"):
             raise LabError(f"The browser could not read {file['name']}: choose it again.")
         self._look_up(bytes(file["content"]), file["name"])
@@ -213,25 +213,27 @@ class RetrievalDemo(VBox):  # type: ignore[misc]
         self.say(f"Answered {query.name} ({times}).")
         self.asked.value = self._asked(self.answer)
         self._draw_photos()
-        for row in self.answer.ids.tolist():  # so that a larger k is drawn at once
-            self._picture(row)
+        self._fill_cards(self.k.value, self.session.max_k)  # so that a larger k is drawn at once
 
     @guarded
     def _draw_photos(self, _: Any = None) -> None:
         if self.answer is None:
             return
-        k, session, query = self.k.value, self.session, self.answer.query
-        ids = self.answer.ids[:k].tolist()
-        for rank, row in enumerate(ids):
-            similarity = f"cosine {self.answer.similarities[rank]:.3f}"
-            self._fill(self.cards[rank], row, [similarity], rank + 1)
+        k, y, row = self.k.value, self.session.gallery.y, self.answer.query.row
+        self._fill_cards(0, k)
         self.grid.children = self.cards[:k]
-        found = f"The {k} most similar of {len(session.gallery) - (query.row is not None):,} photos"
-        if query.row is not None:
-            label = session.gallery.y[query.row]
-            right = int((session.gallery.y[ids] == label).sum())
+        found = f"The {k} most similar of {len(y) - (row is not None):,} photos"
+        if row is not None:
+            right = int((y[self.answer.ids[:k]] == y[row]).sum())
             found += f", the query left out: {right} of {k} are of its category"
         self.summary.value = f'<div style="line-height:1.4">{escape(found)}.</div>'
+
+    def _fill_cards(self, start: int, stop: int) -> None:
+        assert self.answer is not None
+        ids, similarities = self.answer.ids.tolist(), self.answer.similarities
+        for place in range(start, stop):
+            similarity = f"cosine {similarities[place]:.3f}"
+            self._fill(self.cards[place], ids[place], [similarity], place + 1)
 
     def _fill(self, card: "Card", row: int, lines: list[str], rank: int | None = None) -> None:
         path, category = self.session.path(row), self.session.category(row)

@@ -1,0 +1,73 @@
+"""The figures of photos and of embeddings show the numbers that they are given."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from caltech_lab.plots import photos
+
+mpl.use("agg")
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
+
+
+def test_a_grid_shows_each_photo_upright_in_its_proportions():
+    wide, tall = Image.new("RGB", (80, 40), "red"), np.zeros((60, 30, 3), np.uint8)
+    ax = photos.grid_of_photos([wide, tall, wide], ["a", "b", "c"], columns=2)
+    shapes = []
+    for image in ax.get_images():
+        left, right, below, above = image.get_extent()
+        assert above < below  # the y axis points down, so row 0 is on top
+        shapes.append((right - left) / (below - above))
+    assert shapes == pytest.approx([2, 0.5, 2])
+    assert [text.get_text() for text in ax.texts] == ["a", "b", "c"]
+    assert ax.get_images()[2].get_extent()[3] > ax.get_images()[0].get_extent()[2]  # second row
+
+
+def test_category_counts_are_ranked_and_the_ends_are_named():
+    counts = pd.Series({"ant": 3, "bass": 9, "crab": 1, "dolphin": 5})
+    ax = photos.category_counts(counts, named=1)
+    assert [bar.get_height() for bar in ax.patches] == [9, 5, 3, 1]
+    written = " ".join(text.get_text() for text in ax.texts)
+    assert "bass  9" in written
+    assert "crab  1" in written
+    assert "median 4" in written
+
+
+def test_photo_sizes_are_points_of_equal_scale():
+    ax = photos.photo_sizes([300, 200], [200, 300])
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), [[300, 200], [200, 300]])
+    assert ax.get_aspect() == 1
+    assert ax.get_xlim() == ax.get_ylim()
+
+
+def test_cosine_histograms_have_area_one_and_name_their_means():
+    rng = np.random.default_rng(0)
+    same, different = rng.uniform(0.5, 1, 400), rng.uniform(-0.2, 0.6, 500)
+    ax = photos.cosine_histogram(same, different)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert f"the same category (mean {same.mean():.2f})" in labels
+    assert f"two categories (mean {different.mean():.2f})" in labels
+    outline = ax.patches[-1].get_xy()
+    x, y = outline[:, 0], outline[:, 1]
+    assert abs(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) / 2 == pytest.approx(1, abs=0.02)
+
+
+def test_explained_variance_marks_the_first_component_that_reaches_the_share():
+    ax = photos.explained_variance({"one": [0.6, 0.3, 0.1], "two": [0.95, 0.05]}, share=0.85)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["one: 2 of 3", "two: 1 of 2"]
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.6, 0.9, 1.0])
+
+
+def test_figures_are_drawn_into_given_axes():
+    ax = plt.subplots()[1]
+    assert photos.photo_sizes([1], [1], ax=ax) is ax
+    assert photos.explained_variance({"a": [1.0]}, ax=ax) is ax
