@@ -273,6 +273,8 @@ class Lab:
         dict
             As `report.schema()` says; read from the file when embeddings and seed are the same.
         """
+        from matplotlib import pyplot as plt
+
         from caltech_lab.plots.summary import performance_summary
         from caltech_lab.report import HIERARCHICAL_K, KMEANS_K, final_report
 
@@ -292,7 +294,9 @@ class Lab:
                 compared=self.clusterings(HIERARCHICAL_K),
             )
             with write_atomically(path.with_name("performance_summary.png")) as picture:
-                performance_summary(made).savefig(picture, dpi=150)
+                figure = performance_summary(made)
+                figure.savefig(picture, dpi=150)
+                plt.close(figure)  # a notebook would show it
             write_json(path, made)
             return made
 

@@ -5,8 +5,6 @@
 """
 
 import argparse
-import base64
-import io
 import re
 import sys
 import time
@@ -128,23 +126,7 @@ def _tidy(output: Any) -> Any:
         output.text = "\n".join(line for line in lines if line.strip() or not line).lstrip("\n")
     elif "data" in output:
         output.metadata = nbformat.from_dict({})
-        if "image/png" in output.data:
-            output.data["image/png"] = _smaller(output.data["image/png"])
     return output
-
-
-def _smaller(png: str) -> str:
-    """Reduce a plot to 256 colours, a third of its size; one that is so already stays as it is."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(base64.b64decode(png))) as image:
-        if image.mode == "P":
-            return png
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image.getchannel("A") if image.mode == "RGBA" else None)
-    goal = io.BytesIO()
-    white.quantize(256, dither=Image.Dither.NONE).save(goal, "PNG", optimize=True)
-    return base64.b64encode(goal.getvalue()).decode()
 
 
 def _fewer_colours(png: str) -> str:
