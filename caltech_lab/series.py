@@ -18,6 +18,7 @@ from PIL import Image
 
 from caltech_lab.errors import LabError
 from caltech_lab.files import write_atomically
+from caltech_lab.memory import watch
 from caltech_lab.settings import settings
 
 PHOTOS = "photos"  # tag of a cell whose output shows photographs
@@ -192,6 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m caltech_lab.series", description=__doc__)
     parser.add_argument("what", choices=["walkthrough", "notebooks"])
     parser.add_argument("only", nargs="*", help="the beginnings of names, such as 03")
+    parser.add_argument("--limit", type=float, metavar="GB", help="fail above this peak of memory")
     options = parser.parse_args(arguments)
     chosen = [
         path for path in notebooks()
@@ -202,10 +204,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"[{number}/{len(chosen)}] {path.stem} ...", end=" ", flush=True)
         started = time.perf_counter()
         try:
-            notebook = execute(path)
+            with watch() as peak:
+                notebook = execute(path)
         except LabError as error:
             print("failed")
             print(error, file=sys.stderr)
+            return 1
+        if options.limit and peak() > 1e9 * options.limit:
+            print(f"took {peak() / 1e9:.1f} GB of memory, more than {options.limit:g}")
             return 1
         goal = path
         if options.what == "walkthrough":
@@ -214,7 +220,8 @@ def main(arguments: list[str] | None = None) -> int:
             normalise(notebook)
         with write_atomically(goal) as temporary:
             temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-        print(f"{time.perf_counter() - started:.0f} s", flush=True)
+        seconds = time.perf_counter() - started
+        print(f"{seconds:.0f} s, {peak() / 1e9:.2f} GB of memory at most", flush=True)
     print(f"All {len(chosen)} notebooks ran, in {time.perf_counter() - began:.0f} s.")
     if options.what == "walkthrough":
         print(f"What they made is in {settings().outputs}.")
