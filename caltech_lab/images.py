@@ -10,10 +10,11 @@ import stat
 import struct
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,12 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from caltech_lab.datasets.photos import Photos
 from caltech_lab.errors import ArgumentError, PhotoError
+from caltech_lab.progress import progress
+from caltech_lab.settings import settings
+
+T = TypeVar("T")
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64 * 10**6
@@ -85,32 +91,95 @@ def read_photo(source: str | Path | bytes) -> Image.Image:
         When the file cannot be read, is no JPEG, PNG, WebP, BMP or GIF image, is damaged or cut
         short, or is larger than `MAX_BYTES`, `MAX_PIXELS` or `MAX_SIDE`.
     """
-    name = "The upload" if isinstance(source, bytes) else _printable(source)
-    data = source if isinstance(source, bytes) else _read_file(Path(source), name)
-    if not data:
-        raise PhotoError(f"{name} is empty: copy or download it again.")
-    if len(data) > MAX_BYTES:
-        raise PhotoError(f"{name} is larger than {MAX_BYTES / 2**20:.0f} MB: save a smaller copy.")
-    kind = _format(data)
-    if kind not in FORMATS:
-        raise PhotoError(
-            f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image: "
-            "save the photo in one of these formats."
-        )
-    try:
-        return _decode(data, kind, name)
-    except PhotoError:
-        raise
-    except MemoryError as error:
-        raise PhotoError(f"{name} does not fit into memory: save a smaller copy.") from error
-    except Image.DecompressionBombError as error:
-        raise PhotoError(f"{name} has far too many pixels: save a smaller copy.") from error
-    except Exception as error:
-        # A damaged file makes Pillow raise nearly anything, from SyntaxError to struct.error.
-        raise PhotoError(
-            f"{name} is a {kind} file that is damaged, cut short or of a rare kind: "
-            "copy it again, or save it anew from a photo editor."
-        ) from error
+    with _opened(source) as image:
+        image.load()
+        upright = _UPRIGHT.get(_orientation(image.info.get("exif", b"")))
+        rgb = _to_rgb(image)
+        # What the metadata say is true of the file, and no longer of these pixels.
+        rgb.info = {}
+        return rgb if upright is None else rgb.transpose(upright)
+
+
+class Head(NamedTuple):
+    """What a photo's file says of it before any pixel: upright width and height, and the mode."""
+
+    width: int
+    height: int
+    mode: str
+
+
+def read_head(source: str | Path | bytes) -> Head:
+    """Read what the head of a photo's file says, through the same door as the pixels.
+
+    Parameters
+    ----------
+    source : str, Path or bytes
+        A file, or the content of one.
+
+    Returns
+    -------
+    Head
+        Width and height in pixels as the upright photo has them, and Pillow's name for how
+        pixels are stored, such as "RGB", or "L" for gray.
+
+    Raises
+    ------
+    PhotoError
+        As `read_photo` does, but for damage behind the head, which is not looked at.
+    """
+    with _opened(source) as image:
+        width, height = image.size
+        turned = _orientation(image.info.get("exif", b"")) in (5, 6, 7, 8)
+        return Head(height, width, image.mode) if turned else Head(width, height, image.mode)
+
+
+def readable(
+    photos: Photos, work: Callable[[Path], T], rows: Iterable[int] | None = None
+) -> tuple[NDArray[np.int64], list[T]]:
+    """Do something with each photo, and leave out those that cannot be read.
+
+    Several photos are worked on at once, with a progress bar. Those left out are counted in one
+    line, which names the first of them.
+
+    Parameters
+    ----------
+    photos : Photos
+        Where the files are.
+    work : callable
+        Takes the path of a photo, such as `read_photo`; a `PhotoError` leaves that photo out.
+    rows : iterable of int, optional
+        Which of the photos; all by default.
+
+    Returns
+    -------
+    rows : ndarray of int64, shape (m,)
+        The photos that could be read, in the order asked for.
+    results : list
+        What `work` gave for each of these.
+
+    Raises
+    ------
+    PhotoError
+        When no photo at all could be read.
+    """
+    asked = list(range(len(photos)) if rows is None else rows)
+
+    def attempt(i: int) -> T | PhotoError:
+        try:
+            return work(photos.file(i))
+        except PhotoError as error:
+            return error
+
+    with ThreadPoolExecutor(settings().threads) as pool:
+        answers = list(progress(pool.map(attempt, asked), total=len(asked), desc="Decoding"))
+    failed = [answer for answer in answers if isinstance(answer, PhotoError)]
+    if failed and len(failed) == len(asked):
+        raise PhotoError(f"None of the {len(asked):,} photos can be read; the first: {failed[0]}")
+    if failed:
+        count = f"{len(failed):,} of {len(asked):,} photos"
+        print(f"{count} cannot be read and are left out; the first: {failed[0]}")
+    kept = [(i, a) for i, a in zip(asked, answers, strict=True) if not isinstance(a, PhotoError)]
+    return np.array([i for i, _ in kept], dtype=np.int64), [answer for _, answer in kept]
 
 
 def load_pixels(
@@ -198,20 +267,42 @@ def _format(data: bytes) -> str | None:
     return None
 
 
-def _decode(data: bytes, kind: str, name: str) -> Image.Image:
-    with _quiet(data, kind), _READERS[kind](io.BytesIO(data)) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-            raise PhotoError(
-                f"{name} has {width} x {height} pixels, and at most {MAX_PIXELS / 1e6:.0f} "
-                f"million and {MAX_SIDE} a side are read: save a smaller copy."
-            )
-        image.load()
-        upright = _UPRIGHT.get(_orientation(image.info.get("exif", b"")))
-        rgb = _to_rgb(image)
-    # What the metadata say is true of the file, and no longer of these pixels.
-    rgb.info = {}
-    return rgb if upright is None else rgb.transpose(upright)
+@contextmanager
+def _opened(source: str | Path | bytes) -> Iterator[ImageFile]:
+    """Open a photo once its kind and size are known, and turn what goes wrong into a sentence."""
+    name = "The upload" if isinstance(source, bytes) else _printable(source)
+    data = source if isinstance(source, bytes) else _read_file(Path(source), name)
+    if not data:
+        raise PhotoError(f"{name} is empty: copy or download it again.")
+    if len(data) > MAX_BYTES:
+        raise PhotoError(f"{name} is larger than {MAX_BYTES / 2**20:.0f} MB: save a smaller copy.")
+    kind = _format(data)
+    if kind is None:
+        raise PhotoError(
+            f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image: "
+            "save the photo in one of these formats."
+        )
+    try:
+        with _quiet(data, kind), _READERS[kind](io.BytesIO(data)) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+                raise PhotoError(
+                    f"{name} has {width} x {height} pixels, and at most {MAX_PIXELS / 1e6:.0f} "
+                    f"million and {MAX_SIDE} a side are read: save a smaller copy."
+                )
+            yield image
+    except PhotoError:
+        raise
+    except MemoryError as error:
+        raise PhotoError(f"{name} does not fit into memory: save a smaller copy.") from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"{name} has far too many pixels: save a smaller copy.") from error
+    except Exception as error:
+        # A damaged file makes Pillow raise nearly anything, from SyntaxError to struct.error.
+        raise PhotoError(
+            f"{name} is a {kind} file that is damaged, cut short or of a rare kind: "
+            "copy it again, or save it anew from a photo editor."
+        ) from error
 
 
 @contextmanager
