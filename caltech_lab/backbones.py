@@ -230,9 +230,9 @@ def _torchvision_weights(architecture: str, weights: str) -> tuple[Any, Path]:
 
     entry = get_model_weights(architecture)[weights]
     path = settings().data / "weights" / Path(entry.url).name
+    prefix = path.stem.rsplit("-", 1)[1]  # torchvision names a file after its sha256
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = path.stem.rsplit("-", 1)[1]  # torchvision names a file after its sha256
         try:
             download_url_to_file(entry.url, str(path), hash_prefix=prefix, progress=True)
         except (OSError, RuntimeError) as error:
@@ -241,6 +241,10 @@ def _torchvision_weights(architecture: str, weights: str) -> tuple[Any, Path]:
                 f"({error}): go on with the backbone resnet50, whose weights are here, "
                 "or try again with a network."
             ) from error
+    if not sha256_of(path).startswith(prefix):
+        raise WeightsError(
+            f"{path} is not the file that its name says: delete it to have it downloaded again."
+        )
     return entry, path
 
 

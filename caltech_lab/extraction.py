@@ -200,8 +200,11 @@ def _extract(
                 journal.append(sha, row)
             known |= journal.rows()
     failed = {
-        path: reasons.get(sha, "The file cannot be opened.")
-        for path, sha in zip(photos.table["path"], photos.sha256, strict=True)
+        # Of files with the same bytes only the first was tried, and its sentence names it.
+        path: reasons[sha].replace(str(photos.file(first[sha])), str(photos.file(i)))
+        if sha in reasons
+        else f"{photos.file(i)} cannot be opened: check that it is there and may be read."
+        for i, (path, sha) in enumerate(zip(photos.table["path"], photos.sha256, strict=True))
         if sha not in known
     }
     if len(failed) == len(photos):

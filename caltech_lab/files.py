@@ -3,7 +3,9 @@
 import errno
 import hashlib
 import json
+import math
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,7 +99,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CacheError(f"{path} is not valid JSON: delete it to have it made again.") from error
 
 
@@ -116,14 +118,21 @@ def load_array(path: Path) -> np.ndarray:
         When the file is not a plain array.
     """
     try:
-        array = np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:
+            if np.lib.format.read_magic(file) != (1, 0):
+                raise ValueError("arrays written here have the first version of the header")
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            # What the header claims is held against the file before any memory is taken.
+            size = file.tell() + math.prod(shape) * dtype.itemsize
+            if dtype.hasobject or min(shape, default=0) < 0 or size != path.stat().st_size:
+                raise ValueError("the header and the size of the file do not agree")
+            file.seek(0)
+            array: np.ndarray = np.load(file, allow_pickle=False)
+            return array
     except (ValueError, EOFError, OSError) as error:
         raise CacheError(
             f"{path} is not a NumPy array: delete it to have it made again."
         ) from error
-    if not isinstance(array, np.ndarray):
-        raise CacheError(f"{path} is not a single NumPy array: delete it to have it made again.")
-    return array
 
 
 def save_table(path: Path, table: "pd.DataFrame") -> None:
@@ -133,10 +142,19 @@ def save_table(path: Path, table: "pd.DataFrame") -> None:
 
 
 def load_table(path: Path) -> "pd.DataFrame":
-    """Read a table written by `save_table`, every float as it was."""
+    """Read a table written by `save_table`, every float as it was.
+
+    Raises
+    ------
+    CacheError
+        When the file is not a table.
+    """
     import pandas as pd
 
-    return pd.read_csv(path, index_col=0, float_precision="round_trip")
+    try:
+        return pd.read_csv(path, index_col=0, float_precision="round_trip")
+    except ValueError as error:
+        raise CacheError(f"{path} is not a table: delete it to have it made again.") from error
 
 
 def sha256_of(path: Path) -> str:
@@ -150,6 +168,7 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "caltech_lab.classification.PowerNormalizer",
     "sklearn.tree._tree.Tree",
 )
+MAX_MODEL_BYTES = 4 * 2**30  # unpacked; the forest of 9,144 photos has 0.8 GB
 
 
 def save_model(path: Path, model: "BaseEstimator") -> None:
@@ -169,7 +188,8 @@ def load_model(path: Path) -> Any:
     Raises
     ------
     CacheError
-        When the file holds types that a model of ours never has, or is damaged.
+        When the file holds types that a model of ours never has, unpacks to more than
+        `MAX_MODEL_BYTES`, or is damaged.
 
     References
     ----------
@@ -180,6 +200,13 @@ def load_model(path: Path) -> Any:
     import skops.io
 
     try:
+        with zipfile.ZipFile(path) as archive:  # reads no more of an entry than is stated here
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MAX_MODEL_BYTES:
+            raise CacheError(
+                f"{path} unpacks to {size / 2**30:,.1f} GiB, more than any model of ours: delete "
+                "it to have the model fitted again."
+            )
         strange = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)
         if strange:
             raise CacheError(
@@ -187,7 +214,9 @@ def load_model(path: Path) -> Any:
                 "delete it to have the model fitted again."
             )
         return skops.io.load(path, trusted=list(TRUSTED_TYPES))
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
+    except (
+        zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, EOFError, MemoryError,
+    ) as error:  # fmt: skip
         raise CacheError(f"{path} is damaged: delete it to have the model fitted again.") from error
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -255,10 +256,11 @@ class Lab:
         key = {"embeddings": self.embeddings.identity["embeddings_sha256"]}
         with lock(path):
             if _key_of(path) == key:
-                try:
-                    return load_index(path, X.shape[1], len(X))
-                except CacheError:
-                    pass  # rebuilt below, from the embeddings
+                with suppress(CacheError):
+                    index = load_index(path, X.shape[1], len(X))
+                    if np.array_equal(index.reconstruct_n(0, len(X)), X):
+                        return index
+            # Not there, or in doubt: it takes a moment to build it from the embeddings.
             index = build_index(X)
             save_index(path, index)
             self.embeddings.photos.table.to_csv(path.with_name("items.csv"), index=False)

@@ -42,6 +42,14 @@ def _drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return drawn.write(tmp_path_factory.mktemp("data") / "drawn", per_category=6)
 
 
+@pytest.fixture(scope="session")
+def drawn_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Draw the whole sample of 336 photos; to be copied before it is damaged."""
+    root = drawn.write(tmp_path_factory.mktemp("whole") / "drawn")
+    (root / drawn.MARKER).unlink(missing_ok=True)
+    return root
+
+
 @pytest.fixture
 def photos(_drawn_once: Path, tmp_path: Path) -> Photos:
     """Six drawn photos a category, in a folder that the test may damage."""

@@ -1,17 +1,15 @@
 """Extraction: rows made once, kept under their photo's bytes, never used when stale."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from caltech_lab import extraction
 from caltech_lab.backbones import backbone
 from caltech_lab.datasets import folder
 from caltech_lab.datasets.photos import Photos
-from caltech_lab.errors import CacheError, DatasetError
+from caltech_lab.errors import CacheError
 from caltech_lab.extraction import extract
 from caltech_lab.features import load
 from caltech_lab.images import load_pixels
@@ -48,26 +46,6 @@ def test_a_second_call_extracts_nothing_and_says_why_it_may(photos: Photos, goal
     assert (goal / "embeddings.npy").stat().st_mtime_ns == stamp
 
 
-def test_only_a_changed_photo_is_extracted_again(photos: Photos, goal: Path) -> None:
-    extract(photos, PIXELS, goal)
-    Image.new("RGB", (50, 40), "teal").save(photos.file(3), "JPEG")
-    changed = folder.scan(photos.root)
-    outcome = extract(changed, PIXELS, goal)
-    assert outcome.n_extracted == 1
-    assert outcome.why == "Since these embeddings were made, the photos changed."
-    np.testing.assert_allclose(load(goal, changed).X, expected_rows(changed), atol=1e-6)
-
-
-def test_photos_that_come_and_go_cost_only_themselves(photos: Photos, goal: Path) -> None:
-    extract(photos, PIXELS, goal)
-    photos.file(0).unlink()
-    Image.new("RGB", (50, 40), "olive").save(photos.file(1).with_name("new one.jpg"), "JPEG")
-    changed = folder.scan(photos.root)
-    assert len(changed) == len(photos)
-    assert extract(changed, PIXELS, goal).n_extracted == 1
-    np.testing.assert_allclose(load(goal, changed).X, expected_rows(changed), atol=1e-6)
-
-
 def test_another_set_takes_over_the_rows_that_are_known(photos: Photos, goal: Path) -> None:
     extract(photos, PIXELS, goal)
     half = photos.subset(np.arange(0, len(photos), 2), "half")
@@ -75,39 +53,6 @@ def test_another_set_takes_over_the_rows_that_are_known(photos: Photos, goal: Pa
     outcome = extract(half, PIXELS, other)
     assert (outcome.n_extracted, outcome.n_reused) == (0, len(half))
     np.testing.assert_array_equal(load(other, half).X, load(goal, photos).X[::2])
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "word"),
-    [
-        ("weights_sha256", "0" * 64, "the weights"),
-        ("transform", "crop to 224 x 224", "the transform"),
-        ("precision", "bf16", "the precision"),
-        ("version", 0, "the extraction code"),
-    ],
-)
-def test_another_recipe_is_named_and_nothing_is_reused(
-    photos: Photos, goal: Path, field: str, value: object, word: str
-) -> None:
-    extract(photos, PIXELS, goal)
-    path = goal / "identity.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
-    outcome = extract(photos, PIXELS, goal)
-    assert word in outcome.why
-    assert "\n" not in outcome.why
-    assert outcome.n_extracted == len(photos)
-
-
-def test_a_damaged_matrix_is_not_believed(photos: Photos, goal: Path) -> None:
-    extract(photos, PIXELS, goal)
-    whole = load(goal, photos).X
-    with open(goal / "embeddings.npy", "rb+") as file:
-        file.seek(5000)
-        file.write(b"damage")
-    with pytest.raises(CacheError, match="incomplete"):
-        load(goal, photos)
-    assert extract(photos, PIXELS, goal).n_extracted == len(photos)
-    np.testing.assert_array_equal(load(goal, photos).X, whole)
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(
@@ -153,27 +98,6 @@ def test_a_journal_of_another_recipe_is_started_again(tmp_path: Path) -> None:
         journal.append("0" * 64, np.zeros(4, np.float32))
     with extraction.Journal(path, extraction.Recipe("pixels", "b", "s", "f32"), 4) as journal:
         assert not journal.rows()
-
-
-def test_unreadable_photos_are_named_and_left_out(photos: Photos, goal: Path) -> None:
-    photos.file(2).write_bytes(b"not a photo")
-    photos.file(5).write_bytes(b"")
-    damaged = folder.scan(photos.root)
-    outcome = extract(damaged, PIXELS, goal)
-    assert set(outcome.failed) == {damaged.table["path"][2], damaged.table["path"][5]}
-    features = load(goal, damaged)
-    assert len(features) == len(damaged) - 2
-    assert len(np.load(goal / "labels.npy")) == len(features)
-    assert json.loads((goal / "outcome.json").read_text())["failed"] == outcome.failed
-    # A second look at the cache still names them.
-    assert extract(damaged, PIXELS, goal).failed == outcome.failed
-
-
-def test_it_fails_only_when_all_photos_do(photos: Photos, goal: Path) -> None:
-    for i in range(len(photos)):
-        photos.file(i).write_bytes(b"nothing")
-    with pytest.raises(DatasetError, match=r"^None of the \d+ photos could be read"):
-        extract(folder.scan(photos.root), PIXELS, goal)
 
 
 def test_copies_of_a_photo_are_extracted_once(photos: Photos, goal: Path) -> None:

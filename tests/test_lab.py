@@ -87,14 +87,6 @@ def test_models_of_the_series_are_made_on_demand(lab: Lab) -> None:
     }
 
 
-def test_a_damaged_index_is_built_again(lab: Lab) -> None:
-    lab.features()
-    lab.index()
-    path = lab.folder("models/faiss_index") / "image_index.faiss"
-    path.write_bytes(path.read_bytes()[:100])
-    assert lab.index().ntotal == len(lab.photos)
-
-
 @pytest.fixture
 def record(lab: Lab, environment: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Give the lab a home of its own, so that the committed record is left alone."""

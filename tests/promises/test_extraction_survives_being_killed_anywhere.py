@@ -48,10 +48,8 @@ def bits(goal: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Photos:
-    from caltech_lab.datasets import drawn
-
-    return folder.scan(drawn.write(tmp_path_factory.mktemp("data") / "drawn"))
+def sample(drawn_sample: Path) -> Photos:
+    return folder.scan(drawn_sample)
 
 
 @pytest.fixture(scope="module")
