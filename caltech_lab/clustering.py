@@ -11,7 +11,6 @@ from functools import partial
 import fastcluster
 import numpy as np
 import pandas as pd
-import psutil
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -21,8 +20,9 @@ from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 from sklearn.neighbors import kneighbors_graph
 from sklearn.preprocessing import normalize
 
-from caltech_lab.errors import ArgumentError, MemoryLimitError
+from caltech_lab.errors import ArgumentError
 from caltech_lab.evaluation import agreement_scores, cluster_scores, silhouette
+from caltech_lab.memory import require
 from caltech_lab.progress import progress
 
 Floats = NDArray[np.float64]
@@ -30,6 +30,7 @@ Ints = NDArray[np.int64]
 
 METHODS = ("ward", "average", "complete", "single")
 DISTANCES = {"euclidean": euclidean_distances, "cosine": cosine_distances}
+ROWS_AT_ONCE = 512  # of the matrix of distances
 LINKAGES = (
     ("ward", "euclidean"),
     ("average", "euclidean"),
@@ -125,7 +126,7 @@ def kmeans_sweep(
 def linkage_tree(X: NDArray[np.float32], method: str = "ward", metric: str = "euclidean") -> Floats:
     """Build the tree of a hierarchical clustering, the same as SciPy's but sooner.
 
-    The distances come from matrix products and go to fastcluster, which works in their memory.
+    The distances come from matrix products and go to fastcluster, which copies them once.
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ def linkage_tree(X: NDArray[np.float32], method: str = "ward", metric: str = "eu
         For fewer than two photos, an unknown linkage or distance, or Ward's method with
         another distance than the Euclidean one.
     MemoryLimitError
-        When the distances do not fit into the memory that is free.
+        When what `tree_bytes` says does not fit into the memory that is free.
 
     References
     ----------
@@ -166,13 +167,11 @@ def linkage_tree(X: NDArray[np.float32], method: str = "ward", metric: str = "eu
         )
     if method == "ward" and metric != "euclidean":
         raise ArgumentError(f"Ward's method needs Euclidean distances, not {metric} ones.")
-    needed, free = linkage_bytes(n), psutil.virtual_memory().available
-    if needed > free:
-        raise MemoryLimitError(
-            f"The distances between {n} photos take {needed / 2**30:.1f} GiB and only "
-            f"{free / 2**30:.1f} GiB are free: cluster a sample of the photos, or the centroids "
-            "of a K-Means with a few hundred clusters."
-        )
+    require(
+        f"A tree of {n:,} photos",
+        tree_bytes(n, X.shape[1]),
+        "cluster a sample of the photos, or the centroids of a K-Means with a few hundred clusters",
+    )
     return np.asarray(
         fastcluster.linkage(_condensed_distances(X, metric), method=method, preserve_input=False)
     )
@@ -189,13 +188,21 @@ def linkage_bytes(n: int) -> int:
     return n * (n - 1) // 2 * 8
 
 
+def tree_bytes(n: int, d: int) -> int:
+    """Estimate the most bytes that `linkage_tree` takes at a time, for n photos of d numbers."""
+    distances = linkage_bytes(n)
+    while_made = distances + 8 * n * d + 2 * ROWS_AT_ONCE * 8 * n
+    return max(while_made, 2 * distances)
+
+
 def _condensed_distances(X: NDArray[np.float32], metric: str) -> Floats:
     """Return the distances of the pairs i < j, shape (n (n - 1) / 2,), in SciPy's order."""
     X64, n = X.astype(np.float64), len(X)
     condensed = np.empty(n * (n - 1) // 2)
     first = 0
-    for start in range(0, n, 512):
-        for i, row in enumerate(DISTANCES[metric](X64[start : start + 512], X64[start:])):
+    for start in range(0, n, ROWS_AT_ONCE):
+        block = X64[start : start + ROWS_AT_ONCE]
+        for i, row in enumerate(DISTANCES[metric](block, X64[start:])):
             tail = row[i + 1 :]
             condensed[first : first + len(tail)] = tail
             first += len(tail)

@@ -25,12 +25,17 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.preprocessing import normalize
 
 from caltech_lab.errors import ArgumentError
+from caltech_lab.memory import require
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CHUNK_BYTES = 256 * 2**20
 """Working memory, in bytes, that a chunked computation here aims to stay under."""
+
+
+BLOCK = 2048
+"""Rows and columns of the distances that are in memory at a time."""
 
 
 # Retrieval
@@ -414,11 +419,13 @@ def silhouette(
     ArgumentError
         When a clustering has fewer than 2 clusters or as many as there are photos, or for
         another distance.
+    MemoryLimitError
+        When what `silhouette_bytes` says does not fit into the memory that is free.
 
     Notes
     -----
-    Beside `X` in float64, memory is one block of distances (32 MiB) and n sums of distances a
-    cluster.
+    The distances are gone through in blocks: what has to fit is `X` in float64, two blocks of
+    32 MiB, and n sums of distances a cluster, not the distances between all photos.
 
     References
     ----------
@@ -437,6 +444,12 @@ def silhouette(
                 f"A silhouette of {n} photos needs 2 to {n - 1} clusters, "
                 f"but there are {code.max() + 1}."
             )
+    n_clusters = sum(int(code.max()) + 1 for code in codes)
+    require(
+        f"The silhouette of {n:,} photos in {len(codes)} clusterings",
+        silhouette_bytes(n, X.shape[1], n_clusters),
+        "score a sample of the photos, or one clustering after the other",
+    )
     members = np.hstack([np.eye(code.max() + 1)[code] for code in codes])
     sums = sums_of_distances[metric](X, members)
 
@@ -457,11 +470,24 @@ def silhouette(
     return values.reshape(labels.shape)
 
 
+def silhouette_bytes(n: int, d: int, n_clusters: int) -> int:
+    """Estimate what `silhouette` takes, in bytes.
+
+    Parameters
+    ----------
+    n, d : int
+        Shape of the embeddings.
+    n_clusters : int
+        Number of clusters, in all clusterings together.
+    """
+    return 8 * n * d + 3 * 8 * n * n_clusters + 18 * BLOCK**2
+
+
 def _euclidean_sums(X: NDArray[np.float32], members: Floats) -> Floats:
     """Sum the distances from each photo to the photos of each cluster, shape (n, clusters)."""
     X64 = X.astype(np.float64)
     sums = np.zeros_like(members)
-    blocks = [slice(start, start + 2048) for start in range(0, len(X), 2048)]
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(X), BLOCK)]
     for i, a in enumerate(blocks):
         for b in blocks[i:]:
             # Distances are symmetric: a block above the diagonal serves below it too.

@@ -109,7 +109,7 @@ def tsne_bytes(n: int, perplexity: float = 30.0, method: str = "barnes_hut") -> 
     """
     if method == "exact":
         return 40 * n**2  # five matrices of float64 at once
-    return round(n * (1000 + 3 * perplexity * 56))
+    return round(n * (2000 + 3 * perplexity * 64))
 
 
 def require_tsne(n: int, perplexity: float = 30.0, method: str = "barnes_hut") -> None:

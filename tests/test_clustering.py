@@ -1,7 +1,5 @@
 """K-Means sweeps and hierarchical clustering, against scikit-learn and SciPy."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, is_valid_linkage, linkage
@@ -10,7 +8,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from caltech_lab import clustering, files
-from caltech_lab.errors import ArgumentError, MemoryLimitError
+from caltech_lab.errors import ArgumentError
 
 
 @pytest.fixture
@@ -111,17 +109,6 @@ def test_faults_of_a_tree_are_sentences(blobs):
         clustering.linkage_tree(X, "ward", "cosine")
     with pytest.raises(ArgumentError, match="at least two photos, but there are 1"):
         clustering.linkage_tree(X[:1])
-
-
-def test_too_many_photos_are_refused_before_memory_is_taken(blobs, monkeypatch):
-    X, _ = blobs
-    needed = clustering.linkage_bytes(len(X))
-    free = SimpleNamespace(available=needed - 1)
-    monkeypatch.setattr(clustering.psutil, "virtual_memory", lambda: free)
-    with pytest.raises(MemoryLimitError, match=r"150 photos take .* GiB .* sample .* K-Means"):
-        clustering.linkage_tree(X)
-    free.available = needed
-    assert len(clustering.linkage_tree(X)) == 149
 
 
 # Cuts
