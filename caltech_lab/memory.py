@@ -140,18 +140,21 @@ def watch(every: float = 0.1) -> Iterator[Callable[[], int]]:
     Yields
     ------
     callable
-        Gives the most resident memory that they had together so far, in bytes. Pages that they
-        share are counted for each of them.
+        Gives the most memory that they had together so far, in bytes: all that is resident of
+        each process that this one started, and what those started have for themselves, since
+        a process that has just forked seems to have all of its parent's memory again.
     """
-    peak, done = 0, threading.Event()
+    peak, done, own = 0, threading.Event(), psutil.Process()
 
     def look() -> None:
         nonlocal peak
         while not done.wait(every):
             total = 0
-            for process in psutil.Process().children(recursive=True):
+            for process in own.children(recursive=True):
                 with suppress(psutil.Error):  # it ended meanwhile
-                    total += process.memory_info().rss
+                    started = process.ppid() == own.pid
+                    info = process.memory_info() if started else process.memory_full_info()
+                    total += info.rss if started else info.uss
             peak = max(peak, total)
 
     watcher = threading.Thread(target=look, daemon=True)

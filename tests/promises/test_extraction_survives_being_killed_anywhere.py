@@ -142,6 +142,40 @@ def test_an_exception_in_the_decoder_loses_nothing_done_before(
     assert extract(photos, HOG, goal).n_extracted < len(photos) / 2
 
 
+@pytest.mark.parametrize("restarts", [3])
+def test_a_restarted_kernel_goes_on(
+    sample: Photos, uninterrupted: tuple[list[str], float], tmp_path: Path, restarts: int
+) -> None:
+    """Restart the kernel in the middle of the cell, as the button of JupyterLab does."""
+    from jupyter_client.manager import start_new_kernel
+
+    expected, seconds = uninterrupted
+    goal = tmp_path / "outputs" / "drawn" / "hog" / "features"
+    code = RUN.replace("sys.argv[1]", repr(str(sample.root))).replace(
+        "sys.argv[2]", repr(str(goal))
+    )
+    manager, client = start_new_kernel()
+    try:
+        known = 0
+        for _ in range(restarts):
+            client.execute(code)
+            while not (goal / "journal.rows").exists():
+                time.sleep(0.02)
+            time.sleep(seconds / 5)
+            manager.restart_kernel(now=True)
+            client.wait_for_ready(timeout=60)
+            size = (goal / "journal.rows").stat().st_size
+            assert size >= known
+            known = size
+        assert known > 0
+        reply = client.execute_interactive(code, timeout=240, output_hook=lambda _: None)
+        assert reply["content"]["status"] == "ok"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert bits(goal) == expected
+
+
 def test_two_kernels_on_one_cache_end_with_one_right_result(
     sample: Photos, uninterrupted: tuple[list[str], float], tmp_path: Path
 ) -> None:

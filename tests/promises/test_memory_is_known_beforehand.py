@@ -123,7 +123,9 @@ PEAKS: dict[str, tuple[Callable[[], Any], int]] = {
         tsne_bytes(2000),
     ),
     "t-SNE of low perplexity": (
-        lambda: TSNE(perplexity=5, init="pca", random_state=0, max_iter=250).fit_transform(unit(2000, 16)),
+        lambda: TSNE(perplexity=5, init="pca", random_state=0, max_iter=250).fit_transform(
+            unit(2000, 16)
+        ),
         tsne_bytes(2000, 5),
     ),
     "exact t-SNE": (
