@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/installed
 DRAWN := CALTECH_LAB_DATASET=drawn
 REAL := CALTECH_LAB_DATASET=caltech101
 
-.PHONY: help walkthrough lab notebooks test test-unit test-notebooks test-promises test-caltech101 lint format report clean
+.PHONY: help walkthrough lab notebooks test test-unit test-notebooks test-promises test-other-cpu test-memory test-lowest test-newest test-caltech101 lint format report clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -43,8 +43,37 @@ test-promises: $(INSTALLED)  ## slower tests: killed runs, full disks, the same 
 test-notebooks: $(INSTALLED)
 	$(DRAWN) $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks
 
+# What another processor would do: float32 where this one has bfloat16, and the kernels of 2013.
+ELSEWHERE := CALTECH_LAB_PRECISION=f32 OPENBLAS_CORETYPE=Haswell ONEDNN_MAX_CPU_ISA=AVX2 \
+	ATEN_CPU_CAPABILITY=avx2 FAISS_OPT_LEVEL=avx2
+
+test-other-cpu: $(INSTALLED)  ## the notebooks' checkpoints, computed as another processor would
+	$(DRAWN) $(ELSEWHERE) $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks
+
 test-caltech101: $(INSTALLED)  ## the notebooks on the real photographs
 	$(REAL) $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=1800 notebooks
+
+test-memory: $(INSTALLED)  ## the walkthrough on Caltech-101 stays under 4 GB
+	$(REAL) $(BIN)/python -m caltech_lab.series walkthrough --limit 4 $(ONLY)
+
+# Both ends of the ranges in pyproject.toml, each in an environment of its own. torch stays at the
+# version of constraints.txt: its others are gigabytes on Linux. `HELD= make test-lowest` lets go.
+HELD ?= torch torchvision
+
+test-lowest: pyproject.toml constraints.txt  ## unit tests with the oldest versions allowed
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet uv
+	for name in $(HELD); do grep "^$$name==" constraints.txt; done > .venv-lowest/held.txt
+	.venv-lowest/bin/uv pip compile --quiet --resolution lowest-direct --overrides .venv-lowest/held.txt \
+		--extra dev --extra efficientnet pyproject.toml --output-file .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet -c .venv-lowest/lowest.txt -e ".[dev,efficientnet]"
+	.venv-lowest/bin/python -m pytest tests --ignore=tests/promises
+
+test-newest: pyproject.toml constraints.txt  ## unit tests with the newest versions there are
+	$(PYTHON) -m venv --clear .venv-newest
+	for name in $(HELD); do grep "^$$name==" constraints.txt; done > .venv-newest/held.txt
+	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/held.txt -e ".[dev,efficientnet]"
+	.venv-newest/bin/python -m pytest tests --ignore=tests/promises
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check caltech_lab tests notebooks
@@ -56,4 +85,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff format caltech_lab tests
 
 clean:  ## remove the environment and all that the notebooks made
-	rm -rf $(VENV) outputs/*/ .*_cache
+	rm -rf $(VENV) .venv-lowest .venv-newest outputs/*/ .*_cache

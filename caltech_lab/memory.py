@@ -152,9 +152,10 @@ def watch(every: float = 0.1) -> Iterator[Callable[[], int]]:
             total = 0
             for process in own.children(recursive=True):
                 with suppress(psutil.Error):  # it ended meanwhile
-                    started = process.ppid() == own.pid
-                    info = process.memory_info() if started else process.memory_full_info()
-                    total += info.rss if started else info.uss
+                    if process.ppid() == own.pid:
+                        total += process.memory_info().rss
+                    else:
+                        total += process.memory_full_info().uss
             peak = max(peak, total)
 
     watcher = threading.Thread(target=look, daemon=True)
