@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,6 +122,59 @@ def test_stopped_in_the_middle_of_writing_the_matrix(
         again = extract(photos, HOG, goal)
         assert (again.n_extracted, again.n_reused) == (0, len(photos))  # all from the journal
         assert bits(goal) == bits(whole)
+
+
+def test_stopped_in_the_middle_of_replacing_an_older_matrix(
+    photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Items of the new set beside the matrix of the old one are never taken for a pair."""
+    photos_before = photos.sha256
+    before = tmp_path / "before" / "photos" / "hog" / "features"
+    extract(photos, HOG, before)
+    photos.file(0).unlink()  # so that all the other rows move up by one
+    fewer = folder.scan(photos.root)
+    assert fewer.sha256 == photos_before[1:]
+    whole = tmp_path / "whole" / "photos" / "hog" / "features"
+    extract(fewer, HOG, whole)
+    replace = os.replace
+    for n_renames in range(5):
+        goal = tmp_path / f"stopped{n_renames}" / "photos" / "hog" / "features"
+        shutil.copytree(before, goal)
+        left = n_renames
+
+        def stops(source: str, target: str) -> None:
+            nonlocal left
+            if left == 0:
+                raise KeyboardInterrupt
+            left -= 1
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", stops)
+        with pytest.raises(KeyboardInterrupt):
+            extract(fewer, HOG, goal)
+        monkeypatch.undo()
+        extract(fewer, HOG, goal)
+        assert bits(goal) == bits(whole)
+        assert len(load(goal, fewer)) == len(fewer)
+
+
+@pytest.mark.parametrize("at", [5, 40, -2])
+def test_a_row_that_the_disk_garbled_is_dropped(tmp_path: Path, at: int) -> None:
+    """A power cut may leave a record of the right length that was never written."""
+    recipe = extraction.Recipe("pixels", "none", "squash", "f32")
+    shas = [f"{i:064x}" for i in range(3)]
+    path = tmp_path / "journal.rows"
+    with extraction.Journal(path, recipe, 4) as journal:
+        for i, sha in enumerate(shas):
+            journal.append(sha, np.full(4, i, np.float32))
+        size = journal.record.itemsize
+    data = bytearray(path.read_bytes())
+    data[len(data) - 2 * size + at % size] ^= 1  # in the second of the three
+    path.write_bytes(data)
+    with extraction.Journal(path, recipe, 4) as journal:
+        assert list(journal.rows()) == shas[:1]
+        journal.append(shas[1], np.full(4, 8, np.float32))
+        assert journal.rows()[shas[1]].tolist() == [8, 8, 8, 8]
 
 
 def test_an_exception_in_the_decoder_loses_nothing_done_before(
