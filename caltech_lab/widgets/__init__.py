@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from caltech_lab.widgets.demo import RetrievalDemo
-    from caltech_lab.widgets.session import Answer, Query, SearchSession
+    from caltech_lab.widgets.session import Answer, Query, SearchSession, Steering
 
-__all__ = ["Answer", "Query", "RetrievalDemo", "SearchSession"]
+__all__ = ["Answer", "Query", "RetrievalDemo", "SearchSession", "Steering"]
 
 _ROOMS = {
     "Answer": "session",
     "Query": "session",
     "RetrievalDemo": "demo",
     "SearchSession": "session",
+    "Steering": "session",
 }
 
 
