@@ -101,7 +101,7 @@ class RetrievalDemo(Panel):
             layout=Layout(width="auto", max_width="320px"),
         )
         self.other_photos = Button(description="Other photos", icon="refresh", layout=natural)
-        self.shelf = PhotoGrid([SEARCH], self._act, 100)
+        self.shelf = PhotoGrid([SEARCH], self._act, 112)
         self.picture = Picture(croppable=True, max_height="300px", layout=Layout(width="auto"))
         self.ask_part = Button(
             description="Search with this part", disabled=True, layout=natural, icon="crop"
@@ -119,13 +119,16 @@ class RetrievalDemo(Panel):
         )
         self.add_category = Dropdown(options=[ANY, *session.gallery.categories], layout=natural)
         self.categories = TagsInput(
-            allowed_tags=session.gallery.categories, allow_duplicates=False, layout=natural
+            allowed_tags=session.gallery.categories,
+            allow_duplicates=False,
+            layout=Layout(width="auto", display="none"),
         )
-        self.own_cluster = Checkbox(description="only its cluster", indent=False, layout=natural)
+        fits = Layout(width="max-content")
+        self.own_cluster = Checkbox(description="only its cluster", indent=False, layout=fits)
         self.no_copies = Checkbox(
             description=f"hide near-copies (cosine {NEAR_COPY} and more)",
             indent=False,
-            layout=natural,
+            layout=fits,
         )
         self.marks = HTML()
         self.forget = Button(description="Forget the marks", layout=natural)
@@ -322,6 +325,7 @@ class RetrievalDemo(Panel):
         if self.answer is None:
             return
         gallery = self.session.gallery
+        self.categories.layout.display = "" if self.categories.value else "none"
         labels = frozenset(gallery.categories.index(name) for name in self.categories.value)
         self.steering = replace(
             self.steering,

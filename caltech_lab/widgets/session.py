@@ -28,7 +28,7 @@ from caltech_lab.images import load_pixels, part_seen, read_photo
 from caltech_lab.novelty import familiarity, novelty_threshold
 from caltech_lab.retrieval import Ids, Similarities
 from caltech_lab.similarity_map import region_at, shares_of_the_cosine, similarity_to_region
-from caltech_lab.widgets.thumbnails import small_jpeg, thumbnail
+from caltech_lab.widgets.thumbnails import shrunk, small_jpeg, thumbnail
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -271,7 +271,7 @@ class SearchSession:
         if not 0 <= row < len(self.gallery):
             last = len(self.gallery) - 1
             raise ArgumentError(f"The gallery has the rows 0 to {last}, not {row}.")
-        photo = _kept(read_photo(self.gallery.photos.file(row)))
+        photo = shrunk(read_photo(self.gallery.photos.file(row)), KEPT)
         return Query(self.gallery.X[row], self.path(row), row, thumbnail(photo, VIEW), {}, photo)
 
     def from_photo(self, source: str | Path | bytes, name: str | None = None) -> Query:
@@ -352,7 +352,7 @@ class SearchSession:
         backbone = self.lab.backbone
         with _timed(seconds, "read"):
             pixels = load_pixels(photo, backbone.size, backbone.fit)
-            kept = _kept(photo)
+            kept = shrunk(photo, KEPT)
             picture = thumbnail(kept, VIEW)
         engine = self.engine  # not among the timings: only the first photo waits for it
         with _timed(seconds, "embed"):
@@ -370,7 +370,8 @@ class SearchSession:
         engine = engine or self.engine
         batches = (pixels[i : i + engine.batch] for i in range(0, len(pixels), engine.batch))
         rows = np.concatenate([*engine.embed(batches)])
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        # A descriptor may have nothing to say of a black photo: no direction rather than no number.
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
         return rows
 
     # ---- from a query to an answer ---------------------------------------------------------
@@ -547,12 +548,6 @@ class SearchSession:
     def _thumbnail(self, row: int) -> bytes:
         file = self.gallery.photos.file(row)
         return small_jpeg(file) or thumbnail(read_photo(file))
-
-
-def _kept(photo: Image.Image) -> Image.Image:
-    kept = photo.copy()
-    kept.thumbnail((KEPT, KEPT))
-    return kept
 
 
 def _sha256(source: str | Path | bytes) -> str:

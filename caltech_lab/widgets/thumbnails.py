@@ -24,11 +24,26 @@ def thumbnail(photo: Image.Image, side: int = SIDE) -> bytes:
     bytes
         A JPEG file.
     """
-    small = photo.copy()
-    small.thumbnail((side, side))
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80)
+    shrunk(photo, side).save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
+
+
+def shrunk(photo: Image.Image, side: int) -> Image.Image:
+    """Return a photo that fits into a square, with its proportions kept.
+
+    Parameters
+    ----------
+    photo : PIL.Image.Image
+        It is not changed, and is returned itself when it fits.
+    side : int
+        Side of the square, in pixels.
+    """
+    longest = max(photo.size)
+    if longest <= side:
+        return photo
+    width, height = (max(1, round(length * side / longest)) for length in photo.size)
+    return photo.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
 def small_jpeg(file: Path) -> bytes | None:

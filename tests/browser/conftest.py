@@ -1,0 +1,105 @@
+"""JupyterLab and Voilà in a headless Chromium, on the drawn sample."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from browsing import TOKEN, demo
+
+from caltech_lab import series
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# A folder to write screenshots to; `make screenshots` names notebooks/images.
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Return a headless Chromium; skip where there is none."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip("There is no Chromium here: install one, for example Debian's `chromium`.")
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright is not here: pip install 'caltech-lab[browser]'."
+    )
+    with sync_api.sync_playwright() as playwright:
+        # Without a sandbox because continuous integration runs as root; only our own pages open.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """Return a page, 1280 pixels wide."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 1400})
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with copies of the notebooks, which a person may save."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    for path in series.notebooks():
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lab_address(notebooks: Path) -> Iterator[str]:
+    """Start JupyterLab, and return its address."""
+    arguments = ["lab", "--allow-root", f"--IdentityProvider.token={TOKEN}"]
+    yield from _serve([*arguments, f"--ServerApp.root_dir={notebooks}"], notebooks, "/api")
+
+
+@pytest.fixture(scope="session")
+def voila_address(notebooks: Path) -> Iterator[str]:
+    """Start Voilà on the demo as `make demo` does, and return its address."""
+    yield from _serve(["voila", str(demo(notebooks))], notebooks, "/voila/static/voila.js")
+
+
+def _serve(arguments: list[str], folder: Path, ready: str) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"CALTECH_LAB_DATASET": "drawn", "JUPYTER_PREFER_ENV_PATH": "1"}
+    log = folder / f"{arguments[0]}.log"
+    with open(log, "w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyter", *arguments, f"--port={port}", "--no-browser"],
+            cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                urlopen(address + ready, timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, log.read_text()[-2000:]
+                time.sleep(0.5)
+        else:
+            pytest.fail(f"{arguments[0]} did not start: {log.read_text()[-2000:]}")
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture
+def shoot() -> Callable[..., None]:
+    """Write a screenshot of something to the folder for screenshots, if one was named."""
+
+    def write(target, name: str) -> None:
+        if SCREENSHOTS:
+            target.screenshot(path=Path(SCREENSHOTS).resolve() / f"{name}.png")
+
+    return write
