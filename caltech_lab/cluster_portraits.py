@@ -105,9 +105,7 @@ def drawn_branches(tree: NDArray[np.float64], leaves: int) -> pd.DataFrame:
         node, height = n + merge, float(tree[merge, 2])
         children = [int(child) for child in tree[merge, :2]]
         for child in children:
-            rows.append(
-                (child, positions[child], heights[child], height, child in drawing["leaves"])
-            )
+            rows.append((child, positions[child], heights[child], height, child in drawn))
         positions[node] = float(np.mean([positions[child] for child in children]))
         heights[node] = height
     return pd.DataFrame(rows, columns=["node", "position", "height", "joined", "is_leaf"])

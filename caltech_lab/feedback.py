@@ -2,14 +2,16 @@
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from caltech_lab.progress import progress
 from caltech_lab.retrieval import Ids
 
 Floats = NDArray[np.float32]
 
 # Weights of the good and of the bad, chosen on the training part of Caltech-101.
 GOOD, BAD = 2.0, 1.0
+BLOCK = 200  # queries whose rankings are in memory at a time
 NEAR_COPY = 0.95  # cosine at and above which two photos count as near-copies
 
 
@@ -98,7 +100,7 @@ def simulate_feedback(
     k: int = 10,
     rounds: int = 2,
 ) -> pd.DataFrame:
-    """Measure what marking the first k answers gives, on the photos that nobody has marked yet.
+    """Measure what marking the first k answers gives, with a progress bar.
 
     In each round a simulated person marks all k answers: good when they have the category of the
     query, else bad. The next answer is taken from the rest of the gallery, so that no mark pays
@@ -130,31 +132,35 @@ def simulate_feedback(
     residual collection and test and control groups. In G. Salton (ed.): The SMART Retrieval System,
     1971.
     """
-    tables = []
-    for number, (query, label) in enumerate(zip(queries, query_labels.tolist(), strict=True)):
-        relevant = y == label
-        first = _ranked(X @ query)
-        left = np.ones(len(X), dtype=bool)
-        ranking = first
+    rows = []
+    blocks = np.array_split(np.arange(len(queries)), -(-len(queries) // BLOCK))
+    for block in progress(blocks, desc="Feedback"):
+        relevant = y == query_labels[block, None]
+        first = _ranked(queries[block] @ X.T)
+        left = np.ones(relevant.shape, dtype=bool)
+        moved, ranking = queries[block].copy(), first
         for turn in range(rounds + 1):
-            shown = ranking[left[ranking]][:k]
-            page = first[turn * k : (turn + 1) * k]
-            tables.append(
-                {
-                    "query": number,
-                    "round": turn,
-                    "feedback": relevant[shown].mean(),
-                    "paging": relevant[page].mean(),
-                    "ceiling": min(1.0, (relevant & left).sum() / k),
-                }
-            )
-            left[shown] = False
-            if turn < rounds:
-                marked = np.flatnonzero(~left)
-                good, bad = marked[relevant[marked]], marked[~relevant[marked]]
-                ranking = _ranked(X @ rocchio(query, X[good], X[bad]))
-    return pd.DataFrame(tables)
+            if turn:
+                ranking = _ranked(moved @ X.T)
+            for place, number in enumerate(block.tolist()):
+                order = ranking[place]
+                shown = order[left[place, order]][:k]
+                page = first[place, turn * k : (turn + 1) * k]
+                rows.append(
+                    {
+                        "query": number,
+                        "round": turn,
+                        "feedback": relevant[place, shown].mean(),
+                        "paging": relevant[place, page].mean(),
+                        "ceiling": min(1.0, (relevant[place] & left[place]).sum() / k),
+                    }
+                )
+                left[place, shown] = False
+                good = np.flatnonzero(~left[place] & relevant[place])
+                bad = np.flatnonzero(~left[place] & ~relevant[place])
+                moved[place] = rocchio(queries[number], X[good], X[bad])
+    return pd.DataFrame(rows).sort_values(["query", "round"], ignore_index=True)
 
 
-def _ranked(scores: ArrayLike) -> Ids:
-    return np.argsort(-np.asarray(scores), kind="stable").astype(np.int64)
+def _ranked(scores: NDArray[np.float32]) -> Ids:
+    return np.argsort(-scores, axis=1, kind="stable")

@@ -174,7 +174,8 @@ def test_calibration_happens_once(lab, search, monkeypatch):
     def again(*_):
         raise AssertionError("calibrated again")
 
-    monkeypatch.setattr(session, "svm_temperature", again)
+    monkeypatch.setattr(classification, "svm_temperature", again)
+    monkeypatch.setattr(session, "leave_one_out", again)
     assert SearchSession(lab).temperature == search.temperature > 0
 
 

@@ -4,17 +4,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from caltech_lab.widgets.browsers import (
+        CategoryBrowser,
+        ClusterBrowser,
+        ConfusionBrowser,
+        MapBrowser,
+        TreeBrowser,
+    )
     from caltech_lab.widgets.demo import RetrievalDemo
     from caltech_lab.widgets.session import Answer, Query, SearchSession, Steering
 
-__all__ = ["Answer", "Query", "RetrievalDemo", "SearchSession", "Steering"]
+__all__ = [
+    "Answer",
+    "CategoryBrowser",
+    "ClusterBrowser",
+    "ConfusionBrowser",
+    "MapBrowser",
+    "Query",
+    "RetrievalDemo",
+    "SearchSession",
+    "Steering",
+    "TreeBrowser",
+]
 
 _ROOMS = {
     "Answer": "session",
+    "CategoryBrowser": "browsers",
+    "ClusterBrowser": "browsers",
+    "ConfusionBrowser": "browsers",
+    "MapBrowser": "browsers",
     "Query": "session",
     "RetrievalDemo": "demo",
     "SearchSession": "session",
     "Steering": "session",
+    "TreeBrowser": "browsers",
 }
 
 

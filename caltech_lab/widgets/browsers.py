@@ -91,7 +91,8 @@ class FigureBrowser(Panel):
         # The still is what a page without a kernel can show.
         bundle = super()._repr_mimebundle_(**options)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**data, "image/png": base64.b64encode(self._still).decode()}, metadata
+        still = base64.b64encode(self._still).decode()
+        return {**data, "text/plain": self.hint, "image/png": still}, metadata
 
     @guarded
     def _figure_clicked(self, x: float, y: float) -> None:
@@ -257,13 +258,14 @@ class ClusterBrowser(FigureBrowser):
     def __init__(self, features: "Features", clusters: Ints, places: Floats) -> None:
         self.clusters, self.places = clusters, places
         self.groups = {int(c): np.flatnonzero(clusters == c) for c in np.unique(clusters)}
-        counts = pd.crosstab(clusters, pd.Categorical.from_codes(features.y, features.categories))
+        counts = pd.crosstab(clusters, np.asarray(features.photos.table["category"]))
         super().__init__(
             features,
             clusters_and_contents(places, clusters, counts),
             "Click a point or a bar: the photos of its cluster appear below.",
         )
-        self._order = [int(c) for c in counts.sum(axis=1).sort_values(kind="stable").index]
+        sizes = counts.sum(axis=1).sort_values(kind="stable")
+        self._order: list[int] = sizes.index.to_numpy().tolist()
         self.choice.options = [NEITHER, *(f"cluster {c}" for c in self.groups)]
 
     def clicked(self, ax: Axes, x: float, y: float) -> None:
@@ -313,9 +315,9 @@ class TreeBrowser(FigureBrowser):
             "of it."
         )  # fmt: skip
         drawn = self.branches[self.branches["is_leaf"]]
-        self.leaves = {int(node): branch_members(tree, node) for node in drawn["node"]}
+        order: list[int] = drawn.sort_values("position")["node"].to_numpy().tolist()
+        self.leaves = {node: branch_members(tree, node) for node in order}
         labels = [label.get_text() for label in ax.get_yticklabels()]
-        order = drawn.sort_values("position")["node"].astype(int)
         self._names = dict(zip(order, labels, strict=True))
         options = {f"{place + 1}. {self._names[node]}": node for place, node in enumerate(order)}
         self._options = options
@@ -327,7 +329,7 @@ class TreeBrowser(FigureBrowser):
         inside = np.clip(x, b["height"], b["joined"])
         spots = ax.transData.transform(np.column_stack([inside, b["position"]]))
         away = np.hypot(*(spots - ax.transData.transform((x, y))).T)
-        self._show_branch(int(b["node"].iat[int(away.argmin())]))
+        self._show_branch(b["node"].to_numpy().tolist()[int(away.argmin())])
 
     def chosen(self, name: str) -> None:
         """Show a branch by its name."""

@@ -19,7 +19,7 @@ from caltech_lab.calibration import (
     same_category_curves,
     same_category_probability,
 )
-from caltech_lab.classification import svm_probabilities, svm_temperature
+from caltech_lab.classification import svm_probabilities
 from caltech_lab.engines import Engine, compile_backbone
 from caltech_lab.errors import ArgumentError
 from caltech_lab.feedback import rocchio, without_near_copies
@@ -223,7 +223,7 @@ class SearchSession:
         self._row_of = {sha: row for row, sha in enumerate(self.gallery.photos.sha256) if sha}
         self.classifier = lab.svm()
         self.trained_on, _ = self.gallery.split(lab.seed)
-        self.temperature = self._temperature()
+        self.temperature = lab.svm_temperature()
         self.curves, self.threshold = self._calibration()
         self.kmeans = lab.kmeans(min(N_CLUSTERS, len(self.gallery)))
         self.thumbnail: Callable[[int], bytes] = lru_cache(N_CACHED)(self._thumbnail)
@@ -520,14 +520,6 @@ class SearchSession:
     def cluster_members(self, cluster: int) -> Ids:
         """Return the rows of the gallery's photos in a K-Means cluster."""
         return np.flatnonzero(self.kmeans.labels_ == cluster)
-
-    def _temperature(self) -> float:
-        X, y, seed = self.gallery.X, self.gallery.y, self.lab.seed
-        train, path = self.trained_on, self.lab.folder("models/classifier") / "svm_temperature.npy"
-        kept: NDArray[np.float64] = self.lab.kept(
-            path, lambda: np.array([svm_temperature(self.classifier, X[train], y[train], seed)])
-        )
-        return float(kept[0])
 
     def _calibration(self) -> tuple[NDArray[np.float64], float]:
         X, y = self.gallery.X[self.trained_on], self.gallery.y[self.trained_on]

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 from browsing import TOKEN, demo
@@ -56,17 +55,17 @@ def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def lab_address(notebooks: Path) -> Iterator[str]:
     """Start JupyterLab, and return its address."""
-    arguments = ["lab", "--allow-root", f"--IdentityProvider.token={TOKEN}"]
-    yield from _serve([*arguments, f"--ServerApp.root_dir={notebooks}"], notebooks, "/api")
+    arguments = ["jupyterlab", "--allow-root", f"--IdentityProvider.token={TOKEN}"]
+    yield from _serve([*arguments, f"--ServerApp.root_dir={notebooks}"], notebooks)
 
 
 @pytest.fixture(scope="session")
 def voila_address(notebooks: Path) -> Iterator[str]:
     """Start Voilà on the demo as `make demo` does, and return its address."""
-    yield from _serve(["voila", str(demo(notebooks))], notebooks, "/voila/static/voila.js")
+    yield from _serve(["voila", str(demo(notebooks))], notebooks)
 
 
-def _serve(arguments: list[str], folder: Path, ready: str) -> Iterator[str]:
+def _serve(arguments: list[str], folder: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -74,21 +73,20 @@ def _serve(arguments: list[str], folder: Path, ready: str) -> Iterator[str]:
     log = folder / f"{arguments[0]}.log"
     with open(log, "w") as output:
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyter", *arguments, f"--port={port}", "--no-browser"],
+            [sys.executable, "-m", *arguments, f"--port={port}", "--no-browser"],
             cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(240):
             try:
-                urlopen(address + ready, timeout=5).close()
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
                 break
             except OSError:
                 assert server.poll() is None, log.read_text()[-2000:]
                 time.sleep(0.5)
         else:
             pytest.fail(f"{arguments[0]} did not start: {log.read_text()[-2000:]}")
-        yield address
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(30)
