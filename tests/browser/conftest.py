@@ -29,8 +29,11 @@ def chromium():
         "playwright.sync_api", reason="Playwright is not here: pip install 'caltech-lab[browser]'."
     )
     with sync_api.sync_playwright() as playwright:
-        # Without a sandbox because continuous integration runs as root; only our own pages open.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        # Continuous integration runs as root, which Chromium's sandbox does not allow, and has no
+        # graphics card for the map; only our own pages are opened.
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--enable-unsafe-swiftshader"]
+        )
         yield browser
         browser.close()
 
