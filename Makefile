@@ -9,7 +9,7 @@ DRAWN := CALTECH_LAB_DATASET=drawn
 REAL := CALTECH_LAB_DATASET=caltech101
 DEMO := $(wildcard notebooks/*_retrieval_demo.ipynb)
 
-.PHONY: help walkthrough lab demo notebooks screenshots test test-unit test-notebooks test-promises test-browser test-caltech101 lint format report clean
+.PHONY: help walkthrough lab demo demo-speed notebooks screenshots test test-unit test-notebooks test-promises test-browser test-caltech101 lint format report clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -29,6 +29,9 @@ lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 
 demo: $(INSTALLED)  ## serve the demo as a page of its own, without JupyterLab and code
 	$(BIN)/voila $(DEMO)
+
+demo-speed: $(INSTALLED)  ## how long the demo takes over all 9,144 photos, beyond the forward pass
+	$(BIN)/python -m caltech_lab.widgets.speed
 
 notebooks: $(INSTALLED)  ## re-run the committed notebooks in place and normalise them
 	$(REAL) $(BIN)/python -m caltech_lab.series notebooks $(ONLY)

@@ -18,6 +18,7 @@ from caltech_lab.feedback import NEAR_COPY, rocchio
 from caltech_lab.lab import Lab
 from caltech_lab.settings import settings
 from caltech_lab.widgets import Query, RetrievalDemo, SearchSession, Steering, parts, session
+from caltech_lab.widgets.speed import demo_speed
 from caltech_lab.widgets.thumbnails import small_jpeg, thumbnail
 
 
@@ -703,3 +704,12 @@ def test_every_control_says_what_it_is(demo):
     assert demo.path.tooltip
     for limit in ("JPEG", "GIF", "64 MB", "64 million pixels", "30,000"):
         assert limit in demo.drop.limits
+
+
+def test_the_speed_of_every_act_is_measured(lab):
+    table = demo_speed(RetrievalDemo(SearchSession(lab)), uploads=5)
+    assert table["times"].tolist() == [5] * 7
+    assert table.index[0] == "upload"
+    assert (table["median_ms"] > 0).all()
+    assert (table["median_ms"] <= table["largest_ms"]).all()
+    assert table["median_ms"].drop("upload").max() < 100  # a small gallery, with room to spare
