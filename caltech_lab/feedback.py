@@ -28,7 +28,9 @@ def rocchio(query: Floats, good: Floats, bad: Floats) -> Floats:
     Returns
     -------
     ndarray of float32, shape (d,)
-        ``query + GOOD * mean(good) - BAD * mean(bad)``, scaled to length one.
+        ``query + GOOD * mean(good) - BAD * mean(bad)``, scaled to length one. Without any good
+        photo the bad ones get the same share against the query alone, since a full one would
+        leave little of what was asked.
 
     References
     ----------
@@ -42,10 +44,12 @@ def rocchio(query: Floats, good: Floats, bad: Floats) -> Floats:
     [0.447 0.894]
     """
     moved = query.astype(np.float64)
+    pull = 1.0
     if len(good):
         moved = moved + GOOD * good.mean(axis=0)
+        pull += GOOD
     if len(bad):
-        moved = moved - BAD * bad.mean(axis=0)
+        moved = moved - BAD * pull / (1 + GOOD) * bad.mean(axis=0)
     length = np.linalg.norm(moved)
     if length < 1e-6:  # the marks cancel the query: there is no direction left to ask in
         return query

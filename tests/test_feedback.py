@@ -20,7 +20,7 @@ def test_rocchio_by_hand():
     np.testing.assert_allclose(feedback.rocchio(query, good, bad), [0, 1], atol=1e-6)
     np.testing.assert_allclose(feedback.rocchio(query, good, NOTHING), np.array([1, 2]) / 5**0.5)
     moved = feedback.rocchio(query, NOTHING, unit([1, 1]))
-    expected = np.array([1 - 0.5**0.5, -(0.5**0.5)])
+    expected = np.array([1 - 0.5**0.5 / 3, -(0.5**0.5) / 3])  # a third without any good one
     np.testing.assert_allclose(moved, expected / np.linalg.norm(expected), rtol=1e-5)
 
 
@@ -29,9 +29,11 @@ def test_without_marks_the_query_stays():
     np.testing.assert_allclose(feedback.rocchio(query, NOTHING, NOTHING), query, rtol=1e-6)
 
 
-def test_a_query_that_is_marked_as_bad_itself_is_kept():
+def test_marks_that_cancel_the_query_leave_it_as_it_is():
     query = np.float32([1, 0])
     np.testing.assert_array_equal(feedback.rocchio(query, NOTHING, unit([1, 0])), query)
+    # (1, 0) + 2 (-1, 0) - 1 (-1, 0) = 0
+    np.testing.assert_array_equal(feedback.rocchio(query, unit([-1, 0]), unit([-1, 0])), query)
 
 
 def test_near_copies_are_left_out_once():
