@@ -76,6 +76,50 @@ def _middle(X: Floats, rows: Ints) -> NDArray[np.float64]:
     return middle
 
 
+def cluster_plane(X: Floats, clusters: Ints, seed: int = 0) -> Floats:
+    """Lay photos out on a plane, cluster by cluster.
+
+    The middles of the clusters are laid out by t-SNE, so that similar clusters are neighbours.
+    Around its middle a cluster is spread along its own two principal components, as far as the
+    next cluster leaves room. The two scales have nothing to do with each other.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings, rows of length one.
+    clusters : ndarray of int64, shape (n,)
+        The cluster of each photo.
+    seed : int
+        Seed of t-SNE.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 2)
+        Where each photo lies; the axes have no unit.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    groups = [np.flatnonzero(clusters == c) for c in np.unique(clusters)]
+    middles = np.stack([_middle(X, rows) for rows in groups])
+    spots = np.zeros((1, 2))
+    if len(groups) > 1:
+        apart = np.sqrt(np.clip(2 - 2 * middles @ middles.T, 0, None))
+        perplexity = min(5.0, (len(groups) - 1) / 2)
+        layout = TSNE(perplexity=perplexity, metric="precomputed", init="random", random_state=seed)
+        spots = layout.fit_transform(apart)
+    gaps = np.linalg.norm(spots[:, None] - spots, axis=-1)
+    np.fill_diagonal(gaps, np.inf)
+    places = np.empty((len(X), 2), dtype=np.float32)
+    for rows, spot, gap in zip(groups, spots, gaps.min(axis=1), strict=True):
+        inner = np.zeros((len(rows), 2))
+        if len(rows) > 2:
+            inner = PCA(2, random_state=seed).fit_transform(X[rows])
+            inner /= max(float(np.linalg.norm(inner, axis=1).max()), 1e-12)
+        places[rows] = spot + 0.48 * min(float(gap), 1e6) * inner
+    return places
+
+
 def drawn_branches(tree: NDArray[np.float64], leaves: int) -> pd.DataFrame:
     """Tell where the branches of a tree lie in a dendrogram of its last merges.
 

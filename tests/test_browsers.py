@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from caltech_lab.cluster_portraits import branch_members, drawn_branches, portrait
+from caltech_lab.cluster_portraits import branch_members, cluster_plane, drawn_branches, portrait
 from caltech_lab.datasets import folder
 from caltech_lab.features import Features
 from caltech_lab.widgets import browsers
@@ -65,6 +65,21 @@ def test_a_portrait_by_hand():
     assert [name for name, _ in about.nearest] == [7, 8]
     middle = X[:3].mean(axis=0) / np.linalg.norm(X[:3].mean(axis=0))
     assert about.nearest[0][1] == pytest.approx(middle[1], rel=1e-5)
+
+
+def test_on_the_plane_clusters_do_not_overlap(features):
+    clusters = np.asarray(features.y // 2)
+    places = cluster_plane(features.X, clusters)
+    assert places.shape == (len(features.X), 2)
+    middles = np.stack([places[clusters == c].mean(axis=0) for c in range(7)])
+    nearest = np.linalg.norm(places[:, None] - middles, axis=-1).argmin(axis=1)
+    assert (nearest == clusters).mean() > 0.9
+    np.testing.assert_array_equal(places, cluster_plane(features.X, clusters))
+
+
+@pytest.mark.parametrize("clusters", [[0, 0, 0, 0], [0, 0, 0, 1], [0, 1, 2, 3]])
+def test_few_clusters_and_small_ones_have_a_place(features, clusters):
+    assert np.isfinite(cluster_plane(features.X[:4], np.array(clusters))).all()
 
 
 def test_drawn_branches_are_those_of_the_tree(features):
@@ -141,9 +156,10 @@ def test_the_list_of_mistakes_does_what_a_click_does(confusion):
 
 def test_clusters(features):
     clusters = np.asarray(features.y // 3)
-    browser = browsers.ClusterBrowser(features, clusters, features.X[:, :2])
+    places = cluster_plane(features.X, clusters)
+    browser = browsers.ClusterBrowser(features, clusters, places)
     row = 17
-    click(browser, browser.axes[0], *features.X[row, :2])
+    click(browser, browser.axes[0], *places[row])
     assert rows_of(browser.grid)[0] == row
     cluster = clusters[row]
     assert set(clusters[rows_of(browser.grid)]) == {cluster}

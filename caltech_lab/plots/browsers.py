@@ -22,7 +22,7 @@ def clusters_and_contents(
     Parameters
     ----------
     places : ndarray of float32, shape (n, 2)
-        Where each photo lies, for example its first two principal components.
+        Where each photo lies, from `cluster_portraits.cluster_plane`.
     clusters : ndarray of int64, shape (n,)
         The cluster of each photo.
     counts : DataFrame of int
@@ -44,7 +44,9 @@ def clusters_and_contents(
         x, y = np.median(places[clusters == cluster], axis=0)
         plane.text(x, y, str(cluster), fontsize=10, weight="bold", ha="center", va="center",
                    bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1})  # fmt: skip
-    plane.set(xlabel="first principal component", ylabel="second principal component")
+    plane.grid(visible=False)
+    plane.set(xticks=[], yticks=[], aspect="equal",
+              xlabel="photos by cluster; similar clusters are neighbours (no unit)")  # fmt: skip
     cluster_contents(counts, ax=bars)
     return plane, bars
 
