@@ -167,7 +167,7 @@ def test_clusters(features):
     purity = np.bincount(features.y[members]).max() / len(members)
     text = shown(browser.text)
     assert f"Cluster {cluster}: {len(members)} photos, purity {purity:.2f}" in text
-    assert "nearest other cluster" in text
+    assert "nearest other clusters" in text
     smallest = browser._order[0]
     click(browser, browser.axes[1], 1, 0)
     assert set(clusters[rows_of(browser.grid)]) == {smallest}
@@ -185,7 +185,7 @@ def test_a_branch_of_a_tree(features):
         members = branch_members(tree, int(branch["node"]))
         assert f"{len(members)} photos" in shown(browser.text)
         assert set(rows_of(browser.grid)) <= set(members.tolist())
-    assert "nearest other branch" in shown(browser.text)
+    assert "nearest other branches" in shown(browser.text)
     browser.choice.value = browser.choice.options[3]
     assert f"{len(browser.grid.items)} photos" in shown(browser.text) or "24 are shown" in shown(
         browser.text

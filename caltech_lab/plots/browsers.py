@@ -77,7 +77,7 @@ def category_profile(
     x = np.arange(len(ranked))
     for score, colour, marker in zip(scores, COLOURS, MARKERS, strict=False):
         ax.plot(x, ranked[score], marker, color=colour, markersize=4.5, label=score)
-    ax.set_xticks(x, list(ranked.index), rotation=90, fontsize=7)
+    ax.set_xticks(x, list(ranked.index), rotation=90, fontsize=7 if len(x) > 40 else 11)
     ax.set(xlim=(-0.8, len(x) - 0.2), ylim=(-0.03, 1.03), ylabel="score",
            xlabel=f"categories by {order}, the lowest first")  # fmt: skip
     ax.legend(frameon=False, ncols=len(scores), loc="lower right", bbox_to_anchor=(1, 1))

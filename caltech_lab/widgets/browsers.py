@@ -286,7 +286,7 @@ class ClusterBrowser(FigureBrowser):
         _, right = self.axes[1].get_xlim()
         self.outline(self.axes[1], 0, place - 0.45, right, place + 0.45)
         others = {c: rows for c, rows in self.groups.items() if c != cluster}
-        show_portrait(self, f"Cluster {cluster}", "cluster", self.groups[cluster], others, first)
+        show_portrait(self, f"Cluster {cluster}", "clusters", self.groups[cluster], others, first)
 
 
 class TreeBrowser(FigureBrowser):
@@ -342,7 +342,7 @@ class TreeBrowser(FigureBrowser):
         places = self.branches.set_index("node").loc[inside, "position"]
         self.outline(self.axes[0], 0, places.min() - 4, joined, places.max() + 4)
         others = {leaf: members for leaf, members in self.leaves.items() if leaf not in inside}
-        show_portrait(self, "This branch", "branch", rows, others, None, self._names)
+        show_portrait(self, "This branch", "branches", rows, others, None, self._names)
 
 
 def show_portrait(
@@ -425,6 +425,7 @@ class CategoryBrowser(FigureBrowser):
             options=list(self.table.columns), description="sort by", layout=Layout(width="auto")
         )
         self.list = Select(options=[NEITHER], rows=8, layout=Layout(width="100%"))
+        self.list.add_class("cl-table")
         self._ranked: list[str] = []
         super().__init__(
             features, self._profile(), "Click a column or a line of the list: the category's worst "
@@ -524,8 +525,8 @@ class MapBrowser(FigureBrowser):
             )
             return
         self.hint = (
-            "Hover over a point to see its photo. Hold the mouse down on the ground of the map "
-            "and draw a lasso, or choose a category: the photos appear below."
+            "Hover over a point to see its photo. Take the lasso on the left and draw around "
+            "points, or choose a category: the photos appear below."
         )
         self.say(self.hint)
         self.children = [self.scatter.show(), *self.children[1:]]
@@ -579,7 +580,11 @@ def _scatter(browser: MapBrowser) -> Any:
             "photo": "",
         }
     )
-    scatter = Scatter(data=data, x="x", y="y", color_by="category", height=520, size=4)
+    low, high = browser.places.min(axis=0), browser.places.max(axis=0)
+    room = 0.08 * (high - low)
+    scales = [(float(a), float(b)) for a, b in zip(low - room, high + room, strict=True)]
+    scatter = Scatter(data=data, x="x", y="y", x_scale=scales[0], y_scale=scales[1],
+                      color_by="category", height=520, size=4)  # fmt: skip
     scatter.legend(False)
     scatter.axes(False)
     scatter.tooltip(True, properties=["category"], preview="photo", preview_type="image",

@@ -90,7 +90,8 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
     person.upload("letter.jpg", b"Dear all, this is no photo.\n" * 20)
     person.wait("is not a JPEG")
     assert page.locator(".jupyter-widgets div[role=alert]").count() == 1
-    assert page.locator(".jp-OutputArea-output[data-mime-type*=stderr]").count() == 0
+    faults = page.locator(".jp-OutputArea-output[data-mime-type*=stderr]").all_inner_texts()
+    assert faults == []
 
     # A file larger than a message of Jupyter may be comes through; one that is too large is told.
     person.upload("long.jpg", photos[1] + b" " * 12_000_000)
