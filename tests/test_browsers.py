@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from scipy.cluster.hierarchy import fcluster, linkage
 
+from caltech_lab import widgets as browsers
 from caltech_lab.cluster_portraits import branch_members, cluster_plane, drawn_branches, portrait
 from caltech_lab.datasets import folder
 from caltech_lab.features import Features
-from caltech_lab.widgets import browsers
 
 
 @pytest.fixture(scope="module", name="features")

@@ -4,15 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from caltech_lab.widgets.browsers import (
-        CategoryBrowser,
-        ClusterBrowser,
-        ConfusionBrowser,
-        MapBrowser,
-        TreeBrowser,
-    )
+    from caltech_lab.widgets.answers import Answer, Query, Steering
+    from caltech_lab.widgets.category_browsers import CategoryBrowser, ConfusionBrowser
+    from caltech_lab.widgets.cluster_browsers import ClusterBrowser, TreeBrowser
     from caltech_lab.widgets.demo import RetrievalDemo
-    from caltech_lab.widgets.session import Answer, Query, SearchSession, Steering
+    from caltech_lab.widgets.map_browser import MapBrowser
+    from caltech_lab.widgets.session import SearchSession
 
 __all__ = [
     "Answer",
@@ -28,16 +25,16 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "Answer": "session",
-    "CategoryBrowser": "browsers",
-    "ClusterBrowser": "browsers",
-    "ConfusionBrowser": "browsers",
-    "MapBrowser": "browsers",
-    "Query": "session",
+    "Answer": "answers",
+    "CategoryBrowser": "category_browsers",
+    "ClusterBrowser": "cluster_browsers",
+    "ConfusionBrowser": "category_browsers",
+    "MapBrowser": "map_browser",
+    "Query": "answers",
     "RetrievalDemo": "demo",
     "SearchSession": "session",
-    "Steering": "session",
-    "TreeBrowser": "browsers",
+    "Steering": "answers",
+    "TreeBrowser": "cluster_browsers",
 }
 
 

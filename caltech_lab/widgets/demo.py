@@ -22,6 +22,7 @@ from ipywidgets import (
 
 from caltech_lab.errors import ArgumentError, LabError
 from caltech_lab.feedback import NEAR_COPY
+from caltech_lab.widgets.answers import Answer, Match, Query, Ranking, Steering
 from caltech_lab.widgets.parts import (
     GROUND,
     WIDE,
@@ -32,7 +33,7 @@ from caltech_lab.widgets.parts import (
     data_uri,
     guarded,
 )
-from caltech_lab.widgets.session import Answer, Match, Query, Ranking, SearchSession, Steering
+from caltech_lab.widgets.session import SearchSession
 
 N_SHELF = 8
 ALL = "all categories"
