@@ -25,7 +25,7 @@ def reliability_diagram(tables: Mapping[str, pd.DataFrame], ax: Axes | None = No
         the probabilities are calibrated.
     """
     ax = new_axes(ax, 5.2, 4.6)
-    ax.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, label="calibrated")
+    ax.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, label="what is said comes true")
     for (name, table), colour, marker in zip(tables.items(), COLOURS, "osD^", strict=False):
         filled = table[table["n"] > 0]
         ax.plot(filled["confidence"], filled["accuracy"], color=colour, linewidth=1)
