@@ -99,12 +99,12 @@ def test_the_browsers_in_jupyterlab(page, lab_address, all_browsers, shoot):
         browser = cell.locator(".jp-OutputArea-output:has(.cl-picture)").last
         click(browser, x, y)
         browser.get_by_text(words).first.wait_for()
-        assert browser.locator("figure img").count() > 0
+        browser.locator("figure img").first.wait_for()
         assert browser.locator("div[role=alert]").count() == 0
         if name == "categories":
             browser.locator("figure button.cl-photo").first.click()
             browser.get_by_text("The answers to").wait_for()
-            assert browser.locator(".cl-grid").last.locator("figure").count() == 10
+            browser.locator(".cl-grid").last.locator("figure").nth(9).wait_for()
         for width in (900, 1280):
             page.set_viewport_size({"width": width, "height": 1800})
             page.wait_for_timeout(500)
@@ -119,7 +119,7 @@ def test_the_browsers_in_jupyterlab(page, lab_address, all_browsers, shoot):
     page.wait_for_timeout(2000)
     browser.locator(".jupyter-widgets select").first.select_option("pizza")
     browser.get_by_text("photos selected: pizza").wait_for()
-    assert browser.locator("figure img").count() == 24
+    browser.locator("figure img").nth(23).wait_for()
     for width in (900, 1280):
         page.set_viewport_size({"width": width, "height": 1800})
         page.wait_for_timeout(1500)
