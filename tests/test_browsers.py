@@ -242,8 +242,9 @@ def test_the_map(features, installed, monkeypatch):
         assert "3 photos selected" in shown(browser.text)
         sent = []
         monkeypatch.setattr(browser.scatter.widget, "send", sent.append)
-        message = {"type": "tooltip", "index": 4, "preview": "photo", "properties": ["category"]}
-        browser._hovered(browser.scatter.widget, message, [])
+        browser.scatter.widget.hovering = 4
+        browser.scatter.widget.hovering = None
+        assert [message["index"] for message in sent] == [4]
         assert sent[0]["preview"].startswith("data:image/jpeg")
         assert sent[0]["properties"]["category"] == features.categories[features.y[4]]
     else:

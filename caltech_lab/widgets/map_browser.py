@@ -64,14 +64,14 @@ class MapBrowser(FigureBrowser):
             self.scatter.selection(rows)
 
     @guarded
-    def _hovered(self, widget: Any, content: dict[str, Any], _: Any) -> None:
+    def _hovered(self, change: Any) -> None:
         # jupyter-scatter wants all previews beforehand; they are made when they are looked at.
-        if "index" not in content or content.get("preview") != "photo":
+        if change["new"] is None:
             return
-        row = int(content["index"])
+        row = int(change["new"])
         category = self.features.categories[self.features.y[row]]
-        preview = data_uri(self.thumbnail(row))
-        widget.send({**content, "preview": preview, "properties": {"category": category}})
+        answer = {"type": "tooltip", "index": row, "properties": {"category": category}}
+        change["owner"].send({**answer, "preview": data_uri(self.thumbnail(row))})
 
     @guarded
     def _selected(self, change: Any) -> None:
@@ -108,6 +108,6 @@ def _scatter(browser: MapBrowser) -> Any:
     scatter.axes(False)
     scatter.tooltip(True, properties=["category"], preview="photo", preview_type="image",
                     preview_image_size="contain")  # fmt: skip
-    scatter.widget.on_msg(browser._hovered)
+    scatter.widget.observe(browser._hovered, "hovering")
     scatter.widget.observe(browser._selected, "selection")
     return scatter
