@@ -461,7 +461,7 @@ class RetrievalDemo(Panel):
                 "Light is what looks like the outlined region of the query, on both photos."
                 if match.region
                 else "Light regions give most of the cosine, dark ones least. Click a region of "
-                "the query, on the left, to see what looks like it."
+                "the query, the first photo, to see what looks like it."
             )
             + "</div>"
         )
