@@ -7,8 +7,9 @@ INSTALLED := $(VENV)/installed
 # What holds for every run of the tests: the drawn sample, and results of their own.
 DRAWN := CALTECH_LAB_DATASET=drawn
 REAL := CALTECH_LAB_DATASET=caltech101
+DEMO := $(wildcard notebooks/*_retrieval_demo.ipynb)
 
-.PHONY: help walkthrough lab notebooks test test-unit test-notebooks test-promises test-other-cpu test-memory test-lowest test-newest test-caltech101 lint format report clean
+.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-memory test-lowest test-newest test-caltech101 lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -17,7 +18,7 @@ help:  ## show this list
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,efficientnet]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,efficientnet,map,browser]"
 	@touch $@
 
 walkthrough: $(INSTALLED)  ## install everything and run all the notebooks
@@ -25,6 +26,12 @@ walkthrough: $(INSTALLED)  ## install everything and run all the notebooks
 
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
+
+demo: $(INSTALLED)  ## serve the demo as a page of its own, without JupyterLab and code
+	$(BIN)/voila $(DEMO)
+
+demo-speed: $(INSTALLED)  ## how long the demo takes over all 9,144 photos, beyond the forward pass
+	$(BIN)/python -m caltech_lab.widgets.speed
 
 notebooks: $(INSTALLED)  ## re-run the committed notebooks in place and normalise them
 	$(REAL) $(BIN)/python -m caltech_lab.series notebooks $(ONLY)
@@ -35,10 +42,16 @@ report: $(INSTALLED)  ## measure report51 and all 101 categories: outputs/*/resn
 test: test-unit test-notebooks  ## unit tests, and the notebooks on the drawn sample
 
 test-unit: $(INSTALLED)
-	$(BIN)/python -m pytest tests --ignore=tests/promises
+	$(BIN)/python -m pytest tests --ignore=tests/promises --ignore=tests/browser
 
 test-promises: $(INSTALLED)  ## slower tests: killed runs, full disks, the same numbers twice
 	$(BIN)/python -m pytest tests/promises
+
+test-browser: $(INSTALLED)  ## the demo and the browsers in a headless Chromium, where there is one
+	$(BIN)/python -m pytest -s tests/browser
+
+screenshots: $(INSTALLED)  ## the same, and write notebooks/images/
+	SCREENSHOTS=notebooks/images $(BIN)/python -m pytest -s tests/browser
 
 test-notebooks: $(INSTALLED)
 	$(DRAWN) $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks

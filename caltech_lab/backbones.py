@@ -6,7 +6,7 @@ part of the network here, so that no caller can get it wrong.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -53,6 +53,9 @@ class Backbone:
         for a classical descriptor, a function of the same signature on arrays.
     classical : bool
         Whether `build` gives a function on arrays rather than a network.
+    grid : int
+        Regions a side of the last feature map, of which the vector is the mean; 0 where there is
+        no such map.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Backbone:
     weights: Callable[[], str]
     build: Callable[[], Any]
     classical: bool = False
+    grid: int = 0
 
     @property
     def transform(self) -> str:
@@ -92,6 +96,32 @@ def backbone(name: str | None = None) -> Backbone:
     if name not in BACKBONES:
         raise ArgumentError(f"There is no backbone {name!r}: choose one of {', '.join(BACKBONES)}.")
     return BACKBONES[name]
+
+
+def feature_map(backbone: Backbone) -> Backbone:
+    """Return a backbone that gives the last feature map instead of its mean.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        One with a `grid`.
+
+    Returns
+    -------
+    Backbone
+        Its network gives float32 (n, grid, grid, width) for uint8 (n, size, size, 3).
+
+    Raises
+    ------
+    ArgumentError
+        When the vectors of this backbone are no mean of a feature map.
+    """
+    if not backbone.grid:
+        raise ArgumentError(
+            f"{backbone.title} has no feature map to compare region by region: "
+            "take a backbone such as resnet50."
+        )
+    return replace(backbone, name=f"{backbone.name}-map", build=partial(_unpooled, backbone))
 
 
 # ---- networks ------------------------------------------------------------------------------
@@ -137,6 +167,23 @@ def embedder(
             return vectors
 
     return Embedder().eval()
+
+
+def _unpooled(backbone: Backbone) -> "nn.Module":
+    from torch import Tensor, nn
+
+    class Unpooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = backbone.build()
+            self.network.trunk.avgpool = nn.Identity()  # what follows it only flattens
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            planes = self.network(pixels).unflatten(1, (backbone.width, backbone.grid, -1))
+            regions: Tensor = planes.permute(0, 2, 3, 1)
+            return regions
+
+    return Unpooled().eval()
 
 
 def load_resnet50(weights: Path | None = None, epsilon: float = 1e-5) -> "nn.Module":
@@ -323,12 +370,19 @@ def _no_weights() -> str:
 
 
 def _from_torchvision(
-    name: str, title: str, width: int, architecture: str, weights: str, head: str, size: int = 224
+    name: str,
+    title: str,
+    width: int,
+    architecture: str,
+    weights: str,
+    head: str,
+    size: int = 224,
+    grid: int = 0,
 ) -> Backbone:
     return Backbone(
         name, title, width, size, "crop",
         partial(_torchvision_sha256, architecture, weights),
-        partial(_torchvision, architecture, weights, head),
+        partial(_torchvision, architecture, weights, head), grid=grid,
     )  # fmt: skip
 
 
@@ -336,21 +390,21 @@ BACKBONES: dict[str, Backbone] = {
     entry.name: entry
     for entry in (
         Backbone("resnet50", "ResNet-50 (He et al. 2015)", 2048, 224, "squash",
-                 _resnet50_sha256, _resnet50),
+                 _resnet50_sha256, _resnet50, grid=7),
         _from_torchvision("resnet50-v1", "ResNet-50 (torchvision V1)", 2048,
-                          "resnet50", "IMAGENET1K_V1", "fc"),
+                          "resnet50", "IMAGENET1K_V1", "fc", grid=7),
         _from_torchvision("resnet50-v2", "ResNet-50 (torchvision V2)", 2048,
-                          "resnet50", "IMAGENET1K_V2", "fc"),
+                          "resnet50", "IMAGENET1K_V2", "fc", grid=7),
         _from_torchvision("efficientnet_v2_s", "EfficientNetV2-S", 1280,
-                          "efficientnet_v2_s", "IMAGENET1K_V1", "classifier", 384),
+                          "efficientnet_v2_s", "IMAGENET1K_V1", "classifier", 384, 12),
         _from_torchvision("convnext_tiny", "ConvNeXt-Tiny", 768,
                           "convnext_tiny", "IMAGENET1K_V1", "classifier.2"),
         _from_torchvision("vit_b_16", "ViT-B/16", 768,
                           "vit_b_16", "IMAGENET1K_V1", "heads"),
         Backbone("efficientnet-lite0", "EfficientNet-Lite0", 1280, 224, "crop",
-                 partial(_lite_sha256, "lite0"), partial(_lite, "lite0")),
+                 partial(_lite_sha256, "lite0"), partial(_lite, "lite0"), grid=7),
         Backbone("efficientnet-lite2", "EfficientNet-Lite2", 1280, 260, "crop",
-                 partial(_lite_sha256, "lite2"), partial(_lite, "lite2")),
+                 partial(_lite_sha256, "lite2"), partial(_lite, "lite2"), grid=9),
         Backbone("pixels", "raw pixels", 32 * 32 * 3, 32, "squash",
                  _no_weights, _raw_pixels, classical=True),
         Backbone("hog", "histograms of oriented gradients", 1764, 128, "squash",

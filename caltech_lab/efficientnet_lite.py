@@ -104,6 +104,7 @@ class EfficientNetLite(nn.Module):
         self._blocks = nn.ModuleList(blocks)
         self._conv_head = nn.Conv2d(channels[-1], 1280, 1, bias=False)
         self._bn1 = nn.BatchNorm2d(1280, eps=EPSILON)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
 
     def forward(self, planes: Tensor) -> Tensor:
         """Return features of shape (n, 1280) for planes of shape (n, 3, size, size)."""
@@ -111,7 +112,7 @@ class EfficientNetLite(nn.Module):
         for block in self._blocks:
             x = block(x)
         x = functional.relu6(self._bn1(self._conv_head(x)))
-        return torch.mean(x, dim=(2, 3))
+        return torch.flatten(self.avgpool(x), 1)
 
 
 def _round_to_8(channels: float) -> int:

@@ -220,6 +220,29 @@ def load_pixels(
     return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
 
 
+def part_seen(
+    width: int, height: int, size: int, fit: Literal["squash", "crop"]
+) -> tuple[float, float, float, float]:
+    """Tell which part of a photo `load_pixels` lets a network see.
+
+    Parameters
+    ----------
+    width, height : int
+        Of the photo, in pixels.
+    size, fit
+        As for `load_pixels`.
+
+    Returns
+    -------
+    tuple of float
+        Left, top, right and bottom, as shares of width and height.
+    """
+    if fit == "squash":
+        return 0.0, 0.0, 1.0, 1.0
+    left, top, right, bottom = _centre(width, height, size)
+    return left / width, top / height, right / width, bottom / height
+
+
 def _centre(width: int, height: int, size: int) -> tuple[float, float, float, float]:
     """Where the centre crop of the scaled photo lies in the photo as it is.
 

@@ -185,6 +185,16 @@ class Lab:
         X, y = self.embeddings.X[train], self.embeddings.y[train]
         return self.kept(path, lambda: tune_svm(X, y, seed=self.seed)[0])
 
+    def svm_temperature(self) -> float:
+        """Return what makes probabilities of the SVM's decisions, kept as `svm_temperature.npy`."""
+        from caltech_lab.classification import svm_temperature
+
+        train, _ = self.embeddings.split(self.seed)
+        path = self.folder("models/classifier") / "svm_temperature.npy"
+        X, y = self.embeddings.X[train], self.embeddings.y[train]
+        kept = self.kept(path, lambda: np.array([svm_temperature(self.svm(), X, y, self.seed)]))
+        return float(kept[0])
+
     def random_forest(self) -> "Pipeline":
         """Return the random forest, fitted on the training part, kept as `random_forest.skops`."""
         from caltech_lab.classification import random_forest

@@ -27,6 +27,7 @@ MAX_LINES = 15
 # One notebook may take this long for a cell: the first one extracts 9,144 photos.
 CELL_SECONDS = 3600
 MACHINE_PATH = re.compile(r"(?:/home/|/Users/|/root/|/work/|/tmp/|[A-Z]:\\\\Users)")
+WIDGET = "application/vnd.jupyter.widget-view+json"
 LEFTOVER = re.compile(r"^\s*(?:\[A)*\s*$")
 
 
@@ -127,6 +128,8 @@ def _tidy(output: Any) -> Any:
         output.text = "\n".join(line for line in lines if line.strip() or not line).lstrip("\n")
     elif "data" in output:
         output.metadata = nbformat.from_dict({})
+        if "image/png" in output.data:  # a browser: its still stays, the widget needs a kernel
+            output.data.pop(WIDGET, None)
     return output
 
 
@@ -144,7 +147,7 @@ def _fewer_colours(png: str) -> str:
 def _kept(output: Any) -> bool:
     if output.output_type == "stream":
         return output.name == "stdout" and not LEFTOVER.match(output.text)
-    return "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+    return WIDGET not in output.get("data", {})
 
 
 def faults(path: Path) -> list[str]:

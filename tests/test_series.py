@@ -66,6 +66,15 @@ def test_widgets_are_dropped_and_metadata_reduced() -> None:
     assert set(tidy.cells[-1].metadata) == {"tags"}
 
 
+def test_a_browser_leaves_its_still() -> None:
+    book = notebook("browser")
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}}
+    still = {"image/png": "iVBORw0KGgo=", "text/plain": "Click a point."}
+    book.cells[-1].outputs = [new_output("display_data", data=view | still)]
+    (output,) = normalise(book).cells[-1].outputs
+    assert output.data == still
+
+
 def test_a_normalised_notebook_has_no_faults(tmp_path: Path) -> None:
     book = notebook("1 + 1", "2 + 2")
     for cell in book.cells[2:]:

@@ -4,16 +4,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from caltech_lab.widgets.answers import Answer, Query, Steering
+    from caltech_lab.widgets.category_browsers import CategoryBrowser, ConfusionBrowser
+    from caltech_lab.widgets.cluster_browsers import ClusterBrowser, TreeBrowser
     from caltech_lab.widgets.demo import RetrievalDemo
-    from caltech_lab.widgets.session import Answer, Query, SearchSession
+    from caltech_lab.widgets.map_browser import MapBrowser
+    from caltech_lab.widgets.session import SearchSession
 
-__all__ = ["Answer", "Query", "RetrievalDemo", "SearchSession"]
+__all__ = [
+    "Answer",
+    "CategoryBrowser",
+    "ClusterBrowser",
+    "ConfusionBrowser",
+    "MapBrowser",
+    "Query",
+    "RetrievalDemo",
+    "SearchSession",
+    "Steering",
+    "TreeBrowser",
+]
 
 _ROOMS = {
-    "Answer": "session",
-    "Query": "session",
+    "Answer": "answers",
+    "CategoryBrowser": "category_browsers",
+    "ClusterBrowser": "cluster_browsers",
+    "ConfusionBrowser": "category_browsers",
+    "MapBrowser": "map_browser",
+    "Query": "answers",
     "RetrievalDemo": "demo",
     "SearchSession": "session",
+    "Steering": "answers",
+    "TreeBrowser": "cluster_browsers",
 }
 
 

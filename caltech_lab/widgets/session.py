@@ -4,87 +4,41 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from caltech_lab.classification import svm_probabilities, svm_temperature
+from caltech_lab.backbones import feature_map
+from caltech_lab.calibration import (
+    leave_one_out,
+    same_category_curves,
+    same_category_probability,
+)
+from caltech_lab.classification import svm_probabilities
 from caltech_lab.engines import Engine, compile_backbone
 from caltech_lab.errors import ArgumentError
+from caltech_lab.feedback import rocchio, without_near_copies
 from caltech_lab.files import sha256_of
-from caltech_lab.images import load_pixels, read_photo
-from caltech_lab.retrieval import Ids, Similarities, search, search_excluding_self
-from caltech_lab.widgets.thumbnails import thumbnail
+from caltech_lab.images import load_pixels, part_seen, read_photo
+from caltech_lab.novelty import familiarity, novelty_threshold
+from caltech_lab.retrieval import Ids, Similarities
+from caltech_lab.similarity_map import region_at, shares_of_the_cosine, similarity_to_region
+from caltech_lab.widgets.answers import Answer, Box, Match, Query, Ranking, Steering, Vector
+from caltech_lab.widgets.thumbnails import shrunk, small_jpeg, thumbnail
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
 
 MAX_K = 50
 N_CLUSTERS = 20
-N_CACHED = 2000  # thumbnails, of about 6 KB each
-
-Vector = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Query:
-    """A photo to look up, as a vector.
-
-    Attributes
-    ----------
-    vector : ndarray of float32, shape (d,)
-        Its embedding, of length one.
-    name : str
-        What to call it.
-    row : int or None
-        Its row in the gallery, when it is one of the gallery's photos.
-    picture : bytes
-        A thumbnail of it, as `thumbnail` makes them.
-    seconds : dict
-        How long each step took so far, by name.
-    """
-
-    vector: Vector
-    name: str
-    row: int | None
-    picture: bytes
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the lab has to say about a photo.
-
-    Attributes
-    ----------
-    query : Query
-        What was asked.
-    ids : ndarray of int64, shape (k,)
-        Rows of the most similar gallery photos, the best first, never that of the query.
-    similarities : ndarray of float32, shape (k,)
-        Their cosine similarities, falling.
-    probabilities : ndarray of float64, shape (number of categories,)
-        Probability of each category, in the order of the gallery's categories.
-    cluster : int
-        The K-Means cluster whose centre is nearest.
-    seconds : dict
-        How long each step took, by name, those of the query included.
-    """
-
-    query: Query
-    ids: Ids
-    similarities: Similarities
-    probabilities: NDArray[np.float64]
-    cluster: int
-    seconds: dict[str, float]
-
-    def best_categories(self, n: int = 5) -> NDArray[np.intp]:
-        """Return the labels of the n most probable categories, the best first."""
-        return np.argsort(-self.probabilities, kind="stable")[:n]
+N_CACHED = 2000  # pictures for the page, of about 10 KB each
+VIEW = 420  # pixels a side of the query as it is shown
+KEPT = 1024  # pixels a side of the query as it is kept, for parts to be cut from
+LEAST_PART = 8  # pixels
 
 
 class SearchSession:
@@ -104,14 +58,16 @@ class SearchSession:
     ----------
     gallery : Features
         What answers are taken from.
-    index : faiss.IndexFlatIP
-        The gallery, ready to be searched.
     classifier : Pipeline
         The lab's SVM.
     trained_on : ndarray of int64
         Rows of the gallery that the classifier was trained on.
     temperature : float
         Makes probabilities of the classifier's decisions; found on those rows alone.
+    curves : ndarray
+        Make probabilities "same category" of cosines; learnt on those rows alone.
+    threshold : float
+        Familiarity below which a query is called unlike the gallery; likewise.
     kmeans : KMeans
         Fitted on the whole gallery.
     thumbnail : callable
@@ -123,12 +79,13 @@ class SearchSession:
         self.gallery = lab.embeddings
         self._engine = engine
         self._row_of = {sha: row for row, sha in enumerate(self.gallery.photos.sha256) if sha}
-        self.index = lab.index()
         self.classifier = lab.svm()
         self.trained_on, _ = self.gallery.split(lab.seed)
-        self.temperature = self._temperature()
+        self.temperature = lab.svm_temperature()
+        self.curves, self.threshold = self._calibration()
         self.kmeans = lab.kmeans(min(N_CLUSTERS, len(self.gallery)))
         self.thumbnail: Callable[[int], bytes] = lru_cache(N_CACHED)(self._thumbnail)
+        self._mapper: Engine | None = None
 
     @property
     def max_k(self) -> int:
@@ -172,7 +129,8 @@ class SearchSession:
         if not 0 <= row < len(self.gallery):
             last = len(self.gallery) - 1
             raise ArgumentError(f"The gallery has the rows 0 to {last}, not {row}.")
-        return Query(self.gallery.X[row], self.path(row), row, self.thumbnail(row))
+        photo = shrunk(read_photo(self.gallery.photos.file(row)), KEPT)
+        return Query(self.gallery.X[row], self.path(row), row, thumbnail(photo, VIEW), {}, photo)
 
     def from_photo(self, source: str | Path | bytes, name: str | None = None) -> Query:
         """Make any photo the query.
@@ -205,13 +163,59 @@ class SearchSession:
             row = self._row_of.get(_sha256(source))
             if row is not None:
                 return self.from_gallery(row)
-            backbone = self.lab.backbone
+        return self._asked(photo, name, None, seconds)
+
+    def part(self, query: Query, box: Box) -> Query:
+        """Make a part of the query's photo the query.
+
+        Parameters
+        ----------
+        query : Query
+            With a `photo`; of a part, the whole is taken.
+        box : tuple of float
+            Left, top, right and bottom, as shares of width and height, 0 to 1.
+
+        Returns
+        -------
+        Query
+            A photo of the gallery is still left out of the answer to a part of it.
+
+        Raises
+        ------
+        ArgumentError
+            When there is no photo, or the part is too small to be looked at.
+        """
+        whole = query.whole or query
+        if whole.photo is None:
+            raise ArgumentError("This query has no photo that a part could be cut from.")
+        width, height = whole.photo.size
+        left, right = (round(min(max(x, 0.0), 1.0) * width) for x in (box[0], box[2]))
+        top, bottom = (round(min(max(y, 0.0), 1.0) * height) for y in (box[1], box[3]))
+        if right - left < LEAST_PART or bottom - top < LEAST_PART:
+            raise ArgumentError(
+                f"This part has {max(right - left, 0)} x {max(bottom - top, 0)} pixels: "
+                f"drag over a larger one, at least {LEAST_PART} x {LEAST_PART}."
+            )
+        part = whole.photo.crop((left, top, right, bottom))
+        return self._asked(part, f"a part of {whole.name}", whole.row, {}, whole)
+
+    def _asked(
+        self,
+        photo: Image.Image,
+        name: str,
+        row: int | None,
+        seconds: dict[str, float],
+        whole: Query | None = None,
+    ) -> Query:
+        backbone = self.lab.backbone
+        with _timed(seconds, "read"):
             pixels = load_pixels(photo, backbone.size, backbone.fit)
-            picture = thumbnail(photo)
+            kept = shrunk(photo, KEPT)
+            picture = thumbnail(kept, VIEW)
         engine = self.engine  # not among the timings: only the first photo waits for it
         with _timed(seconds, "embed"):
             (vector,) = self.embed(pixels[None], engine)
-        return Query(vector, name, None, picture, seconds)
+        return Query(vector, name, row, picture, seconds, kept, whole)
 
     def embed(self, pixels: NDArray[np.uint8], engine: Engine | None = None) -> Vector:
         """Send pixels through the backbone, and scale the rows to length one.
@@ -224,7 +228,8 @@ class SearchSession:
         engine = engine or self.engine
         batches = (pixels[i : i + engine.batch] for i in range(0, len(pixels), engine.batch))
         rows = np.concatenate([*engine.embed(batches)])
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        # A descriptor may have nothing to say of a black photo: no direction rather than no number.
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
         return rows
 
     # ---- from a query to an answer ---------------------------------------------------------
@@ -254,16 +259,113 @@ class SearchSession:
         X = query.vector[None]
         seconds = dict(query.seconds)
         with _timed(seconds, "search"):
-            if query.row is None:
-                similarities, ids = search(self.index, X, k)
-            else:
-                rows = np.array([query.row])
-                similarities, ids = search_excluding_self(self.index, X, rows, k)
+            cosines = self.gallery.X @ query.vector
+            if query.row is not None:
+                cosines[query.row] = -2
+            ids = np.argsort(-cosines, kind="stable")[:k]
+            familiar = float(familiarity(cosines[ids]))
         with _timed(seconds, "classify"):
             (probabilities,) = svm_probabilities(self.classifier, X, self.temperature)
         with _timed(seconds, "cluster"):
             cluster = int(self.kmeans.predict(X)[0])
-        return Answer(query, ids[0], similarities[0], probabilities, cluster, seconds)
+        same = same_category_probability(self.curves, cosines[ids], np.arange(k))
+        return Answer(
+            query, ids, cosines[ids], probabilities, cluster, seconds,
+            cosines, same, familiar, familiar < self.threshold,
+        )  # fmt: skip
+
+    def rank(self, answer: Answer, steering: Steering, k: int) -> Ranking:
+        """Rank the gallery again as a person steers.
+
+        Parameters
+        ----------
+        answer : Answer
+            From `ask`.
+        steering : Steering
+            Marks move the query by `feedback.rocchio`; the rest filters.
+        k : int
+            How many photos to show at most.
+
+        Returns
+        -------
+        Ranking
+            Fewer than k where the filters leave fewer.
+        """
+        query, gallery = answer.query, self.gallery
+        scores = answer.cosines
+        if steering.good or steering.bad:
+            good, bad = (gallery.X[list(rows)] for rows in (steering.good, steering.bad))
+            scores = gallery.X @ rocchio(query.vector, good, bad)
+        allowed = answer.cosines > -2
+        allowed[list(steering.bad)] = False
+        if steering.categories:
+            allowed &= np.isin(gallery.y, list(steering.categories))
+        if steering.cluster is not None:
+            allowed &= self.kmeans.labels_ == steering.cluster
+        rows = np.flatnonzero(allowed)
+        ids = rows[np.argsort(-scores[rows], kind="stable")]
+        if steering.hide_near_copies:
+            ids = without_near_copies(gallery.X, ids, k, query.vector)
+        ids = ids[:k]
+        # The probabilities were learnt from plain rankings, so they go by the place in that.
+        places = np.empty(len(gallery), dtype=np.int64)
+        places[np.argsort(-answer.cosines, kind="stable")] = np.arange(len(gallery))
+        cosines = answer.cosines[ids]
+        return Ranking(ids, cosines, same_category_probability(self.curves, cosines, places[ids]))
+
+    # ---- why two photos are similar --------------------------------------------------------
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether the backbone has a feature map to compare photos by."""
+        return self.lab.backbone.grid > 0
+
+    @property
+    def maps_are_compiled(self) -> bool:
+        """Whether the network that gives feature maps is ready."""
+        return self._mapper is not None
+
+    def match(self, query: Query, row: int, point: tuple[float, float] | None = None) -> Match:
+        """Tell what the similarity of the query and a photo of the gallery rests on.
+
+        Parameters
+        ----------
+        query : Query
+            With a `photo`.
+        row : int
+            Row of the other photo in the gallery.
+        point : tuple of float, optional
+            Place on the query's photo, from the left and from the top, 0 to 1: compare the region
+            there with all regions of both photos.
+
+        Returns
+        -------
+        Match
+            Shares in the cosine, or similarities to the region.
+
+        Raises
+        ------
+        ArgumentError
+            When the query has no photo, or the backbone no feature map.
+        PhotoError
+            When the other photo can no longer be read.
+        """
+        if query.photo is None:
+            raise ArgumentError("This query has no photo to be compared region by region.")
+        if self._mapper is None:
+            self._mapper = compile_backbone(feature_map(self.lab.backbone), self.lab.choice)
+        photos = [query.photo, read_photo(self.gallery.photos.file(row))]
+        size, fit = self.lab.backbone.size, self.lab.backbone.fit
+        pixels = np.stack([load_pixels(photo, size, fit) for photo in photos])
+        ((first, second),) = self._mapper.embed([pixels])
+        seen, seen_of_result = (part_seen(*photo.size, size, fit) for photo in photos)
+        if point is None:
+            return Match(*shares_of_the_cosine(first, second), seen, seen_of_result)
+        left, top, right, bottom = seen
+        x, y = (point[0] - left) / (right - left), (point[1] - top) / (bottom - top)
+        region = region_at(x, y, first.shape)
+        here, there = (similarity_to_region(first, region, other) for other in (first, second))
+        return Match(here, there, seen, seen_of_result, region)
 
     def path(self, row: int) -> str:
         """Return the path of a gallery photo, as the dataset writes it."""
@@ -277,16 +379,25 @@ class SearchSession:
         """Return the rows of the gallery's photos in a K-Means cluster."""
         return np.flatnonzero(self.kmeans.labels_ == cluster)
 
-    def _temperature(self) -> float:
-        X, y, seed = self.gallery.X, self.gallery.y, self.lab.seed
-        train, path = self.trained_on, self.lab.folder("models/classifier") / "svm_temperature.npy"
-        kept: NDArray[np.float64] = self.lab.kept(
-            path, lambda: np.array([svm_temperature(self.classifier, X[train], y[train], seed)])
+    def _calibration(self) -> tuple[NDArray[np.float64], float]:
+        X, y = self.gallery.X[self.trained_on], self.gallery.y[self.trained_on]
+        folder = self.lab.folder("models/retrieval")
+
+        @lru_cache(1)
+        def pairs() -> tuple[Similarities, NDArray[np.bool_]]:
+            return leave_one_out(X, y, MAX_K)
+
+        curves: NDArray[np.float64] = self.lab.kept(
+            folder / "same_category_curves.npy", lambda: same_category_curves(*pairs())
         )
-        return float(kept[0])
+        kept: NDArray[np.float64] = self.lab.kept(
+            folder / "novelty_threshold.npy", lambda: np.array([novelty_threshold(pairs()[0])])
+        )
+        return curves, float(kept[0])
 
     def _thumbnail(self, row: int) -> bytes:
-        return thumbnail(read_photo(self.gallery.photos.file(row)))
+        file = self.gallery.photos.file(row)
+        return small_jpeg(file) or thumbnail(read_photo(file))
 
 
 def _sha256(source: str | Path | bytes) -> str:
@@ -299,4 +410,4 @@ def _sha256(source: str | Path | bytes) -> str:
 def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
     began = time.perf_counter()
     yield
-    seconds[step] = time.perf_counter() - began
+    seconds[step] = seconds.get(step, 0.0) + time.perf_counter() - began

@@ -1,0 +1,167 @@
+"""What a group of photos is made of, and where the branches of a drawn tree lie."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A group of photos.
+
+    Attributes
+    ----------
+    rows : ndarray of int64
+        Its photos, the one nearest to the middle first.
+    purity : float
+        Share of its most frequent category, 0 to 1.
+    contents : list of (str, int)
+        Its categories and how many photos each has, the most frequent first.
+    nearest : list of (hashable, float)
+        The other groups and the cosine similarity of the middles, the most similar first.
+    """
+
+    rows: Ints
+    purity: float
+    contents: list[tuple[str, int]]
+    nearest: list[tuple[int, float]]
+
+
+def portrait(
+    X: Floats,
+    y: Ints,
+    categories: Sequence[str],
+    rows: Ints,
+    others: Mapping[int, Ints],
+) -> Portrait:
+    """Describe a group of photos.
+
+    Parameters
+    ----------
+    X, y : ndarray, shapes (n, d) and (n,)
+        Embeddings of all photos, rows of length one, and their categories.
+    categories : sequence of str
+        Names of the categories.
+    rows : ndarray of int64
+        The photos of the group.
+    others : mapping of int to ndarray of int64
+        The other groups by name, each with its photos.
+
+    Returns
+    -------
+    Portrait
+        Its photos, its purity, and its nearest other groups.
+    """
+    middle = _middle(X, rows)
+    counts = np.bincount(y[rows], minlength=len(categories))
+    order = np.argsort(-counts, kind="stable")
+    near = {name: float(middle @ _middle(X, members)) for name, members in others.items()}
+    return Portrait(
+        rows[np.argsort(-(X[rows] @ middle), kind="stable")],
+        float(counts.max() / len(rows)),
+        [(categories[c], int(counts[c])) for c in order if counts[c]],
+        sorted(near.items(), key=lambda item: -item[1]),
+    )
+
+
+def _middle(X: Floats, rows: Ints) -> NDArray[np.float64]:
+    mean = X[rows].mean(axis=0, dtype=np.float64)
+    middle: NDArray[np.float64] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+    return middle
+
+
+def cluster_plane(X: Floats, clusters: Ints, seed: int = 0) -> Floats:
+    """Lay photos out on a plane, cluster by cluster.
+
+    The middles of the clusters are laid out by t-SNE, so that similar clusters are neighbours.
+    Around its middle a cluster is spread along its own two principal components, as far as the
+    next cluster leaves room. The two scales have nothing to do with each other.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings, rows of length one.
+    clusters : ndarray of int64, shape (n,)
+        The cluster of each photo.
+    seed : int
+        Seed of t-SNE.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 2)
+        Where each photo lies; the axes have no unit.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    groups = [np.flatnonzero(clusters == c) for c in np.unique(clusters)]
+    middles = np.stack([_middle(X, rows) for rows in groups])
+    spots = np.zeros((1, 2))
+    if len(groups) > 1:
+        apart = np.sqrt(np.clip(2 - 2 * middles @ middles.T, 0, None))
+        perplexity = min(5.0, (len(groups) - 1) / 2)
+        layout = TSNE(perplexity=perplexity, metric="precomputed", init="random", random_state=seed)
+        spots = layout.fit_transform(apart)
+    gaps = np.linalg.norm(spots[:, None] - spots, axis=-1)
+    np.fill_diagonal(gaps, np.inf)
+    places = np.empty((len(X), 2), dtype=np.float32)
+    for rows, spot, gap in zip(groups, spots, gaps.min(axis=1), strict=True):
+        inner = np.zeros((len(rows), 2))
+        if len(rows) > 2:
+            inner = PCA(2, random_state=seed).fit_transform(X[rows])
+            inner /= max(float(np.linalg.norm(inner, axis=1).max()), 1e-12)
+        places[rows] = spot + 0.48 * min(float(gap), 1e6) * inner
+    return places
+
+
+def drawn_branches(tree: NDArray[np.float64], leaves: int) -> pd.DataFrame:
+    """Tell where the branches of a tree lie in a dendrogram of its last merges.
+
+    Parameters
+    ----------
+    tree : ndarray of float64, shape (n - 1, 4)
+        A linkage matrix.
+    leaves : int
+        How many branches are drawn, as for `plots.clustering.dendrogram`.
+
+    Returns
+    -------
+    DataFrame
+        One row a branch but for the root: ``node`` (its number in the tree), ``position`` (across
+        the drawing, 5 for the first, 15 for the second ...), ``height`` where it splits (0 for a
+        leaf of the drawing), ``joined``, the height where it merges, and ``is_leaf``.
+    """
+    from scipy.cluster.hierarchy import dendrogram
+
+    n = len(tree) + 1
+    leaves = min(leaves, n)
+    drawing = dendrogram(tree, truncate_mode="lastp", p=leaves, no_plot=True)
+    positions = {int(node): 10.0 * i + 5 for i, node in enumerate(drawing["leaves"])}
+    heights = dict.fromkeys(positions, 0.0)
+    rows, drawn = [], set(positions)
+    for merge in range(n - leaves, n - 1):  # later merges join what earlier ones made
+        node, height = n + merge, float(tree[merge, 2])
+        children = [int(child) for child in tree[merge, :2]]
+        for child in children:
+            rows.append((child, positions[child], heights[child], height, child in drawn))
+        positions[node] = float(np.mean([positions[child] for child in children]))
+        heights[node] = height
+    return pd.DataFrame(rows, columns=["node", "position", "height", "joined", "is_leaf"])
+
+
+def branch_members(tree: NDArray[np.float64], node: int) -> Ints:
+    """Return the photos below a node of a linkage tree, as ndarray of int64."""
+    n, found, open_nodes = len(tree) + 1, [], [int(node)]
+    while open_nodes:
+        current = open_nodes.pop()
+        if current < n:
+            found.append(current)
+        else:
+            open_nodes.extend(int(child) for child in tree[current - n, :2])
+    return np.sort(np.array(found, dtype=np.int64))

@@ -1,0 +1,207 @@
+"""Browsers of a confusion matrix, and of categories by accuracy, precision or size."""
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from ipywidgets import HTML, Box, Dropdown, Layout, Select
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from caltech_lab.errors import LabError
+from caltech_lab.plots.browsers import category_profile
+from caltech_lab.plots.classification import confusion_heatmap
+from caltech_lab.widgets.figure_browser import NEITHER, FigureBrowser
+from caltech_lab.widgets.parts import WIDE, PhotoGrid, guarded
+
+if TYPE_CHECKING:
+    from caltech_lab.features import Features
+
+Ints = NDArray[np.int64]
+
+
+class ConfusionBrowser(FigureBrowser):
+    """A confusion matrix whose cells show their photos.
+
+    Parameters
+    ----------
+    features : Features
+        All photos.
+    rows : ndarray of int64, shape (m,)
+        Those that the classifier was tested on.
+    probabilities : ndarray of float64, shape (m, number of categories)
+        What it says of them, in the order of ``features.categories``.
+    predicted : ndarray of int64, shape (m,), optional
+        Its answers, where they are not always the most probable category.
+    """
+
+    def __init__(
+        self,
+        features: "Features",
+        rows: Ints,
+        probabilities: NDArray[np.float64],
+        predicted: Ints | None = None,
+    ) -> None:
+        from sklearn.metrics import confusion_matrix
+
+        from caltech_lab.classification import confused_pairs
+
+        names = features.categories
+        self.rows, self.probabilities = rows, probabilities
+        self.predicted = probabilities.argmax(axis=1) if predicted is None else predicted
+        self.matrix = confusion_matrix(
+            features.y[rows], self.predicted, labels=np.arange(len(names))
+        )
+        _, ax = plt.subplots(figsize=(10.5, 9), layout="constrained")
+        confusion_heatmap(self.matrix, names, ax=ax)
+        super().__init__(
+            features, ax, "Click a cell: its photos appear below, with what the classifier says."
+        )
+        pairs = confused_pairs(features.y[rows], self.predicted, names)
+        self._pairs = {
+            f"{a} taken for {b}: {n}": (names.index(a), names.index(b))
+            for a, b, n in pairs[["category", "taken_for", "mistakes"]].to_numpy()
+        }
+        self.choice.options = [NEITHER, *self._pairs]
+
+    def clicked(self, ax: Axes, x: float, y: float) -> None:
+        """Show the photos of a cell, or of the nearest one that has any."""
+        full = np.argwhere(self.matrix > 0)
+        away = np.hypot(full[:, 1] - x, full[:, 0] - y)
+        near = int(away.argmin())
+        if away[near] > 2.5:
+            raise LabError("No photo is near there: click a coloured cell.")
+        self._show_cell(*full[near].tolist())
+
+    def chosen(self, name: str) -> None:
+        """Show the photos of a frequent mistake."""
+        self._show_cell(*self._pairs[name])
+
+    def _show_cell(self, category: int, answer: int) -> None:
+        names = self.features.categories
+        here = (self.features.y[self.rows] == category) & (self.predicted == answer)
+        rows, p = self.rows[here], self.probabilities[here]
+        best = np.argsort(-p, axis=1, kind="stable")[:, :3]
+        lines = {
+            int(row): [f"{names[c]} {100 * p[i, c]:.0f} %" for c in best[i]]
+            for i, row in enumerate(rows)
+        }
+        verdict = "rightly " if category == answer else ""
+        self.outline(self.axes[0], answer - 0.5, category - 0.5, answer + 0.5, category + 0.5)
+        total = int(self.matrix[category].sum())
+        self.show(
+            f"{len(rows)} of the {total} photos of {names[category]} are {verdict}taken for "
+            f"{names[answer]}; below each the three most probable categories.",
+            rows, lines,
+        )  # fmt: skip
+
+
+class CategoryBrowser(FigureBrowser):
+    """Categories by accuracy, precision or size, and their worst answers.
+
+    Parameters
+    ----------
+    features : Features
+        All photos.
+    table : DataFrame
+        One row a category (its name is the index): ``accuracy``, ``precision@10``, ``photos``.
+    rows : ndarray of int64, shape (m,)
+        The photos that were asked.
+    precision : ndarray of float64, shape (m,)
+        precision@10 of each.
+    predicted : ndarray of int64, shape (m,)
+        What a classifier took each for.
+    neighbours : ndarray of int64, shape (m, k)
+        The answers of each, as rows of `features`.
+    """
+
+    def __init__(
+        self,
+        features: "Features",
+        table: pd.DataFrame,
+        rows: Ints,
+        precision: NDArray[np.float64],
+        predicted: Ints,
+        neighbours: Ints,
+    ) -> None:
+        self.table = table[["accuracy", "precision@10", "photos"]]
+        self.rows, self.precision, self.predicted = rows, precision, predicted
+        self.neighbours = neighbours
+        self.order = Dropdown(
+            options=list(self.table.columns), description="sort by", layout=Layout(width="auto")
+        )
+        self.list = Select(options=[NEITHER], rows=8, layout=Layout(width="100%"))
+        self.list.add_class("cl-table")
+        self._ranked: list[str] = []
+        super().__init__(
+            features, self._profile(), "Click a column or a line of the list: the category's worst "
+            "answers appear below. Click a photo there to see its own ten answers."
+        )  # fmt: skip
+        self.grid = PhotoGrid([("answers", "Show its answers", "")], self._photo_clicked, 124)
+        self.answers_text, self.answers = HTML(layout=WIDE), PhotoGrid(tile=124)
+        self.order.observe(self._sorted, "value")
+        self.list.observe(self._listed, "value")
+        row = Layout(flex_flow="row wrap", width="100%")
+        self.children = [
+            Box([self.order], layout=row), self.figure, self.list, self.status,
+            self.text, self.grid, self.answers_text, self.answers,
+        ]  # fmt: skip
+        self._fill_list()
+
+    def _profile(self) -> Axes:
+        order = self.order.value
+        self._ranked = [str(n) for n in self.table.sort_values(order, kind="stable").index]
+        return category_profile(self.table, ["accuracy", "precision@10"], order)
+
+    def _fill_list(self) -> None:
+        wide = max(map(len, self._ranked))
+        columns = self.table.loc[self._ranked, ["accuracy", "precision@10", "photos"]].to_numpy()
+        self._lines = {
+            f"{name:<{wide}}  accuracy {accuracy:.3f}  precision@10 {precision:.3f}  "
+            f"{photos:.0f} photos": name
+            for name, (accuracy, precision, photos) in zip(self._ranked, columns, strict=True)
+        }
+        self.list.options = [NEITHER, *self._lines]
+
+    @guarded
+    def _sorted(self, _: Any) -> None:
+        self.draw(self._profile())
+        self._fill_list()
+
+    @guarded
+    def _listed(self, _: Any) -> None:
+        if self.list.value in self._lines:
+            self.chosen(self._lines[self.list.value])
+
+    def clicked(self, ax: Axes, x: float, y: float) -> None:
+        """Show the worst answers of the category of a column."""
+        self.chosen(self._ranked[min(max(round(x), 0), len(self._ranked) - 1)])
+
+    def chosen(self, name: str) -> None:
+        """Show the worst answers of a category."""
+        names = self.features.categories
+        mine = np.flatnonzero(self.features.y[self.rows] == names.index(name))
+        right = self.predicted[mine] == names.index(name)
+        mine = mine[np.lexsort((right, self.precision[mine]))]
+        lines = {
+            int(self.rows[i]): [
+                f"precision@10 {self.precision[i]:.1f}",
+                "the classifier is right" if self.predicted[i] == names.index(name)
+                else f"taken for {names[self.predicted[i]]}",
+            ]
+            for i in mine
+        }  # fmt: skip
+        place = self._ranked.index(name)
+        self.outline(self.axes[0], place - 0.45, -0.02, place + 0.45, 1.02)
+        self.answers_text.value, self.answers.items = "", []
+        self.show(f"{name}: {len(mine)} photos were asked; the worst come first.",
+                  self.rows[mine], lines)  # fmt: skip
+
+    @guarded
+    def _photo_clicked(self, _: str, row: int) -> None:
+        i = int(np.flatnonzero(self.rows == row)[0])
+        path = str(self.features.photos.table["path"].iat[row])
+        self.answers_text.value = f"<b>The answers to {escape(path)}</b>"
+        self.answers.items = [self._item(int(j), []) for j in self.neighbours[i]]

@@ -1,0 +1,170 @@
+"""What all browsers share: a figure of `caltech_lab.plots` that takes clicks, and photos below it.
+
+On a page without a kernel the figure stays.
+"""
+
+import base64
+import io
+from functools import lru_cache
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from ipywidgets import HTML, Dropdown, Layout
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+from PIL import Image
+
+from caltech_lab.errors import LabError
+from caltech_lab.images import read_photo
+from caltech_lab.widgets.parts import WIDE, Panel, PhotoGrid, Picture, data_uri, guarded
+from caltech_lab.widgets.thumbnails import small_jpeg, thumbnail
+
+if TYPE_CHECKING:
+    from caltech_lab.features import Features
+
+Ints = NDArray[np.int64]
+
+SHOWN = 24  # photos below a figure
+DPI, STILL_DPI, STILL_COLOURS = 100, 70, 48
+NEITHER = "choose ..."
+
+
+class FigureBrowser(Panel):
+    """A figure that takes clicks, a list that does the same, and photos.
+
+    Parameters
+    ----------
+    features : Features
+        Whose photos to show.
+    axes : Axes or sequence of Axes
+        Of one figure, which is closed.
+    hint : str
+        What to do, in a sentence.
+    """
+
+    def __init__(self, features: "Features", axes: "Axes | tuple[Axes, ...]", hint: str) -> None:
+        super().__init__()
+        self.features = features
+        self.hint = hint
+        self.figure = Picture(clickable=True, layout=Layout(width="100%"))
+        self.figure.on_click(self._figure_clicked)
+        self.choice = Dropdown(options=[NEITHER], layout=Layout(width="auto", max_width="100%"))
+        self.choice.observe(self._chosen, "value")
+        self.text = HTML(layout=WIDE)
+        self.grid = PhotoGrid(tile=124)
+        self.thumbnail = lru_cache(2000)(self._thumbnail)
+        self.draw(axes)
+        self.say(hint)
+        self.children = [self.figure, self.choice, self.status, self.text, self.grid]
+
+    def draw(self, axes: "Axes | tuple[Axes, ...]") -> None:
+        """Show another figure.
+
+        Parameters
+        ----------
+        axes : Axes or sequence of Axes
+            Of one figure, which is closed.
+        """
+        self.axes = axes if isinstance(axes, tuple) else (axes,)
+        figure = self.axes[0].get_figure(root=True)
+        assert figure is not None
+        figure.set_dpi(DPI)
+        self._png = _png(figure, DPI)
+        self._still = _png(figure, STILL_DPI, STILL_COLOURS)
+        self._size = figure.bbox.width, figure.bbox.height
+        plt.close(figure)
+        self.figure.alt = self.hint
+        self.figure.marks = []
+        self.figure.src = data_uri(self._png)
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        # The still is what a page without a kernel can show.
+        bundle = super()._repr_mimebundle_(**options)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        still = base64.b64encode(self._still).decode()
+        return {**data, "text/plain": self.hint, "image/png": still}, metadata
+
+    @guarded
+    def _figure_clicked(self, x: float, y: float) -> None:
+        pixel = x * self._size[0], (1 - y) * self._size[1]
+        for ax in self.axes:
+            if ax.bbox.padded(120).contains(*pixel) and ax is self._nearest_axes(pixel):
+                across, up = ax.transData.inverted().transform(pixel)
+                self.clicked(ax, float(across), float(up))
+
+    def _nearest_axes(self, pixel: tuple[float, float]) -> Axes:
+        def away(ax: Axes) -> float:
+            box = ax.bbox
+            sideways = max(box.x0 - pixel[0], 0, pixel[0] - box.x1)
+            return float(sideways + max(box.y0 - pixel[1], 0, pixel[1] - box.y1))
+
+        return min(self.axes, key=away)
+
+    @guarded
+    def _chosen(self, _: Any) -> None:
+        if self.choice.value != NEITHER:
+            self.chosen(self.choice.value)
+
+    def clicked(self, ax: Axes, x: float, y: float) -> None:
+        """Answer a click at a place in the units of the axes."""
+        raise NotImplementedError
+
+    def chosen(self, name: str) -> None:
+        """Answer a choice from the list."""
+        raise NotImplementedError
+
+    def outline(self, ax: Axes, left: float, bottom: float, right: float, top: float) -> None:
+        """Outline a rectangle, given in the units of the axes."""
+        (x0, y0), (x1, y1) = ax.transData.transform([(left, bottom), (right, top)])
+        wide, high = self._size
+        x0, x1, y0, y1 = min(x0, x1), max(x0, x1), min(y0, y1), max(y0, y1)
+        mark = [x0 / wide, 1 - y1 / high, (x1 - x0) / wide, (y1 - y0) / high]
+        self.figure.marks = [[float(v) for v in mark]]
+
+    def show(self, sentence: str, rows: Ints, lines: "dict[int, list[str]] | None" = None) -> None:
+        """Show photos below the figure.
+
+        Parameters
+        ----------
+        sentence : str
+            What they are, plain text.
+        rows : ndarray of int64
+            Which ones; the first `SHOWN` are shown.
+        lines : dict, optional
+            What to say about each.
+        """
+        more = f" The first {SHOWN} of {len(rows):,} are shown." if len(rows) > SHOWN else ""
+        self.say(self.hint)
+        self.text.value = f'<div style="line-height:1.4">{escape(sentence + more)}</div>'
+        self.grid.items = [self._item(row, (lines or {}).get(row, [])) for row in
+                           rows[:SHOWN].tolist()]  # fmt: skip
+
+    def _item(self, row: int, lines: list[str]) -> dict[str, Any]:
+        path = str(self.features.photos.table["path"].iat[row])
+        category = self.features.categories[self.features.y[row]]
+        name = path.removeprefix(f"{category}/")
+        return {
+            "row": row, "title": category, "lines": [name, *lines], "path": path, "mark": "",
+            "src": data_uri(self.thumbnail(row)),
+        }  # fmt: skip
+
+    def _thumbnail(self, row: int) -> bytes | None:
+        file = self.features.photos.file(row)
+        try:
+            return small_jpeg(file) or thumbnail(read_photo(file))
+        except LabError:  # the file is gone: its card says so, and the others are shown
+            return None
+
+
+def _png(figure: Any, dpi: int, colours: int | None = None) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    if colours is None:
+        return buffer.getvalue()
+    smaller = io.BytesIO()
+    with Image.open(buffer) as picture:
+        few = picture.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE)
+    few.save(smaller, "PNG", optimize=True)
+    return smaller.getvalue()

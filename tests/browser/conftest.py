@@ -1,0 +1,110 @@
+"""JupyterLab and Voilà in a headless Chromium, on the drawn sample."""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from browsing import TOKEN, demo
+from PIL import Image
+
+from caltech_lab import series
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# A folder to write screenshots to; `make screenshots` names notebooks/images.
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Return a headless Chromium; skip where there is none."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip("There is no Chromium here: install one, for example Debian's `chromium`.")
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright is not here: pip install 'caltech-lab[browser]'."
+    )
+    with sync_api.sync_playwright() as playwright:
+        # Continuous integration runs as root, which Chromium's sandbox does not allow, and has no
+        # graphics card for the map; only our own pages are opened.
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--enable-unsafe-swiftshader"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """Return a page, 1280 pixels wide."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 1400})
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with copies of the notebooks, which a person may save."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    for path in series.notebooks():
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lab_address(notebooks: Path) -> Iterator[str]:
+    """Start JupyterLab, and return its address."""
+    arguments = ["jupyterlab", "--allow-root", f"--IdentityProvider.token={TOKEN}"]
+    yield from _serve([*arguments, f"--ServerApp.root_dir={notebooks}"], notebooks)
+
+
+@pytest.fixture(scope="session")
+def voila_address(notebooks: Path) -> Iterator[str]:
+    """Start Voilà on the demo as `make demo` does, and return its address."""
+    yield from _serve(["voila", str(demo(notebooks))], notebooks)
+
+
+def _serve(arguments: list[str], folder: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"CALTECH_LAB_DATASET": "drawn", "JUPYTER_PREFER_ENV_PATH": "1"}
+    log = folder / f"{arguments[0]}.log"
+    with open(log, "w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *arguments, f"--port={port}", "--no-browser"],
+            cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        for _ in range(240):
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, log.read_text()[-2000:]
+                time.sleep(0.5)
+        else:
+            pytest.fail(f"{arguments[0]} did not start: {log.read_text()[-2000:]}")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture
+def shoot() -> Callable[..., None]:
+    """Write a screenshot of something to the folder for screenshots, if one was named."""
+
+    def write(target, name: str) -> None:
+        if SCREENSHOTS:
+            with Image.open(io.BytesIO(target.screenshot())) as picture:
+                path = Path(SCREENSHOTS) / f"{name}.webp"  # a fifth of a PNG's bytes
+                picture.convert("RGB").save(path, quality=85, method=6)
+
+    return write

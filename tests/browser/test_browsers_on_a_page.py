@@ -1,0 +1,153 @@
+"""The browsers as a person uses them, in JupyterLab."""
+
+import io
+
+import nbformat
+import numpy as np
+import pytest
+from browsing import SECONDS, distorted, open_and_run
+from PIL import Image
+
+pytestmark = pytest.mark.timeout(1200)
+
+CELLS = {
+    "start": """
+import caltech_lab
+import numpy as np
+import pandas as pd
+from sklearn.manifold import TSNE
+from caltech_lab.classification import svm_probabilities
+from caltech_lab.cluster_portraits import cluster_plane
+from caltech_lab.evaluation import category_audit
+from caltech_lab.retrieval import search_excluding_self
+from caltech_lab.widgets import *
+
+lab = caltech_lab.open_lab()
+features = lab.features()
+X, y = features.X, features.y
+train, test = features.split(lab.seed)
+names = np.array(features.categories)
+""",
+    "clusters": """
+clusters = lab.kmeans(14).labels_
+ClusterBrowser(features, clusters, cluster_plane(X, clusters))
+""",
+    "tree": "TreeBrowser(features, lab.tree(), leaves=20)",
+    "confusion": """
+everything = np.arange(len(X))
+vague = svm_probabilities(lab.svm(), X + 0.03 * np.random.default_rng(0).normal(size=X.shape), 0.1)
+ConfusionBrowser(features, everything, vague)
+""",
+    "categories": """
+_, ten = search_excluding_self(lab.index(), X[test], test, 10)
+asked = (y[ten] == y[test, None]).mean(axis=1)
+predicted = lab.svm().predict(X[test])
+table = category_audit(y[test], predicted, features.categories)
+table["photos"] = features.photos.counts[table.index]
+table["precision@10"] = pd.Series(asked).groupby(names[y[test]]).mean()
+CategoryBrowser(features, table, test, asked, predicted, ten)
+""",
+    "map": """
+places = TSNE(perplexity=20, init="pca", random_state=0).fit_transform(X)
+MapBrowser(features, places, np.arange(8))
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def all_browsers(notebooks):
+    """Return a notebook with one browser a cell."""
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source.strip()) for source in CELLS.values()],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    )
+    path = notebooks / "browsers.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+def click(browser, x: float, y: float) -> None:
+    """Click a place on the figure, given as shares of its width and height."""
+    figure = browser.locator(".cl-picture")
+    figure.scroll_into_view_if_needed()
+    box = figure.bounding_box()
+    figure.click(position={"x": x * box["width"], "y": y * box["height"]})
+
+
+def test_the_browsers_in_jupyterlab(page, lab_address, all_browsers, shoot):
+    page.set_default_timeout(60_000)
+    page.set_viewport_size({"width": 1280, "height": 1800})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    open_and_run(page, lab_address, all_browsers)
+    page.wait_for_function(
+        "n => document.querySelectorAll('.jp-OutputArea-output .cl-picture').length >= n",
+        arg=len(CELLS) - 2,
+        timeout=1000 * SECONDS,
+    )
+    # JupyterLab draws what is in sight, so each browser is looked at in turn.
+    for place, (name, x, y, words) in enumerate(
+        [
+            ("clusters", 0.75, 0.3, "purity"),
+            ("tree", 0.6, 0.4, "purity"),
+            ("confusion", 0.35, 0.32, "three most probable categories"),
+            ("categories", 0.25, 0.4, "the worst come first"),
+        ]
+    ):
+        cell = page.locator(".jp-CodeCell").nth(place + 1)
+        cell.scroll_into_view_if_needed()
+        browser = cell.locator(".jp-OutputArea-output:has(.cl-picture)").last
+        click(browser, x, y)
+        browser.get_by_text(words).first.wait_for()
+        browser.locator("figure img").first.wait_for()
+        assert browser.locator("div[role=alert]").count() == 0
+        if name == "categories":
+            browser.locator("figure button.cl-photo").first.click()
+            browser.get_by_text("The answers to").wait_for()
+            browser.locator(".cl-grid").last.locator("figure").nth(9).wait_for()
+        for width in (900, 1280):
+            page.set_viewport_size({"width": width, "height": 1800})
+            page.wait_for_timeout(500)
+            assert browser.evaluate("o => o.scrollWidth - o.clientWidth") <= 1, name
+            assert distorted(page) == []
+            shoot(browser, f"browser_{name}" + ("-900" if width == 900 else ""))
+
+    cell = page.locator(".jp-CodeCell").nth(5)
+    cell.scroll_into_view_if_needed()
+    browser = cell.locator(".jp-OutputArea-output:has(.cl-grid)").last
+    browser.locator("canvas").first.wait_for()
+    page.wait_for_timeout(2000)
+    browser.locator(".jupyter-widgets select").first.select_option("pizza")
+    browser.get_by_text("photos selected: pizza").wait_for()
+    browser.locator("figure img").nth(23).wait_for()
+    for width in (900, 1280):
+        page.set_viewport_size({"width": width, "height": 1800})
+        page.wait_for_timeout(1500)
+        assert browser.evaluate("o => o.scrollWidth - o.clientWidth") <= 1
+        shoot(browser, "browser_map" + ("-900" if width == 900 else ""))
+
+    # A thumbnail on hover, at the first coloured pixels of the map.
+    canvas = browser.locator("canvas").first
+    with Image.open(io.BytesIO(canvas.screenshot())) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    coloured = np.argwhere(np.ptp(pixels, axis=2) > 60)
+    coloured = coloured[coloured[:, 1] > 60]  # the buttons are on the left
+    for y, x in coloured[:: max(1, len(coloured) // 30)].tolist():
+        canvas.hover(position={"x": x, "y": y})
+        page.wait_for_timeout(150)
+        if page.locator("[style*='data:image/jpeg']").count():
+            break
+    assert page.locator("[style*='data:image/jpeg']").count() == 1
+
+    # A lasso around everything.
+    browser.locator("button").nth(1).click()
+    box = canvas.bounding_box()
+    corners = [(0.06, 0.03), (0.97, 0.03), (0.97, 0.97), (0.06, 0.97), (0.06, 0.06)]
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=25)
+    page.mouse.up()
+    browser.get_by_text("336 photos selected").wait_for()
+    assert errors == []
