@@ -21,7 +21,6 @@ from sklearn.metrics import (
     normalized_mutual_info_score,
 )
 from sklearn.metrics.cluster import contingency_matrix
-from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.preprocessing import normalize
 
 from caltech_lab.errors import ArgumentError
@@ -396,7 +395,7 @@ def silhouette(
 
     The same numbers as `sklearn.metrics.silhouette_samples`. Several clusterings of the same
     photos share the distances, so that a sweep over k costs little more than one of them: each
-    block of the distance matrix is made once, in float64, and multiplied by the matrix that says
+    block of the distance matrix is made once, in float32, and multiplied by the matrix that says
     which photo is in which cluster. With cosine distances the sum of the vectors of each cluster
     is enough.
 
@@ -424,8 +423,9 @@ def silhouette(
 
     Notes
     -----
-    The distances are gone through in blocks: what has to fit is `X` in float64, two blocks of
-    32 MiB, and n sums of distances a cluster, not the distances between all photos.
+    The distances are gone through in blocks: what has to fit is a centred copy of `X`, two blocks
+    of 16 MiB, and n sums of distances a cluster, not the distances between all photos. Rounding
+    shows from the fourth decimal on at most.
 
     References
     ----------
@@ -480,21 +480,29 @@ def silhouette_bytes(n: int, d: int, n_clusters: int) -> int:
     n_clusters : int
         Number of clusters, in all clusterings together.
     """
-    return 8 * n * d + 3 * 8 * n * n_clusters + 18 * BLOCK**2
+    return 4 * n * d + 3 * 8 * n * n_clusters + 12 * BLOCK**2
 
 
 def _euclidean_sums(X: NDArray[np.float32], members: Floats) -> Floats:
     """Sum the distances from each photo to the photos of each cluster, shape (n, clusters)."""
-    X64 = X.astype(np.float64)
-    sums = np.zeros_like(members)
+    # Centred first: float32 then holds the distances, however far the photos are from zero.
+    X32 = (X - X.mean(axis=0, dtype=np.float64).astype(np.float32)).astype(np.float32, copy=False)
+    squares = np.einsum("ij,ij->i", X32, X32)
+    members32, sums = members.astype(np.float32), np.zeros_like(members)
     blocks = [slice(start, start + BLOCK) for start in range(0, len(X), BLOCK)]
     for i, a in enumerate(blocks):
         for b in blocks[i:]:
             # Distances are symmetric: a block above the diagonal serves below it too.
-            distances = euclidean_distances(X64[a], None if a == b else X64[b])
-            sums[a] += distances @ members[b]
-            if a != b:
-                sums[b] += distances.T @ members[a]
+            distances = X32[a] @ X32[b].T
+            distances *= -2
+            distances += squares[a, None]
+            distances += squares[b]
+            np.sqrt(np.maximum(distances, 0, out=distances), out=distances)
+            if a == b:
+                np.fill_diagonal(distances, 0)
+            else:
+                sums[b] += distances.T @ members32[a]
+            sums[a] += distances @ members32[b]
     return sums
 
 
