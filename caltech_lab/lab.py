@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from caltech_lab.engines import Choice
+    from caltech_lab.extraction import Outcome
     from caltech_lab.features import Features
 
 RECORD = "CALTECH_LAB_RECORD"  # set by `make notebooks`: checkpoints are recorded, not compared
@@ -44,7 +45,7 @@ def open_lab(dataset: str | None = None, backbone: str | None = None) -> "Lab":
     Parameters
     ----------
     dataset : str, optional
-        `caltech101`, `all+background`, `report51`, `drawn` or a folder of folders; see
+        `caltech101`, `all+background`, `report51`, `drawn` or a folder; see
         `datasets.open_photos` for the default.
     backbone : str, optional
         A name from `backbones.BACKBONES`; `resnet50` by default.
@@ -146,8 +147,13 @@ class Lab:
         print(outcome)
         return features
 
+    @property
+    def outcome(self) -> "Outcome":
+        """What became of each photo at the extraction."""
+        return self._features[1]
+
     @cached_property
-    def _features(self) -> "tuple[Features, Any]":
+    def _features(self) -> "tuple[Features, Outcome]":
         from caltech_lab.extraction import extract
         from caltech_lab.features import load
 
@@ -183,6 +189,16 @@ class Lab:
         path = self.folder("models/classifier") / "svm_rbf.skops"
         X, y = self.embeddings.X[train], self.embeddings.y[train]
         return self.kept(path, lambda: tune_svm(X, y, seed=self.seed)[0])
+
+    def svm_temperature(self) -> float:
+        """Return what makes probabilities of the SVM's decisions, kept as `svm_temperature.npy`."""
+        from caltech_lab.classification import svm_temperature
+
+        train, _ = self.embeddings.split(self.seed)
+        path = self.folder("models/classifier") / "svm_temperature.npy"
+        X, y, svm = self.embeddings.X[train], self.embeddings.y[train], self.svm()
+        kept = self.kept(path, lambda: np.array([svm_temperature(svm, X, y, self.seed)]))
+        return float(kept[0])
 
     def random_forest(self) -> "Pipeline":
         """Return the random forest, fitted on the training part, kept as `random_forest.skops`."""
@@ -240,6 +256,7 @@ class Lab:
         """
         from caltech_lab.clustering import compare_recipes
 
+        self.photos.check_labels("Comparing clusterings with categories")
         X, y = self.embeddings.X, self.embeddings.y
         path = self.folder("results/clustering") / f"compared_k{k}.csv"
         table: pd.DataFrame = self.kept(path, lambda: compare_recipes(X, y, k, self.seed), k=k)
@@ -264,6 +281,28 @@ class Lab:
             self.embeddings.photos.table.to_csv(path.with_name("items.csv"), index=False)
             write_json(_key_path(path), key)
         return index
+
+    def duplicates(self, *, crops: bool = True) -> "pd.DataFrame":
+        """Return the pairs of photos that are nearly the same, kept as .csv.
+
+        Parameters
+        ----------
+        crops : bool
+            Whether to look for crops too.
+
+        Returns
+        -------
+        DataFrame
+            As `duplicates.find_duplicates` gives it.
+        """
+        from caltech_lab.duplicates import Thresholds, find_duplicates
+
+        path = self.folder("results/duplicates") / ("pairs.csv" if crops else "copies.csv")
+        parameters = {"thresholds": asdict(Thresholds())}
+        table: pd.DataFrame = self.kept(
+            path, lambda: find_duplicates(self.embeddings, crops=crops), **parameters
+        )
+        return table
 
     def report(self) -> dict[str, Any]:
         """Measure the final report, and write `final_report.json` and `performance_summary.png`.
