@@ -168,7 +168,7 @@ def _described(name: str, result: Result) -> dict[str, Any]:
     lab = result.lab
     about: dict[str, Any] = {"dataset": None, "backbone": None, "seed": None}
     if lab is not None:
-        about: dict[str, Any] = {
+        about = {
             "dataset": lab.photos.name,
             "backbone": lab.backbone.name,
             "seed": lab.seed,
