@@ -124,6 +124,10 @@ class Lab:
         """Return a lab on the same photos with another backbone."""
         return Lab(self.photos, look_up(name))
 
+    def on(self, folder: Path | str) -> "Lab":
+        """Return a lab with the same backbone on another dataset, such as a folder of photos."""
+        return Lab(open_photos(str(folder)), self.backbone)
+
     # ---- made on demand --------------------------------------------------------------------
 
     def features(self) -> "Features":
@@ -389,7 +393,7 @@ class Lab:
         Parameters
         ----------
         notebook : str
-            The notebook's number, such as "03".
+            The notebook's number, such as "03", or its name where it has none.
         figures : dict
             What the notebook measured, by name.
         tolerances : dict, optional

@@ -213,5 +213,9 @@ def serve_with_voila(notebook: Path) -> None:
             f"{notebook.name} in JupyterLab (`make lab`)."
         )
     command = [sys.executable, "-m", "voila", str(notebook)]
-    if (code := subprocess.run(command, check=False).returncode) not in (0, -2, 130):
+    if (code := subprocess.run(command, stdout=sys.stderr, check=False).returncode) not in (
+        0,
+        -2,
+        130,
+    ):
         raise DatasetError(f"Voilà stopped with the code {code}; its own words are above.")
