@@ -51,7 +51,7 @@ class Photos:
     @cached_property
     def labels(self) -> np.ndarray:
         """Each photo's category as an index into `categories`, int64 of shape (n,); -1 for none."""
-        codes = pd.Categorical(self.table["category"], categories=self.categories).codes
+        codes = pd.Index(self.categories, dtype=object).get_indexer(self.table["category"])
         return codes.astype(np.int64)
 
     @property
