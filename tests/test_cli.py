@@ -63,12 +63,10 @@ def run(*words: object, **environment: str) -> Done:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a few drawn photos of five categories, as somebody's own folder."""
+    """Give a few drawn photos of four categories, as somebody's own folder."""
     root = tmp_path_factory.mktemp("home") / "my photos é"
-    for category in ("pizza", "anchor", "lotus", "watch", "ketch"):
-        if category not in drawn.CATEGORIES:
-            continue
-        for number in range(1, 13):
+    for category in ("pizza", "lotus", "watch", "ketch"):
+        for number in range(1, 15):
             path = root / category / f"photo {number}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             drawn.draw(category, number).save(path, quality=90)
@@ -179,7 +177,7 @@ def test_retrieve_ranks_and_can_draw_a_contact_sheet(
 
 def test_index_evaluate_and_export_say_where(lab: Any, tmp_path: Path) -> None:
     index = ended(lab("index", "--json")).json
-    assert index["result"]["n_photos"] >= 48
+    assert index["result"]["n_photos"] == 56
     value = ended(lab("evaluate", "-k", 3, "--json")).json
     assert json.loads(Path(value["wrote"][0]).read_text()) == value["result"]
     kinds = {"parquet": ["embeddings.parquet"], "npy": ["embeddings.npy", "photos.csv"],

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caltech_lab.cli.common import Result, command, one_of, open_lab
+from caltech_lab.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -242,6 +243,11 @@ def report() -> Result:
     """Measure everything for the final report; it takes some minutes on Caltech-101."""
     lab = open_lab()
     lab.photos.check_labels("The report")
+    if len(lab.embeddings) < 52:
+        raise ArgumentError(
+            f"The report compares 50 clusters and needs at least 52 photos, not {len(lab.photos)}: "
+            "`caltech-lab evaluate` does with fewer."
+        )
     made = lab.report()
     svm, forest = (made["classification"][name] for name in ("svm", "random_forest"))
     alone = made["retrieval"]["leave_one_out"]

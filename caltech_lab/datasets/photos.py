@@ -51,7 +51,9 @@ class Photos:
     @cached_property
     def labels(self) -> np.ndarray:
         """Each photo's category as an index into `categories`, int64 of shape (n,); -1 for none."""
-        codes = pd.Index(self.categories, dtype=object).get_indexer(self.table["category"])
+        codes = pd.Index(self.categories, dtype=object).get_indexer(
+            pd.Index(self.table["category"])
+        )
         return codes.astype(np.int64)
 
     @property
