@@ -6,7 +6,8 @@ hashes and embeddings are both near. A crop is found in two steps: embeddings sa
 show the same, template matching says where in the larger the smaller one would lie, and the hashes
 of that part and of the smaller photo must be near.
 
-What it does not find: mirrored or turned copies, crops to less than `SMALLEST_CROP` of the side
+What it does not find: mirrored or turned copies, copies of a small photo that are much smaller
+still (the embedding sees the blur), crops to less than `SMALLEST_CROP` of the side
 or more than `LARGEST_CROP` of the area (the copies have most of these),
 crops of changed proportions, and crops that the embedding no longer takes for alike.
 

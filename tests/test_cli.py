@@ -289,19 +289,28 @@ def test_a_missing_and_an_empty_folder_are_a_sentence(
 
 def test_a_wrong_photo_is_a_sentence(lab: Any, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no photo")
-    for command in ("predict", "retrieve"):
-        failed(ended(lab(command, tmp_path / "nothing.jpg")), "does not exist")
-        failed(ended(lab(command, tmp_path / "text.jpg")), "is not a JPEG")
-        failed(ended(lab(command, photos)), "is a folder")
+    wrong = {
+        tmp_path / "nothing.jpg": "does not exist",
+        tmp_path / "text.jpg": "is not a JPEG",
+        photos: "is a folder",
+    }
+    steps = [(command, path) for command in ("predict", "retrieve") for path in wrong]
+    started = [lab(*step) for step in steps]
+    for process, (_, path) in zip(started, steps, strict=True):
+        failed(ended(process), wrong[path])
 
 
 def test_k_larger_than_the_photos_is_a_sentence(lab: Any, photos: Path) -> None:
     one = photos / "pizza" / "photo 1.jpg"
-    failed(ended(lab("retrieve", one, "-k", 5000)), "k must be between 1 and")
-    failed(ended(lab("cluster", "-k", 5000)), "k must be between 2 and")
-    failed(ended(lab("cluster", "hierarchical", "-k", 5000)), "k must be between 2 and")
-    failed(ended(lab("evaluate", "-k", 5000)), "k must be between 1 and")
-    failed(ended(lab("export", "--format", "projector", "--components", 5000)), "components")
+    wrong = {
+        ("retrieve", one, "-k", 5000): "k must be between 1 and",
+        ("cluster", "-k", 5000): "k must be between 2 and",
+        ("cluster", "hierarchical", "-k", 5000): "k must be between 2 and",
+        ("evaluate", "-k", 5000): "k must be between 1 and",
+        ("export", "--format", "projector", "--components", 5000): "components",
+    }
+    for done, words in zip(map(ended, [lab(*step) for step in wrong]), wrong.values(), strict=True):
+        failed(done, words)
 
 
 def test_with_json_a_failure_is_an_object_too(tmp_path: Path) -> None:
@@ -361,12 +370,12 @@ def test_a_flat_folder_clusters_and_is_searched_and_cannot_be_classified(
     assert run("extract", *options, "--json").json["result"]["labelled"] is False
     good = (("cluster", "-k", 3), ("retrieve", one, "-k", 2), ("duplicates",), ("index",),
             ("export",), ("verify",))  # fmt: skip
-    for step in good:
-        done = run(*step, *options, "--json")
+    for done in map(ended, [start(*step, *options, "--json") for step in good]):
         assert done.code == 0, done.err
         assert done.json["ok"]
-    for step in (("train",), ("evaluate",), ("report",), ("predict", one)):
-        failed(run(*step, *options), "needs categories", "one sub-folder a category")
+    bad = (("train",), ("evaluate",), ("report",), ("predict", one))
+    for done in map(ended, [start(*step, *options) for step in bad]):
+        failed(done, "needs categories", "one sub-folder a category")
 
 
 # ---- what the processes above share ---------------------------------------------------------

@@ -13,7 +13,7 @@ COPIED = ("butterfly 1", "lotus 2", "pizza 3", "schooner 4", "watch 5")
 
 
 def sample_folder(folder: Path) -> Path:
-    """Draw 64 photos into a folder, and five of them again: half as large, in a poorer JPEG.
+    """Draw 64 photos into a folder, and five of them again, pressed into a poorer JPEG.
 
     Parameters
     ----------
@@ -38,5 +38,5 @@ def sample_folder(folder: Path) -> Path:
                 write_atomically(path) as temporary,
                 Image.open(folder / f"{name}.jpg") as photo,
             ):
-                photo.reduce(2).save(temporary, quality=50)
+                photo.save(temporary, quality=50)
     return folder
