@@ -118,7 +118,7 @@ def test_a_root_that_is_a_link_is_followed(tmp_path: Path) -> None:
 
 
 def test_many_photos_are_scanned_in_seconds(tmp_path: Path) -> None:
-    """20,000 here; 100,000 took 5 s to scan and hash where this was written."""
+    """20,000 here; listing 100,000 took 1.5 s where this was written."""
     first = photo(tmp_path / "0" / "0.png")
     for number in range(1, 20_000):
         (tmp_path / str(number % 20)).mkdir(exist_ok=True)
