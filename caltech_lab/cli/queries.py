@@ -184,10 +184,8 @@ def duplicates(
     paths, categories = table["path"].to_numpy(), table["category"].to_numpy()
     members = [np.flatnonzero(group == g) for g in range(group.max() + 1)]
     across = pairs[categories[pairs["a"]] != categories[pairs["b"]]]
-    between = (
-        across.assign(a=categories[across["a"]], b=categories[across["b"]])
-        .value_counts(["a", "b"]).head(20).items()
-    )  # fmt: skip
+    between = across.assign(a=categories[across["a"]], b=categories[across["b"]])
+    counts = [*between.value_counts(["a", "b"]).head(20).items()]
     folder = lab.folder("results/duplicates")
     wrote = [folder / "groups.csv", folder / "pairs_by_path.csv"]
     with write_atomically(wrote[0]) as temporary:
@@ -201,7 +199,7 @@ def duplicates(
         "n_groups": len(members),
         "n_in_groups": int((group >= 0).sum()),
         "n_pairs": kinds,
-        "across_categories": [{"a": a, "b": b, "n_pairs": int(n)} for (a, b), n in between],
+        "across_categories": [{"a": a, "b": b, "n_pairs": int(n)} for (a, b), n in counts],
         "groups": [paths[rows].tolist() for rows in members],
     }
     kinds_told = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items()) or "none"
@@ -209,7 +207,7 @@ def duplicates(
         f"{data['n_in_groups']:,} of {len(table):,} photos have a near-duplicate, in "
         f"{len(members):,} groups; pairs: {kinds_told}."
     ]
-    lines += [f"{a} and {b}: {n:,} pairs" for (a, b), n in between]
+    lines += [f"{a} and {b}: {n:,} pairs" for (a, b), n in counts]
     for number, rows in enumerate(members[:top], start=1):
         lines += [f"group {number}, {len(rows)} photos:", *(f"  {path}" for path in paths[rows])]
     return Result(lines, data, wrote, lab)
