@@ -11,8 +11,10 @@ still (the embedding sees the blur), crops to less than `SMALLEST_CROP` of the s
 or more than `LARGEST_CROP` of the area (the copies have most of these),
 crops of changed proportions, and crops that the embedding no longer takes for alike.
 
-On Caltech-101 (101 categories) it finds 194 copies and 280 crops. Of the 435 photos of `Faces`, each
-of which is in `Faces_easy` as a crop, it pairs 196 with their own crop and one with another's.
+On Caltech-101 (101 categories) it finds 194 copies and 280 crops. Of the 435 photos of `Faces`,
+each of which is in `Faces_easy` as a crop, it pairs 196 with their own crop and one with another's.
+Looked at by eye, 24 copies of 24 were right, and about two thirds of 30 crops outside the faces;
+the others were motorbikes, pistols and drawings of one shape before white.
 
 References
 ----------
