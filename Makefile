@@ -9,7 +9,10 @@ DRAWN := CALTECH_LAB_DATASET=drawn
 REAL := CALTECH_LAB_DATASET=caltech101
 DEMO := $(wildcard notebooks/*_retrieval_demo.ipynb)
 
-.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-memory test-lowest test-newest test-caltech101 lint format clean
+ROOMS := $(wildcard caltech_lab/*.py caltech_lab/datasets/*.py caltech_lab/widgets/*.py)
+DOCUMENTED := $(subst /,.,$(patsubst %.py,%,$(filter-out %__init__.py %__main__.py,$(ROOMS))))
+
+.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-memory test-lowest test-newest test-caltech101 lint format docs clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -37,7 +40,13 @@ notebooks: $(INSTALLED)  ## re-run the committed notebooks in place and normalis
 	$(REAL) $(BIN)/python -m caltech_lab.series notebooks $(ONLY)
 
 report: $(INSTALLED)  ## measure report51 and all 101 categories: outputs/*/resnet50/final_report.json
-	$(BIN)/python -m caltech_lab report51 caltech101
+	$(BIN)/caltech-lab report --dataset report51
+	$(BIN)/caltech-lab report --dataset caltech101
+
+docs: $(INSTALLED)  ## the API reference, from the docstrings: build/docs/index.html
+	$(BIN)/pdoc --docformat numpy --output-directory build/docs caltech_lab caltech_lab.cli \
+	  caltech_lab.plots $(DOCUMENTED) 2>/dev/null
+	@echo "The API reference is build/docs/index.html"
 
 test: test-unit test-notebooks  ## unit tests, and the notebooks on the drawn sample
 
@@ -98,4 +107,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff format caltech_lab tests
 
 clean:  ## remove the environment and all that the notebooks made
-	rm -rf $(VENV) .venv-lowest .venv-newest outputs/*/ .*_cache
+	rm -rf $(VENV) .venv-lowest .venv-newest build outputs/*/ .*_cache

@@ -10,7 +10,7 @@ import os
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -227,6 +227,74 @@ def _extract(
     return outcome
 
 
+def embed_files(
+    files: Sequence[Path], backbone: Backbone, choice: Choice | None = None
+) -> np.ndarray:
+    """Embed a few photos, without keeping anything.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        The photos.
+    backbone : Backbone
+        With what.
+    choice : Choice, optional
+        Engine and precision; chosen for this machine by default.
+
+    Returns
+    -------
+    ndarray of float32, shape (number of files, width)
+        Rows of unit length, the same as `extract` makes of these photos.
+
+    Raises
+    ------
+    PhotoError
+        When one cannot be read.
+    """
+    pixels = [load_pixels(file, backbone.size, backbone.fit) for file in files]
+    engine = compile_backbone(backbone, choice)
+    batches = (np.stack(pixels[i : i + engine.batch]) for i in range(0, len(files), engine.batch))
+    return np.concatenate([_unit(rows) for rows in engine.embed(batches)])
+
+
+def embed_photos(
+    photos: Photos,
+    backbone: Backbone,
+    *,
+    choice: Choice | None = None,
+    engine: Engine | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embed many photos, without keeping anything; a progress bar counts them.
+
+    Parameters
+    ----------
+    photos, backbone, choice, engine
+        As for `extract`.
+
+    Returns
+    -------
+    X : ndarray of float32, shape (m, width)
+        Rows of unit length, one a photo that could be read.
+    read : ndarray of bool, shape (n,)
+        Which photos could be read.
+    """
+    first = {sha: i for i, sha in reversed(list(enumerate(photos.sha256))) if sha}
+    known: dict[str, np.ndarray] = {}
+    if first:
+        engine = engine or compile_backbone(backbone, choice)
+        known = dict(_embed(photos, sorted(first.values()), backbone, engine, {}))
+    rows = [known[sha] for sha in photos.sha256 if sha in known]
+    X = np.stack(rows) if rows else np.empty((0, backbone.width), np.float32)
+    return X, np.array([sha in known for sha in photos.sha256], bool)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    # A black photo has no direction; its row stays zero.
+    norms = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    unit: np.ndarray = (rows / norms).astype(np.float32)
+    return unit
+
+
 def _embed(
     photos: Photos, todo: list[int], backbone: Backbone, engine: Engine, reasons: dict[str, str]
 ) -> Iterator[tuple[str, np.ndarray]]:
@@ -253,9 +321,7 @@ def _embed(
 
     with progress(total=len(todo), desc=backbone.title, unit=" photos") as bar:
         for rows in engine.embed(batches()):
-            # A black photo has no direction; its row stays zero.
-            norms = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-            yield from zip(under_way.popleft(), (rows / norms).astype(np.float32), strict=True)
+            yield from zip(under_way.popleft(), _unit(rows), strict=True)
 
 
 def _decoded_ahead(

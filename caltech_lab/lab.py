@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from caltech_lab.engines import Choice
+    from caltech_lab.extraction import Outcome
     from caltech_lab.features import Features
 
 RECORD = "CALTECH_LAB_RECORD"  # set by `make notebooks`: checkpoints are recorded, not compared
@@ -45,7 +46,7 @@ def open_lab(dataset: str | None = None, backbone: str | None = None) -> "Lab":
     Parameters
     ----------
     dataset : str, optional
-        `caltech101`, `all+background`, `report51`, `drawn` or a folder of folders; see
+        `caltech101`, `all+background`, `report51`, `drawn` or a folder; see
         `datasets.open_photos` for the default.
     backbone : str, optional
         A name from `backbones.BACKBONES`; `resnet50` by default.
@@ -124,6 +125,10 @@ class Lab:
         """Return a lab on the same photos with another backbone."""
         return Lab(self.photos, look_up(name))
 
+    def on(self, folder: Path | str) -> "Lab":
+        """Return a lab with the same backbone on another dataset, such as a folder of photos."""
+        return Lab(open_photos(str(folder)), self.backbone)
+
     # ---- made on demand --------------------------------------------------------------------
 
     def features(self) -> "Features":
@@ -147,8 +152,13 @@ class Lab:
         print(outcome)
         return features
 
+    @property
+    def outcome(self) -> "Outcome":
+        """What became of each photo at the extraction."""
+        return self._features[1]
+
     @cached_property
-    def _features(self) -> "tuple[Features, Any]":
+    def _features(self) -> "tuple[Features, Outcome]":
         from caltech_lab.extraction import extract
         from caltech_lab.features import load
 
@@ -191,8 +201,8 @@ class Lab:
 
         train, _ = self.embeddings.split(self.seed)
         path = self.folder("models/classifier") / "svm_temperature.npy"
-        X, y = self.embeddings.X[train], self.embeddings.y[train]
-        kept = self.kept(path, lambda: np.array([svm_temperature(self.svm(), X, y, self.seed)]))
+        X, y, svm = self.embeddings.X[train], self.embeddings.y[train], self.svm()
+        kept = self.kept(path, lambda: np.array([svm_temperature(svm, X, y, self.seed)]))
         return float(kept[0])
 
     def random_forest(self) -> "Pipeline":
@@ -251,6 +261,7 @@ class Lab:
         """
         from caltech_lab.clustering import compare_recipes
 
+        self.photos.check_labels("Comparing clusterings with categories")
         X, y = self.embeddings.X, self.embeddings.y
         path = self.folder("results/clustering") / f"compared_k{k}.csv"
         table: pd.DataFrame = self.kept(path, lambda: compare_recipes(X, y, k, self.seed), k=k)
@@ -276,6 +287,28 @@ class Lab:
             self.embeddings.photos.table.to_csv(path.with_name("items.csv"), index=False)
             write_json(_key_path(path), key)
         return index
+
+    def duplicates(self, *, crops: bool = True) -> "pd.DataFrame":
+        """Return the pairs of photos that are nearly the same, kept as .csv.
+
+        Parameters
+        ----------
+        crops : bool
+            Whether to look for crops too.
+
+        Returns
+        -------
+        DataFrame
+            As `duplicates.find_duplicates` gives it.
+        """
+        from caltech_lab.duplicates import Thresholds, find_duplicates
+
+        path = self.folder("results/duplicates") / ("pairs.csv" if crops else "copies.csv")
+        parameters = {"thresholds": asdict(Thresholds())}
+        table: pd.DataFrame = self.kept(
+            path, lambda: find_duplicates(self.embeddings, crops=crops), **parameters
+        )
+        return table
 
     def report(self) -> dict[str, Any]:
         """Measure the final report, and write `final_report.json` and `performance_summary.png`.
@@ -362,7 +395,7 @@ class Lab:
         Parameters
         ----------
         notebook : str
-            The notebook's number, such as "03".
+            The notebook's number, such as "03", or its name where it has none.
         figures : dict
             What the notebook measured, by name.
         tolerances : dict, optional

@@ -53,6 +53,35 @@ def build_index(X: NDArray[np.float32]) -> faiss.IndexFlatIP:
     return index
 
 
+def extend_index(index: faiss.IndexFlatIP, X: NDArray[np.float32]) -> int:
+    """Let an index follow embeddings that grew: only the new rows are put into it.
+
+    Parameters
+    ----------
+    index : faiss.IndexFlatIP
+        Of the first rows of `X`; changed in place.
+    X : ndarray of float32, shape (n, d)
+        Embeddings, such as `Features.add` gives them.
+
+    Returns
+    -------
+    int
+        How many rows were added; the index is then the same as `build_index` makes of `X`.
+
+    Raises
+    ------
+    ArgumentError
+        When the index is not of the first rows of `X`.
+    """
+    n = index.ntotal
+    if n > len(X) or index.d != X.shape[1] or not np.array_equal(index.reconstruct_n(0, n), X[:n]):
+        raise ArgumentError(
+            "The index is not of the first of these embeddings: build it anew with build_index."
+        )
+    index.add(np.ascontiguousarray(X[n:], dtype=np.float32))
+    return len(X) - n
+
+
 def search(
     index: faiss.Index, queries: NDArray[np.float32], k: int = 10
 ) -> tuple[Similarities, Ids]:

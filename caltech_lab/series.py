@@ -32,8 +32,9 @@ LEFTOVER = re.compile(r"^\s*(?:\[A)*\s*$")
 
 
 def notebooks() -> list[Path]:
-    """Return the notebooks of the series in their order."""
-    return sorted((settings().home / "notebooks").glob("[0-9]*.ipynb"))
+    """Return the notebooks of the series in their order, and behind them those without a number."""
+    found = (settings().home / "notebooks").glob("*.ipynb")
+    return sorted(found, key=lambda path: (not path.name[0].isdigit(), path.name))
 
 
 def execute(path: Path) -> nbformat.NotebookNode:

@@ -17,8 +17,9 @@ def open_photos(name: str | None = None) -> Photos:
     ----------
     name : str, optional
         `caltech101` (101 categories), `all+background` (all 102 folders), `report51` (the 51
-        folders of the report), `drawn`, or a folder of folders. By default that of the settings,
-        and else Caltech-101, or the drawn sample where Caltech-101 cannot be had.
+        folders of the report), `drawn`, or a folder: of folders, one a category, or of photos
+        without labels. By default that of the settings, and else Caltech-101, or the drawn
+        sample where Caltech-101 cannot be had.
 
     Returns
     -------
@@ -35,7 +36,8 @@ def open_photos(name: str | None = None) -> Photos:
         return _drawn("The drawn sample, as asked for")
     subset = "all" if wanted in (None, "caltech101") else str(wanted)
     if subset not in caltech101.SUBSETS:
-        return folder.scan(Path(subset))
+        photos = folder.scan(Path(subset))
+        return folder.with_known_hashes(photos, settings().outputs / photos.name / "photos.csv")
     try:
         return _caltech101(subset)
     except DatasetError as error:

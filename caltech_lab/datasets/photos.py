@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from caltech_lab.errors import DatasetError
 from caltech_lab.files import sha256_of
+from caltech_lab.progress import progress
 from caltech_lab.settings import settings
 
 
@@ -24,9 +26,9 @@ class Photos:
     root : Path
         The folder that the paths start from.
     table : DataFrame
-        One row a photo, indexed 0 to n-1: `path` (relative to `root`, with `/`), `category`, and,
-        where they are known already, `sha256` (hexadecimal digits of the file's bytes; empty
-        when the file cannot be read).
+        One row a photo, indexed 0 to n-1: `path` (relative to `root`, with `/`), `category`
+        (empty for a photo without a label), and, where they are known already, `sha256`
+        (hexadecimal digits of the file's bytes; empty when the file cannot be read).
     origin : str
         One sentence on where the photos come from.
     """
@@ -43,13 +45,35 @@ class Photos:
     @cached_property
     def categories(self) -> list[str]:
         """The names of the categories, alphabetical whatever their case."""
-        return sorted(self.table["category"].unique(), key=lambda name: (name.lower(), name))
+        names = set(self.table["category"]) - {""}
+        return sorted(names, key=lambda name: (name.lower(), name))
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Each photo's category as an index into `categories`, int64 of shape (n,)."""
-        codes = pd.Categorical(self.table["category"], categories=self.categories).codes
+        """Each photo's category as an index into `categories`, int64 of shape (n,); -1 for none."""
+        codes = pd.Index(self.categories, dtype=object).get_indexer(
+            pd.Index(self.table["category"])
+        )
         return codes.astype(np.int64)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every photo has a category."""
+        return bool((self.table["category"] != "").all())
+
+    def check_labels(self, what: str) -> None:
+        """Raise a `DatasetError` that says why `what` cannot be done, unless `labelled`.
+
+        Parameters
+        ----------
+        what : str
+            What needs categories, the first words of a sentence: "Training a classifier".
+        """
+        if not self.labelled:
+            raise DatasetError(
+                f"{what} needs categories, and {self.root.name} has none: sort the photos into "
+                "one sub-folder a category (clustering and retrieval work without)."
+            )
 
     @cached_property
     def counts(self) -> "pd.Series[int]":
@@ -95,8 +119,16 @@ class Photos:
         return Photos(name or self.name, self.root, chosen, self.origin)
 
 
-def hash_files(files: list[Path]) -> list[str]:
-    """Return the sha256 of each file, or an empty string where one cannot be read."""
+def hash_files(files: list[Path], desc: str | None = None) -> list[str]:
+    """Return the sha256 of each file, or an empty string where one cannot be read.
+
+    Parameters
+    ----------
+    files : list of Path
+        What to read, in several threads.
+    desc : str, optional
+        Name of a progress bar; none is shown without it.
+    """
 
     def digest(path: Path) -> str:
         try:
@@ -105,4 +137,5 @@ def hash_files(files: list[Path]) -> list[str]:
             return ""
 
     with ThreadPoolExecutor(settings().threads) as pool:
-        return list(pool.map(digest, files, chunksize=64))
+        digests = pool.map(digest, files, chunksize=64)
+        return list(progress(digests, total=len(files), desc=desc, disable=desc is None))

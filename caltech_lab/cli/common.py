@@ -1,0 +1,194 @@
+"""What the commands share: options that mean the same everywhere, and how results are told."""
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from caltech_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from caltech_lab.lab import Lab
+
+app = typer.Typer(
+    help="Image clustering, classification and retrieval on Caltech-101 or your own photos.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# Written out, since the registry of backbones takes NumPy with it; a test holds both together.
+BACKBONES = (
+    "resnet50",
+    "resnet50-v1",
+    "resnet50-v2",
+    "efficientnet_v2_s",
+    "convnext_tiny",
+    "vit_b_16",
+    "efficientnet-lite0",
+    "efficientnet-lite2",
+    "pixels",
+    "hog",
+)
+DATASETS = ("caltech101", "all+background", "report51", "drawn")
+
+
+@dataclass
+class Result:
+    """What a command did.
+
+    Attributes
+    ----------
+    lines : list of str
+        What a person reads.
+    data : dict
+        What a program reads, in terms of JSON.
+    wrote : list of Path
+        Files and folders written or brought up to date.
+    lab : Lab, optional
+        What it worked on.
+    ok : bool
+        Whether the command came to a good end; it exits with 1 otherwise.
+    """
+
+    lines: list[str]
+    data: dict[str, Any]
+    wrote: list[Path] = field(default_factory=list)
+    lab: "Lab | None" = None
+    ok: bool = True
+
+
+def _one_of(names: tuple[str, ...]) -> Callable[[str | None], str | None]:
+    def check(value: str | None) -> str | None:
+        if value is not None and value not in names:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(names)}.")
+        return value
+
+    return check
+
+
+def _starting(names: tuple[str, ...]) -> Callable[[str], list[str]]:
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def one_of(*names: str) -> dict[str, Any]:
+    """Return the options of a Typer parameter that takes one of some names, and completes them."""
+    return {"callback": _one_of(names), "autocompletion": _starting(names)}
+
+
+COMMON: dict[str, Any] = {
+    "dataset": Annotated[
+        str | None,
+        typer.Option(
+            help=f"{', '.join(DATASETS)}, or a folder of your own.",
+            autocompletion=_starting(DATASETS),
+            metavar="NAME|FOLDER",
+        ),
+    ],
+    "backbone": Annotated[
+        str | None,
+        typer.Option(
+            help=f"What turns photos into vectors: {', '.join(BACKBONES)}.",
+            metavar="NAME",
+            **one_of(*BACKBONES),
+        ),
+    ],
+    "outputs": Annotated[
+        str | None, typer.Option(help="Where everything is kept.", metavar="FOLDER")
+    ],
+    "seed": Annotated[
+        int | None, typer.Option(help="Seed of every random choice.", min=0, max=2**32 - 1)
+    ],
+}
+SETTINGS = {name: f"CALTECH_LAB_{name.upper()}" for name in COMMON}
+
+
+def command(function: Callable[..., Result]) -> Callable[..., None]:
+    """Make a function a command of the app, with the common options and `--json`.
+
+    What the function prints goes to standard error; what it returns is told on standard output.
+    """
+    name = function.__name__.removesuffix("_").replace("_", "-")
+
+    @wraps(function)
+    def run(**options: Any) -> None:
+        as_json = options.pop("json")
+        _set({option: options.pop(option) for option in COMMON})
+        try:
+            with redirect_stdout(sys.stderr):
+                result = function(**options)
+        except (LabError, OSError, MemoryError) as error:
+            sentence = str(error) or "There is not enough memory: take fewer photos."
+            if as_json:
+                _print_json({"command": name, "ok": False, "error": sentence})
+            typer.echo(sentence, err=True)
+            raise typer.Exit(1) from None
+        if as_json:
+            _print_json(_described(name, result))
+        else:
+            wrote = [f"Written    {shown(path)}" for path in result.wrote]
+            typer.echo("\n".join([*result.lines, *wrote]))
+        if not result.ok:
+            raise typer.Exit(1)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = [p.replace(kind=keyword) for p in inspect.signature(function).parameters.values()]
+    common = [
+        inspect.Parameter(option, keyword, default=None, annotation=annotation)
+        for option, annotation in COMMON.items()
+    ]
+    flag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+    common.append(inspect.Parameter("json", keyword, default=False, annotation=flag))
+    run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in [*own, *common]}
+    app.command(name)(run)
+    return run
+
+
+def _set(options: dict[str, Any]) -> None:
+    """Let options rule the settings, which are read from the environment."""
+    given = {SETTINGS[name]: str(value) for name, value in options.items() if value is not None}
+    os.environ.update(given)
+    os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, never shown
+    from caltech_lab.settings import settings
+
+    settings.cache_clear()
+
+
+def _described(name: str, result: Result) -> dict[str, Any]:
+    lab = result.lab
+    about: dict[str, Any] = {"dataset": None, "backbone": None, "seed": None}
+    if lab is not None:
+        about = {
+            "dataset": lab.photos.name,
+            "backbone": lab.backbone.name,
+            "seed": lab.seed,
+        }
+    wrote = [str(Path(path).absolute()) for path in result.wrote]
+    return {"command": name, "ok": result.ok, **about, "wrote": wrote, "result": result.data}
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def open_lab() -> "Lab":
+    """Open the lab of the common options, and say on standard error what it works on."""
+    from caltech_lab.lab import open_lab
+
+    return open_lab()
+
+
+def shown(path: Path) -> str:
+    """Return a path as a person reads it: from here where it lies below here."""
+    path = Path(path).absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,0 +1,221 @@
+"""Commands about what is there: photos, weights, machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from caltech_lab.cli.common import Result, command, open_lab, shown
+from caltech_lab.errors import DatasetError
+
+if TYPE_CHECKING:
+    from caltech_lab.datasets import Photos
+
+
+def _subset() -> str | None:
+    """Return the subset of Caltech-101 that is asked for; None for other photos."""
+    from caltech_lab.datasets.caltech101 import SUBSETS
+    from caltech_lab.settings import settings
+
+    wanted = settings().dataset or "caltech101"
+    return "all" if wanted == "caltech101" else wanted if wanted in SUBSETS else None
+
+
+def _caltech101() -> tuple[Path, bool]:
+    """Return the folder of Caltech-101, and whether it had to be downloaded."""
+    from caltech_lab.datasets import caltech101
+    from caltech_lab.settings import settings
+
+    root = caltech101.find(settings().photo_places)
+    return (root, False) if root else (caltech101.download(settings().data), True)
+
+
+def _own(what: str) -> "Photos":
+    """Return photos that are not Caltech-101's; raise for those that nothing can be done about."""
+    from caltech_lab.datasets import open_photos
+    from caltech_lab.settings import settings
+
+    photos = open_photos()
+    if what and settings().dataset != "drawn":
+        raise DatasetError(f"Only Caltech-101 can be {what}; {photos.root} is yours alone.")
+    return photos
+
+
+@command
+def download() -> Result:
+    """Download Caltech-101 (137 MB), or draw the offline sample with --dataset drawn."""
+    if _subset() is None:
+        photos = _own("downloaded")
+        root, fetched, n = photos.root, False, len(photos)
+        line = photos.origin
+    else:
+        from caltech_lab.datasets.caltech101 import manifest
+
+        (root, fetched), n = _caltech101(), len(manifest())
+        line = "Caltech-101 was downloaded" if fetched else "Caltech-101 is there already"
+    data = {"root": str(root), "downloaded": fetched, "n_photos": n}
+    return Result([f"{line}: {n:,} photos in {shown(root)}"], data, [root] if fetched else [])
+
+
+@command
+def verify() -> Result:
+    """Check each photo: against the manifest of Caltech-101, or that it can be read."""
+    subset = _subset()
+    if subset is None:
+        photos = _own("")
+        unreadable = _unreadable(photos)
+        data = {"root": str(photos.root), "n_photos": len(photos), "missing": [], "altered": [],
+                "extra": [], "unreadable": unreadable}  # fmt: skip
+        lines = [f"{len(photos) - len(unreadable):,} of {len(photos):,} photos can be read."]
+        return Result(lines + list(unreadable.values()), data, ok=not unreadable)
+    from caltech_lab.datasets import caltech101
+
+    root, _ = _caltech101()
+    found = caltech101.verify(root, subset)
+    n = len(caltech101.select(subset))
+    data = {"root": str(root), "n_photos": n, "missing": found.missing, "altered": found.altered,
+            "extra": found.extra, "unreadable": {}}  # fmt: skip
+    advice = [] if found.ok else ["`caltech-lab repair` restores them."]
+    line = str(found).partition("; `")[0]
+    return Result([f"{line} ({shown(root)})", *advice], data, ok=found.ok)
+
+
+def _unreadable(photos: "Photos") -> dict[str, str]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from caltech_lab.errors import PhotoError
+    from caltech_lab.images import read_photo
+    from caltech_lab.progress import progress
+    from caltech_lab.settings import settings
+
+    def fault(i: int) -> str:
+        try:
+            read_photo(photos.file(i))
+        except PhotoError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(settings().threads) as pool:
+        faults = pool.map(fault, range(len(photos)), chunksize=16)
+        bar = progress(faults, total=len(photos), desc="Reading", unit=" photos")
+        return {path: why for path, why in zip(photos.table["path"], bar, strict=True) if why}
+
+
+@command
+def repair(
+    archive: Annotated[
+        Path | None, typer.Option(help="The official archive, where it is at hand.")
+    ] = None,
+) -> Result:
+    """Restore missing and altered photos of Caltech-101, and no others."""
+    if _subset() is None:
+        photos = _own("repaired")  # opening the drawn sample draws what is missing
+        return Result([photos.origin], {"root": str(photos.root), "restored": []})
+    from caltech_lab.datasets import caltech101
+
+    if archive is not None and not archive.is_file():
+        raise DatasetError(f"There is no file {archive}: check the path.")
+    root, _ = _caltech101()
+    restored = caltech101.repair(root, archive)
+    line = f"{len(restored):,} photos restored in {shown(root)}"
+    return Result(
+        [line if restored else f"Nothing to repair in {shown(root)}", *restored[:10]],
+        {"root": str(root), "restored": restored},
+        [root] if restored else [],
+    )
+
+
+@command
+def doctor() -> Result:
+    """Say what is found on this machine and what is not, and what to do about it."""
+    from caltech_lab.doctor import examine
+
+    checks = examine()
+    bad = [check for check in checks if check.status == "missing"]
+    words = f"{len(bad)} things are missing" if len(bad) != 1 else "One thing is missing"
+    lines = [line for check in checks for line in str(check).splitlines()]
+    end = "All that is needed is there." if not bad else f"{words}, told above."
+    data = {"checks": [check.as_dict() for check in checks]}
+    return Result([*lines, end], data, ok=not bad)
+
+
+@command
+def extract() -> Result:
+    """Turn photos into vectors; photos that are known already are not read again."""
+    lab = open_lab()
+    n, d = lab.embeddings.X.shape
+    outcome = lab.outcome
+    data = {
+        "n_photos": outcome.n_photos,
+        "n_embeddings": n,
+        "width": d,
+        "n_extracted": outcome.n_extracted,
+        "n_reused": outcome.n_reused,
+        "failed": outcome.failed,
+        "seconds": outcome.seconds,
+        "labelled": lab.photos.labelled,
+    }
+    lines = [str(outcome), f"{n:,} embeddings of {d:,} numbers each."]
+    return Result(lines, data, [lab.folder("features")], lab)
+
+
+@command
+def export(
+    format: Annotated[  # noqa: A002
+        str, typer.Option(help="parquet, npy (with CSV), or projector (two TSV files).")
+    ] = "parquet",
+    to: Annotated[
+        Path | None, typer.Option(help="The folder to write to.", metavar="FOLDER")
+    ] = None,
+    components: Annotated[
+        int | None, typer.Option(help="For the projector: principal components to write.", min=2)
+    ] = None,
+) -> Result:
+    """Write embeddings, labels and paths for other programs."""
+    if format not in ("parquet", "npy", "projector"):
+        raise typer.BadParameter(f"{format!r} is not one of parquet, npy, projector.")
+    if components is not None and format != "projector":
+        raise typer.BadParameter("--components is for --format projector.")
+    from caltech_lab.exports import export
+
+    lab = open_lab()
+    wrote = export(lab.embeddings, format, to or lab.folder("exports"), components)
+    n, d = lab.embeddings.X.shape
+    return Result(
+        [f"{n:,} embeddings of {components or d:,} numbers each, as {format}."],
+        {"format": format, "n_embeddings": n, "width": components or d},
+        wrote,
+        lab,
+    )
+
+
+@command
+def demo() -> Result:
+    """Open the retrieval demo in a browser, through Voilà."""
+    from caltech_lab.settings import settings
+
+    notebook = settings().home / "notebooks" / "08_retrieval_demo.ipynb"
+    serve_with_voila(notebook)
+    return Result(["The demo was closed."], {"notebook": str(notebook)})
+
+
+def serve_with_voila(notebook: Path) -> None:
+    """Serve a notebook through Voilà until it is interrupted."""
+    import subprocess
+    import sys
+    from importlib.util import find_spec
+
+    if not notebook.is_file():
+        raise DatasetError(f"There is no {notebook}: run the demo from a checkout of the project.")
+    if find_spec("voila") is None:
+        raise DatasetError(
+            "The demo needs Voilà: install it with `pip install voila`, or run the cells of "
+            f"{notebook.name} in JupyterLab (`make lab`)."
+        )
+    command = [sys.executable, "-m", "voila", str(notebook)]
+    if (code := subprocess.run(command, stdout=sys.stderr, check=False).returncode) not in (
+        0,
+        -2,
+        130,
+    ):
+        raise DatasetError(f"Voilà stopped with the code {code}; its own words are above.")

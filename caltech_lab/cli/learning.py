@@ -1,0 +1,265 @@
+"""Commands that learn from photos, and that measure what was learnt."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from caltech_lab.cli.common import Result, command, one_of, open_lab
+from caltech_lab.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from caltech_lab.lab import Lab
+
+METHODS = ("kmeans", "hierarchical", "neighbour-means")
+LINKAGES = ("ward", "average", "complete", "single")
+CLASSIFIERS = ("svm", "random-forest")
+SCORED = 10_000  # silhouettes take all distances; of more photos than this a sample is scored
+
+
+@command
+def cluster(
+    method: Annotated[
+        str,
+        typer.Argument(
+            help="kmeans, hierarchical, or neighbour-means (average linkage of neighbour means).",
+            metavar="[METHOD]",
+            **one_of(*METHODS),
+        ),
+    ] = "kmeans",
+    k: Annotated[
+        int | None, typer.Option("-k", "--k", min=2, help="Clusters; 20 for kmeans, else 50.")
+    ] = None,
+    linkage: Annotated[
+        str, typer.Option(help="Of hierarchical: ward, average, complete, single.",
+                          **one_of(*LINKAGES))
+    ] = "ward",
+    metric: Annotated[
+        str, typer.Option(help="Of hierarchical: euclidean or cosine.",
+                          **one_of("euclidean", "cosine"))
+    ] = "euclidean",
+) -> Result:  # fmt: skip
+    """Group photos that are alike; labels are not needed."""
+    if method == "hierarchical" and linkage == "ward" and metric != "euclidean":
+        raise typer.BadParameter("--linkage ward goes with --metric euclidean.")
+    from caltech_lab.clustering import check_k
+    from caltech_lab.exports import write_clusters
+    from caltech_lab.files import write_json
+
+    lab = open_lab()
+    n = len(lab.embeddings)
+    check_k(min(k or 2, n), n - 1)  # a sentence for one or two photos
+    k = k or min(20 if method == "kmeans" else 50, n - 1)
+    check_k(k, n - 1)
+    name = f"{method}_k{k}"
+    if method == "hierarchical":
+        name = f"{method}_{linkage}_{metric}_k{k}"
+    clusters = _clusters(lab, method, k, linkage, metric)
+    scores = _cluster_scores(lab, clusters)
+    rows = _cluster_rows(lab, clusters)
+    folder = lab.folder("results/clustering")
+    wrote = [write_clusters(folder / f"{name}.csv", lab.embeddings, clusters)]
+    data = {"method": method, "k": k, "linkage": linkage, "metric": metric, "scores": scores,
+            "clusters": rows}  # fmt: skip
+    if method != "hierarchical":
+        data |= {"linkage": None, "metric": None}
+    write_json(folder / f"{name}_metrics.json", data)
+    wrote.append(folder / f"{name}_metrics.json")
+    if method == "kmeans":
+        wrote.append(lab.folder("models/clustering") / f"kmeans_k{k}.skops")
+    lines = [f"{n:,} photos in {k} clusters ({method})."]
+    lines += [f"{score:<18} {value:.3f}" for score, value in scores.items()]
+    lines += [
+        f"cluster {row['cluster']:<4} {row['size']:>6,} photos"
+        + (f", {row['share']:.0%} {row['category']}" if row["category"] else "")
+        for row in rows[:10]
+    ]
+    return Result([*lines, f"... and {k - 10} more"] if k > 10 else lines, data, wrote, lab)
+
+
+def _clusters(lab: "Lab", method: str, k: int, linkage: str, metric: str) -> "np.ndarray":
+    from caltech_lab.clustering import average_linkage_of_neighbour_means, cut
+
+    if method == "kmeans":
+        labels: np.ndarray = lab.kmeans(k).labels_.astype("int64")
+        return labels
+    if method == "hierarchical":
+        return cut(lab.tree(linkage, metric), k)
+    X = lab.embeddings.X
+    path = lab.folder("models/clustering") / f"neighbour_means_k{k}_labels.npy"
+    kept: np.ndarray = lab.kept(
+        path, lambda: average_linkage_of_neighbour_means(X, k, min(10, len(X) - 1)), k=k
+    )
+    return kept
+
+
+def _cluster_scores(lab: "Lab", clusters: "np.ndarray") -> dict[str, float]:
+    import numpy as np
+
+    from caltech_lab.evaluation import cluster_scores
+
+    X, y = lab.embeddings.X, lab.embeddings.y if lab.photos.labelled else None
+    rows = np.arange(len(X))
+    if len(X) > SCORED:
+        rows = np.random.default_rng(lab.seed).choice(rows, SCORED, replace=False)
+    return cluster_scores(X[rows], clusters[rows], None if y is None else y[rows])
+
+
+def _cluster_rows(lab: "Lab", clusters: "np.ndarray") -> list[dict[str, Any]]:
+    """Describe each cluster, the largest first: its size and its most frequent category."""
+    import numpy as np
+
+    y, rows = lab.embeddings.y, []
+    for label in np.argsort(-np.bincount(clusters), kind="stable"):
+        members = np.flatnonzero(clusters == label)
+        row: dict[str, Any] = {
+            "cluster": int(label),
+            "size": len(members),
+            "category": None,
+            "share": None,
+        }
+        if lab.photos.labelled:
+            counts = np.bincount(y[members])
+            row["category"] = lab.embeddings.categories[counts.argmax()]
+            row["share"] = float(counts.max() / len(members))
+        rows.append(row)
+    return rows
+
+
+@command
+def train(
+    classifier: Annotated[
+        str,
+        typer.Argument(help="svm or random-forest.", metavar="[CLASSIFIER]",
+                       **one_of(*CLASSIFIERS)),
+    ] = "svm",
+) -> Result:  # fmt: skip
+    """Train a classifier on four fifths of the photos, and test it on the others."""
+    from caltech_lab.files import write_json
+
+    lab = open_lab()
+    lab.photos.check_labels("Training a classifier")
+    scores = _test(lab, classifier)
+    folder = lab.folder("models/classifier")
+    write_json(folder / "categories.json", lab.embeddings.categories)
+    file = "svm_rbf.skops" if classifier == "svm" else "random_forest.skops"
+    low, high = scores["accuracy_interval"]
+    lines = [
+        f"{classifier} of {len(lab.embeddings.categories)} categories, trained on "
+        f"{scores['n_train']:,} photos, tested on {scores['n_test']:,} others.",
+        f"accuracy           {scores['accuracy']:.3f} [{low:.3f}, {high:.3f}]",
+        f"mean of categories {scores['macro_accuracy']:.3f}",
+    ]
+    data = {"classifier": classifier, **scores}
+    return Result(lines, data, [folder / file, folder / "categories.json"], lab)
+
+
+def _test(lab: "Lab", classifier: str) -> dict[str, Any]:
+    from caltech_lab.evaluation import macro_average, proportion_interval
+
+    X, y = lab.embeddings.X, lab.embeddings.y
+    train, test = lab.embeddings.split(lab.seed)
+    model = lab.svm() if classifier == "svm" else lab.random_forest()
+    right = model.predict(X[test]) == y[test]
+    accuracy = proportion_interval(int(right.sum()), len(right))
+    return {
+        "accuracy": accuracy.estimate,
+        "accuracy_interval": [accuracy.low, accuracy.high],
+        "macro_accuracy": macro_average(right, y[test]),
+        "n_train": len(train),
+        "n_test": len(test),
+        "parameters": lab.svm_parameters() if classifier == "svm" else {},
+    }
+
+
+@command
+def index() -> Result:
+    """Put all embeddings into a faiss index for exact search."""
+    lab = open_lab()
+    made = lab.index()
+    folder = lab.folder("models/faiss_index")
+    return Result(
+        [f"{made.ntotal:,} photos of {made.d:,} numbers each, searched exactly."],
+        {"n_photos": made.ntotal, "width": made.d},
+        [folder / "image_index.faiss", folder / "items.csv"],
+        lab,
+    )
+
+
+@command
+def evaluate(
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="Answers that precision@k looks at.")]
+    = 10,
+) -> Result:  # fmt: skip
+    """Measure classification, retrieval and clustering on this split."""
+    from caltech_lab.evaluation import category_audit, retrieval_scores
+    from caltech_lab.files import save_table, write_json
+
+    lab = open_lab()
+    lab.photos.check_labels("Evaluation")
+    X, y = lab.embeddings.X, lab.embeddings.y
+    train, test = lab.embeddings.split(lab.seed)
+    alone = retrieval_scores(X, y, k=k)
+    held = retrieval_scores(X[train], y[train], queries=X[test], query_labels=y[test], k=k)
+    data: dict[str, Any] = {
+        "k": k,
+        "classification": {name: _test(lab, name) for name in CLASSIFIERS},
+        "retrieval": {
+            name: {
+                "precision_at_k": scores.mean("precision"),
+                "precision_at_k_macro": scores.macro("precision"),
+                "map": scores.mean("average_precision"),
+                "n_queries": len(scores.queries),
+            }
+            for name, scores in (("leave_one_out", alone), ("held_out", held))
+        },
+        "clustering": {
+            f"{method}_k{few}": _cluster_scores(
+                lab, _clusters(lab, method, few, "ward", "euclidean")
+            )
+            for method, few in (("kmeans", min(20, len(X) - 1)),
+                                ("hierarchical", min(50, len(X) - 1)))
+        },
+    }  # fmt: skip
+    folder = lab.folder("results/evaluation")
+    audit = category_audit(y[test], lab.svm().predict(X[test]), lab.embeddings.categories, alone)
+    save_table(folder / "categories.csv", audit)
+    write_json(folder / "metrics.json", data)
+    lines = [
+        f"{name:<14} accuracy {s['accuracy']:.3f}, mean of categories {s['macro_accuracy']:.3f}"
+        for name, s in data["classification"].items()
+    ]
+    lines += [
+        f"{name:<14} precision@{k} {s['precision_at_k']:.3f}, mean average precision {s['map']:.3f}"
+        for name, s in data["retrieval"].items()
+    ]
+    lines += [f"{name:<16} NMI {s['nmi']:.3f}" for name, s in data["clustering"].items()]
+    return Result(lines, data, [folder / "metrics.json", folder / "categories.csv"], lab)
+
+
+@command
+def report() -> Result:
+    """Measure everything for the final report; it takes some minutes on Caltech-101."""
+    lab = open_lab()
+    lab.photos.check_labels("The report")
+    if len(lab.embeddings) < 52:
+        raise ArgumentError(
+            f"The report compares 50 clusters and needs at least 52 photos, not {len(lab.photos)}: "
+            "`caltech-lab evaluate` does with fewer."
+        )
+    made = lab.report()
+    svm, forest = (made["classification"][name] for name in ("svm", "random_forest"))
+    alone = made["retrieval"]["leave_one_out"]
+    best = made["clustering"]["best_k50"]
+    lines = [
+        f"{made['n_photos']:,} photos, {made['n_categories']} categories",
+        f"SVM accuracy, five splits        {svm['accuracy']:.3f}",
+        f"random forest, five splits       {forest['accuracy']:.3f}",
+        f"precision@10, each photo a query {alone['precision_at_10']:.3f}",
+        f"mean average precision           {alone['map']:.3f}",
+        f"best of 50 clusters, NMI         {best['nmi']:.3f} ({best['method']})",
+    ]
+    folder = lab.folder("")
+    wrote = [folder / "final_report.json", folder / "performance_summary.png"]
+    return Result(lines, made, wrote, lab)

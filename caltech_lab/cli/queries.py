@@ -1,0 +1,213 @@
+"""Commands that answer questions about single photos, and about photos that are nearly the same."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from caltech_lab.cli.common import Result, command, one_of, open_lab
+from caltech_lab.cli.learning import CLASSIFIERS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+    from caltech_lab.lab import Lab
+
+Files = Annotated[list[Path], typer.Argument(help="Photos to ask about.", metavar="PHOTO...")]
+
+
+def _embedded(lab: "Lab", files: list[Path]) -> "tuple[np.ndarray, list[int | None]]":
+    """Return the vectors of files, and the row of each that is in the gallery, byte for byte."""
+    import numpy as np
+
+    from caltech_lab.extraction import embed_files
+    from caltech_lab.files import sha256_of
+
+    gallery = lab.embeddings
+    row_of = {sha: row for row, sha in enumerate(gallery.photos.sha256) if sha}
+    rows = [row_of.get(sha256_of(file)) for file in files]
+    new = [file for file, row in zip(files, rows, strict=True) if row is None]
+    made = iter(embed_files(new, lab.backbone, lab.choice)) if new else iter(())
+    return np.stack([next(made) if row is None else gallery.X[row] for row in rows]), rows
+
+
+def _check(files: list[Path]) -> None:
+    """Raise for a photo that cannot be read, before anything that takes long."""
+    from caltech_lab.images import read_photo
+
+    for file in files:
+        read_photo(file)
+
+
+@command
+def predict(
+    photos: Files,
+    classifier: Annotated[
+        str, typer.Option(help="svm or random-forest.", **one_of(*CLASSIFIERS))
+    ] = "svm",
+    top: Annotated[int, typer.Option(min=1, help="Categories to name for each photo.")] = 3,
+) -> Result:
+    """Name what is on photos, with probabilities."""
+    import numpy as np
+
+    from caltech_lab.classification import svm_probabilities
+
+    _check(photos)
+    lab = open_lab()
+    lab.photos.check_labels("Naming what is on a photo")
+    gallery = lab.embeddings
+    trained = set(gallery.split(lab.seed)[0].tolist())
+    X, rows = _embedded(lab, photos)
+    if classifier == "svm":
+        model = lab.svm()
+        shares = svm_probabilities(model, X, lab.svm_temperature())
+    else:
+        model = lab.random_forest()
+        shares = model.predict_proba(X)
+    names = [gallery.categories[label] for label in model.classes_]
+    lines, data = [], []
+    for photo, row, share in zip(photos, rows, shares, strict=True):
+        best = [int(i) for i in np.argsort(-share, kind="stable")[:top]]
+        answer = [{"category": names[i], "probability": float(share[i])} for i in best]
+        known = row in trained
+        data.append({"photo": str(photo), "in_training_part": known, "best": answer})
+        words = ", ".join(f"{a['category']} {a['probability']:.3f}" for a in answer)
+        lines.append(f"{photo}: {words}" + (" (it was trained on this photo)" if known else ""))
+    return Result(lines, {"classifier": classifier, "predictions": data}, [], lab)
+
+
+@command
+def retrieve(
+    photos: Files,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="Answers a photo.")] = 10,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw photos and answers into this PNG.", metavar="PNG")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write the answers to this CSV.", metavar="CSV")
+    ] = None,
+) -> Result:
+    """Find the photos that are most like these; labels are not needed.
+
+    A photo that is in the dataset itself, byte for byte, is left out of its own answer.
+    """
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise typer.BadParameter(f"--sheet writes a PNG; {sheet.name} should end in .png.")
+    import numpy as np
+
+    from caltech_lab.exports import answers_table, write_answers
+    from caltech_lab.retrieval import search, search_excluding_self
+
+    _check(photos)
+    lab = open_lab()
+    X, rows = _embedded(lab, photos)
+    index = lab.index()
+    found = [
+        search(index, x, k)
+        if row is None
+        else search_excluding_self(index, x[None], np.array([row]), k)
+        for x, row in zip(X, rows, strict=True)
+    ]
+    ids, similarities = [ids[0] for _, ids in found], [near[0] for near, _ in found]
+    table = answers_table([str(photo) for photo in photos], lab.embeddings, ids, similarities)
+    answers: dict[str, list[dict[str, Any]]] = {str(photo): [] for photo in photos}
+    lines = []
+    for query, rank, path, category, similarity in table.itertuples(index=False):
+        if rank == 1:
+            lines.append(f"{query}:")
+        answers[query].append(
+            {"rank": rank, "path": path, "category": category or None, "similarity": similarity}
+        )
+        lines.append(f"{rank:>4}  {similarity:.3f}  {path}")
+    wrote = []
+    if csv is not None:
+        wrote.append(write_answers(csv, table))
+    if sheet is not None:
+        _draw(sheet, lab, photos, ids, similarities)
+        wrote.append(sheet)
+    queries = [{"photo": photo, "answers": ranked} for photo, ranked in answers.items()]
+    data = {"k": k, "root": str(lab.photos.root), "queries": queries}
+    return Result(lines, data, wrote, lab)
+
+
+def _draw(
+    sheet: Path,
+    lab: "Lab",
+    photos: list[Path],
+    ids: "list[np.ndarray]",
+    similarities: "list[np.ndarray]",
+) -> None:
+    """Write a contact sheet: a row a query, the query first."""
+    from caltech_lab.files import write_atomically
+    from caltech_lab.images import read_photo
+    from caltech_lab.plots.photos import grid_of_photos
+
+    def small(path: Path) -> "Image":
+        photo = read_photo(path)
+        photo.thumbnail((240, 240))
+        return photo
+
+    gallery = lab.embeddings.photos
+    pictures, titles = [], []
+    for photo, rows, near in zip(photos, ids, similarities, strict=True):
+        pictures += [small(photo), *(small(gallery.file(int(row))) for row in rows)]
+        titles.append(f"{photo.name[-16:]}\n(asked)")
+        for row, similarity in zip(rows, near, strict=True):
+            path = gallery.file(int(row))
+            name = str(gallery.table["category"].iat[int(row)]) or path.name[-16:]
+            titles.append(f"{name}\n{similarity:.3f}")
+    columns = len(ids[0]) + 1
+    figure = grid_of_photos(pictures, titles, columns).get_figure(root=True)
+    assert figure is not None
+    with write_atomically(sheet) as temporary:
+        figure.savefig(temporary, dpi=min(250, 18 * columns + 40))
+
+
+@command
+def duplicates(
+    crops: Annotated[
+        bool, typer.Option(help="Whether to look for crops too, which takes most of the time.")
+    ] = True,
+    top: Annotated[int, typer.Option(min=0, help="Groups to list.")] = 10,
+) -> Result:
+    """Group photos that are nearly the same, by a perceptual hash and by embedding."""
+    import numpy as np
+
+    from caltech_lab.duplicates import groups
+    from caltech_lab.files import write_atomically
+
+    lab = open_lab()
+    pairs = lab.duplicates(crops=crops)
+    table = lab.embeddings.photos.table
+    group = groups(pairs, len(table))
+    paths, categories = table["path"].to_numpy(), table["category"].to_numpy()
+    members = [np.flatnonzero(group == g) for g in range(group.max() + 1)]
+    across = pairs[categories[pairs["a"]] != categories[pairs["b"]]]
+    between = across.assign(a=categories[across["a"]], b=categories[across["b"]])
+    counts = [*between.value_counts(["a", "b"]).head(20).items()]
+    folder = lab.folder("results/duplicates")
+    wrote = [folder / "groups.csv", folder / "pairs_by_path.csv"]
+    with write_atomically(wrote[0]) as temporary:
+        grouped = table[["path", "category"]].assign(group=group)[group >= 0]
+        grouped.sort_values(["group", "path"]).to_csv(temporary, index=False)
+    with write_atomically(wrote[1]) as temporary:
+        pairs.assign(a=paths[pairs["a"]], b=paths[pairs["b"]]).to_csv(temporary, index=False)
+    kinds = {str(kind): int(n) for kind, n in pairs["kind"].value_counts().items()}
+    data = {
+        "n_photos": len(table),
+        "n_groups": len(members),
+        "n_in_groups": int((group >= 0).sum()),
+        "n_pairs": kinds,
+        "across_categories": [{"a": a, "b": b, "n_pairs": int(n)} for (a, b), n in counts],
+        "groups": [paths[rows].tolist() for rows in members],
+    }
+    kinds_told = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items()) or "none"
+    lines = [
+        f"{data['n_in_groups']:,} of {len(table):,} photos have a near-duplicate, in "
+        f"{len(members):,} groups; pairs: {kinds_told}."
+    ]
+    lines += [f"{a} and {b}: {n:,} pairs" for (a, b), n in counts]
+    for number, rows in enumerate(members[:top], start=1):
+        lines += [f"group {number}, {len(rows)} photos:", *(f"  {path}" for path in paths[rows])]
+    return Result(lines, data, wrote, lab)
