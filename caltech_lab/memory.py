@@ -61,10 +61,10 @@ def free_bytes() -> int:
         used = int((CONTROL_GROUP / "memory.current").read_text())
         statistics = (CONTROL_GROUP / "memory.stat").read_text()
     except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return free
+        return int(free)
     # What was read from files and not looked at since is given up when memory is short.
     files = re.search(r"^inactive_file (\d+)$", statistics, re.MULTILINE)
-    return min(free, max(limit - used + (int(files[1]) if files else 0), 0))
+    return int(min(free, max(limit - used + (int(files[1]) if files else 0), 0)))
 
 
 def require_pairs(n: int, m: int, bytes_each: int = 4) -> None:
