@@ -26,8 +26,8 @@ J. P. Lewis: Fast normalized cross-correlation. Vision Interface, 1995.
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
+import cv2
 import faiss
 import numpy as np
 import pandas as pd
@@ -36,7 +36,6 @@ from PIL import Image
 from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from skimage.feature import match_template
 
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.errors import ArgumentError
@@ -92,7 +91,8 @@ def find_duplicates(
     features : Features
         Photos and their embeddings.
     crops : bool
-        Whether to look for crops too; it takes most of the time, some 10 ms a candidate.
+        Whether to look for crops too; it takes most of the time, about a
+        millisecond a candidate.
     thresholds : Thresholds, optional
         How near is near.
 
@@ -259,7 +259,7 @@ def _crop_distance(whole: Gray, part: Gray, t: Thresholds) -> int:
     small = _shrunk(whole, scale)
     best, window = t.crop_correlation, None
     for template in _templates(part, small.shape):
-        correlations: NDArray[np.floating[Any]] = match_template(small, template)
+        correlations = cv2.matchTemplate(small, template, cv2.TM_CCOEFF_NORMED)
         if correlations.max() >= best:
             best = float(correlations.max())
             top, left = np.unravel_index(correlations.argmax(), correlations.shape)

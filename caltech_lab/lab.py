@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from caltech_lab.extraction import Outcome
     from caltech_lab.features import Features
 
-RECORD = "CALTECH_LAB_RECORD"  # set by `make notebooks`: checkpoints are recorded, not compared
+RECORD = "CALTECH_LAB_RECORD"  # when it is set, checkpoints are recorded and not compared
 
 
 def open_lab(dataset: str | None = None, backbone: str | None = None) -> "Lab":

@@ -18,7 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REQUIRED = {r.name: r for r in map(Requirement, PROJECT["dependencies"])}
 EXTRAS = PROJECT["optional-dependencies"].values()
 OPTIONAL = {r.name: r for extra in EXTRAS for r in map(Requirement, extra)}
-CONDA_NAMES = {"pytorch": "torch"}
+CONDA_NAMES = {"pytorch": "torch", "py-opencv": "opencv-python-headless"}
 MAKEFILE = (ROOT / "Makefile").read_text()
 README = (ROOT / "README.md").read_text()
 
