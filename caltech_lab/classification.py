@@ -29,6 +29,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from caltech_lab.errors import ArgumentError
 from caltech_lab.evaluation import macro_average
 from caltech_lab.features import split
+from caltech_lab.memory import release
 from caltech_lab.progress import progress
 
 Ints = NDArray[np.int64]
@@ -312,6 +313,7 @@ def repeated_splits(
                 "seconds": time.perf_counter() - start,
             }
         )
+        release()
     return pd.DataFrame(rows)
 
 

@@ -25,6 +25,7 @@ from caltech_lab.files import (
     write_atomically,
     write_json,
 )
+from caltech_lab.memory import release
 from caltech_lab.settings import settings
 
 if TYPE_CHECKING:
@@ -380,6 +381,7 @@ class Lab:
             _key_path(path).unlink(missing_ok=True)
             made = make()
             save(path, made)
+            release()
             write_json(_key_path(path), key)
             return made
 

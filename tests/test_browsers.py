@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -232,7 +233,7 @@ def test_the_map(features, installed, monkeypatch):
     if installed:
         pytest.importorskip("jscatter")
     else:
-        monkeypatch.setitem(__import__("sys").modules, "jscatter", None)
+        monkeypatch.setitem(sys.modules, "jscatter", None)
     browser = browsers.MapBrowser(features, features.X[:, :2], np.array([0, 1]))
     assert (browser.scatter is not None) == installed
     assert ("jupyter-scatter is not installed" in shown(browser.status)) != installed
