@@ -248,6 +248,11 @@ def test_the_map(features, installed, monkeypatch):
         assert [message["index"] for message in sent] == [4]
         assert sent[0]["preview"].startswith("data:image/jpeg")
         assert sent[0]["properties"]["category"] == features.categories[features.y[4]]
+        # What the page asks for half a second later: a photo, and for another row none yet.
+        for row, kind in [(4, "jpeg"), (5, "gif")]:
+            question = {"type": "tooltip", "properties": ["category"], "preview": "photo"}
+            browser.scatter.widget._handle_custom_msg({**question, "index": row}, [])
+            assert sent[-1]["preview"].startswith(f"data:image/{kind}")
     else:
         click(browser, browser.axes[0], *features.X[9, :2])
         assert rows_of(browser.grid)[0] == 9

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
+# One transparent pixel: an empty preview would leave the last photo in its place.
+NO_PHOTO = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+
 
 class MapBrowser(FigureBrowser):
     """A map of all photos: thumbnails on hover and a lasso where jupyter-scatter is installed.
@@ -66,12 +69,16 @@ class MapBrowser(FigureBrowser):
     @guarded
     def _hovered(self, change: Any) -> None:
         # jupyter-scatter wants all previews beforehand; they are made when they are looked at.
+        # It asks for one half a second after a point was reached, and finds it in the table. A
+        # question that came before this is answered here: no answer is heeded before it is asked.
         if change["new"] is None:
             return
-        row = int(change["new"])
+        row, scatter = int(change["new"]), change["owner"]
+        preview = data_uri(self.thumbnail(row)) or NO_PHOTO
+        scatter.data.iat[row, scatter.data.columns.get_loc("photo")] = preview
         category = self.features.categories[self.features.y[row]]
         answer = {"type": "tooltip", "index": row, "properties": {"category": category}}
-        change["owner"].send({**answer, "preview": data_uri(self.thumbnail(row))})
+        scatter.send({**answer, "preview": preview})
 
     @guarded
     def _selected(self, change: Any) -> None:
@@ -96,7 +103,7 @@ def _scatter(browser: MapBrowser) -> Any:
             "x": browser.places[:, 0],
             "y": browser.places[:, 1],
             "category": features.photos.table["category"].astype("category").to_numpy(),
-            "photo": "",
+            "photo": NO_PHOTO,
         }
     )
     low, high = browser.places.min(axis=0), browser.places.max(axis=0)

@@ -70,6 +70,41 @@ def click(browser, x: float, y: float) -> None:
     figure.click(position={"x": x * box["width"], "y": y * box["height"]})
 
 
+def hover_over_a_point(page, browser) -> None:
+    """Rest the mouse on points of the map until one answers with its photo."""
+    canvas = browser.locator("canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    photo = browser.locator("[style*='data:image/jpeg']")
+    for row in range(0, 336, 48):
+        x, y = canvas.evaluate(
+            "(canvas, row) => canvas.parentElement.parentElement.api.getScreenPosition(row)", row
+        )
+        x, y = box["x"] + x, box["y"] + y
+        page.mouse.move(x - 20, y - 20)
+        page.mouse.move(x, y, steps=4)
+        for _ in range(15):  # jupyter-scatter waits for half a second before it asks
+            page.wait_for_timeout(200)
+            if photo.count():
+                return
+    pytest.fail("No point of the map answered with its photo.")
+
+
+def draw_a_lasso(page, browser) -> None:
+    """Draw around the whole map."""
+    browser.get_by_title("Activate lasso selection").click()
+    box = browser.locator("canvas").first.bounding_box()
+    corners = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02)]
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=15)
+    page.mouse.up()
+    browser.get_by_text("336 photos selected").wait_for()
+    browser.locator("figure img").nth(23).wait_for()
+
+
 def test_the_browsers_in_jupyterlab(page, lab_address, all_browsers, shoot):
     page.set_default_timeout(60_000)
     page.set_viewport_size({"width": 1280, "height": 1800})
@@ -121,4 +156,7 @@ def test_the_browsers_in_jupyterlab(page, lab_address, all_browsers, shoot):
         page.wait_for_timeout(1500)
         assert browser.evaluate("o => o.scrollWidth - o.clientWidth") <= 1
         shoot(browser, "browser_map" + ("-900" if width == 900 else ""))
+    hover_over_a_point(page, browser)
+    shoot(browser, "browser_map-hover")
+    draw_a_lasso(page, browser)
     assert errors == []
