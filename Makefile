@@ -89,13 +89,13 @@ test-lowest: pyproject.toml constraints.txt  ## unit tests with the oldest versi
 	.venv-lowest/bin/uv pip compile --quiet --resolution lowest-direct --overrides .venv-lowest/held.txt \
 		--extra dev --extra efficientnet pyproject.toml --output-file .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet -c .venv-lowest/lowest.txt -e ".[dev,efficientnet]"
-	.venv-lowest/bin/python -m pytest tests --ignore=tests/promises
+	.venv-lowest/bin/python -m pytest tests --ignore=tests/promises --ignore=tests/browser
 
 test-newest: pyproject.toml constraints.txt  ## unit tests with the newest versions there are
 	$(PYTHON) -m venv --clear .venv-newest
 	for name in $(HELD); do grep "^$$name==" constraints.txt; done > .venv-newest/held.txt
 	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/held.txt -e ".[dev,efficientnet]"
-	.venv-newest/bin/python -m pytest tests --ignore=tests/promises
+	.venv-newest/bin/python -m pytest tests --ignore=tests/promises --ignore=tests/browser
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check caltech_lab tests notebooks
