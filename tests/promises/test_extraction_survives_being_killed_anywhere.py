@@ -95,28 +95,34 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bits(
     assert resumed > 0
 
 
+def stop_at_rename(
+    n_renames: int, photos: Photos, goal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Extract, and stop instead of the rename that follows the first `n_renames`."""
+    replace, left = os.replace, n_renames
+
+    def stops(source: str, target: str) -> None:
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", stops)
+    with pytest.raises(KeyboardInterrupt):
+        extract(photos, HOG, goal)
+    monkeypatch.undo()
+
+
 def test_stopped_in_the_middle_of_writing_the_matrix(
     photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between any two of the renames at the end, the folder is never taken for a whole one."""
     whole = tmp_path / "a" / "photos" / "hog" / "features"
     extract(photos, HOG, whole)
-    replace = os.replace
     for n_renames in range(5):
         goal = tmp_path / f"stopped{n_renames}" / "photos" / "hog" / "features"
-        left = n_renames
-
-        def stops(source: str, target: str) -> None:
-            nonlocal left
-            if left == 0:
-                raise KeyboardInterrupt
-            left -= 1
-            replace(source, target)
-
-        monkeypatch.setattr(os, "replace", stops)
-        with pytest.raises(KeyboardInterrupt):
-            extract(photos, HOG, goal)
-        monkeypatch.undo()
+        stop_at_rename(n_renames, photos, goal, monkeypatch)
         with pytest.raises(CacheError):
             load(goal, photos)
         again = extract(photos, HOG, goal)
@@ -136,23 +142,10 @@ def test_stopped_in_the_middle_of_replacing_an_older_matrix(
     assert fewer.sha256 == photos_before[1:]
     whole = tmp_path / "whole" / "photos" / "hog" / "features"
     extract(fewer, HOG, whole)
-    replace = os.replace
     for n_renames in range(5):
         goal = tmp_path / f"stopped{n_renames}" / "photos" / "hog" / "features"
         shutil.copytree(before, goal)
-        left = n_renames
-
-        def stops(source: str, target: str) -> None:
-            nonlocal left
-            if left == 0:
-                raise KeyboardInterrupt
-            left -= 1
-            replace(source, target)
-
-        monkeypatch.setattr(os, "replace", stops)
-        with pytest.raises(KeyboardInterrupt):
-            extract(fewer, HOG, goal)
-        monkeypatch.undo()
+        stop_at_rename(n_renames, fewer, goal, monkeypatch)
         extract(fewer, HOG, goal)
         assert bits(goal) == bits(whole)
         assert len(load(goal, fewer)) == len(fewer)
