@@ -348,7 +348,7 @@ def test_the_demo_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "voila.py").write_text("import sys; print(sys.argv[1:])")
     done = run("demo", PYTHONPATH=str(tmp_path))
     assert done.code == 0, done.err
-    assert "08_retrieval_demo.ipynb" in done.err + done.out
+    assert "12_retrieval_demo.ipynb" in done.err + done.out
     blocked = "import sys; sys.modules['voila'] = None\n"
     (tmp_path / "sitecustomize.py").write_text(blocked)
     (tmp_path / "voila.py").unlink()

@@ -194,7 +194,7 @@ def demo() -> Result:
     """Open the retrieval demo in a browser, through Voilà."""
     from caltech_lab.settings import settings
 
-    notebook = settings().home / "notebooks" / "08_retrieval_demo.ipynb"
+    notebook = settings().home / "notebooks" / "12_retrieval_demo.ipynb"
     serve_with_voila(notebook)
     return Result(["The demo was closed."], {"notebook": str(notebook)})
 
