@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.metrics import davies_bouldin_score
 from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 from sklearn.neighbors import kneighbors_graph
@@ -83,6 +83,10 @@ def kmeans_sweep(
 ) -> pd.DataFrame:
     """Fit K-Means for each k and score it, with a progress bar.
 
+    The work is shared: the starting centres are drawn once, for the largest k, and each smaller k
+    starts from the first of them, as k-means++ would have drawn them; all silhouettes come from
+    one pass over the distances. So the curve over k shows k, and not the luck of the draw.
+
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
@@ -108,10 +112,17 @@ def kmeans_sweep(
     ks = list(ks)
     for k in ks:
         check_k(k, len(X) - 1)
+    # A generator a start, and as many trials for each centre: the largest k changes no other.
+    generators = [np.random.RandomState([seed, start]) for start in range(n_init)]
+    starts = [
+        kmeans_plusplus(X, max(ks, default=1), random_state=generator, n_local_trials=5)[0]
+        for generator in generators
+    ]
     rows, clusterings = [], []
     for k in progress(ks, desc="K-Means", unit="k"):
         start = time.perf_counter()
-        model = kmeans(X, k, seed, n_init)
+        models = (KMeans(k, init=centres[:k], n_init=1).fit(X) for centres in starts)
+        model = min(models, key=lambda fitted: float(fitted.inertia_))
         seconds = time.perf_counter() - start
         scores = {} if y is None else agreement_scores(model.labels_, y)
         scores |= {"davies_bouldin": float(davies_bouldin_score(X, model.labels_))}

@@ -5,10 +5,13 @@ the same shape, the last one padded, so that a photo's row does not depend on wh
 its batch: an interrupted run and an uninterrupted one give the same bits.
 """
 
+import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +23,12 @@ from caltech_lab.settings import settings
 # Kernels may differ with the batch's shape; these are the fastest by measurement.
 OPENVINO_BATCH = {"bf16": 4, "f32": 8}
 TORCH_BATCH = 32
+
+# On Linux the kernel tells what PyTorch would, without the second that its import takes: the
+# drivers of NVIDIA, of Windows' subsystem and of AMD; the processor's instructions.
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+CPU_INFO = Path("/proc/cpuinfo")
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_tile"})
 
 
 class Engine(Protocol):
@@ -95,19 +104,26 @@ def choose(backbone: Backbone, precision: str | None = None) -> Choice:
 
 
 def _best_engine() -> tuple[str, bool]:
-    import torch
+    if _may_have_gpu():
+        import torch
 
-    if torch.cuda.is_available():
-        return "cuda", torch.cuda.is_bf16_supported(including_emulation=False)
-    if torch.backends.mps.is_available():
-        return "mps", False
+        if torch.cuda.is_available():
+            return "cuda", torch.cuda.is_bf16_supported(including_emulation=False)
+        if torch.backends.mps.is_available():
+            return "mps", False
     if find_spec("openvino"):
         return "openvino", cpu_has_bf16()
     return "torch", cpu_has_bf16()
 
 
+def _may_have_gpu() -> bool:
+    return sys.platform != "linux" or any(map(os.path.exists, GPU_DEVICES))
+
+
 def cpu_has_bf16() -> bool:
     """Tell whether this processor multiplies bfloat16 in hardware."""
+    if CPU_INFO.is_file():
+        return not BF16_FLAGS.isdisjoint(CPU_INFO.read_text().split())
     import torch
 
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -92,8 +92,8 @@ def require_pairs(n: int, m: int, bytes_each: int = 4) -> None:
     )
 
 
-def tsne_bytes(n: int, perplexity: float = 30.0, method: str = "barnes_hut") -> int:
-    """Estimate what scikit-learn's t-SNE of n photos takes beside the photos' vectors, in bytes.
+def tsne_bytes(n: int, perplexity: float = 30.0) -> int:
+    """Estimate what t-SNE of n photos takes beside the photos' vectors, in bytes.
 
     Parameters
     ----------
@@ -101,20 +101,16 @@ def tsne_bytes(n: int, perplexity: float = 30.0, method: str = "barnes_hut") -> 
         Number of photos.
     perplexity : float
         That of the t-SNE; three times as many neighbours are looked at.
-    method : {"barnes_hut", "exact"}
-        The exact method keeps matrices of all pairs, the other one the neighbours only.
 
     Returns
     -------
     int
         Bytes, rounded up generously.
     """
-    if method == "exact":
-        return 40 * n**2  # five matrices of float64 at once
     return round(n * (2000 + 3 * perplexity * 64))
 
 
-def require_tsne(n: int, perplexity: float = 30.0, method: str = "barnes_hut") -> None:
+def require_tsne(n: int, perplexity: float = 30.0) -> None:
     """Refuse a t-SNE of n photos that does not fit; parameters as in `tsne_bytes`.
 
     Raises
@@ -122,11 +118,10 @@ def require_tsne(n: int, perplexity: float = 30.0, method: str = "barnes_hut") -
     MemoryLimitError
         When it does not fit into the memory that is free.
     """
-    chunked = "use method='barnes_hut', or " if method == "exact" else ""
     require(
         f"t-SNE of {n:,} photos",
-        tsne_bytes(n, perplexity, method),
-        f"{chunked}draw a sample of the photos, or take a smaller perplexity",
+        tsne_bytes(n, perplexity),
+        "draw a sample of the photos, or take a smaller perplexity",
     )
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.manifold import TSNE
 
 from caltech_lab import memory, series
 from caltech_lab.clustering import linkage_bytes, linkage_tree, tree_bytes
 from caltech_lab.errors import MemoryLimitError
 from caltech_lab.evaluation import silhouette, silhouette_bytes
-from caltech_lab.memory import require_pairs, require_tsne, tsne_bytes
+from caltech_lab.flat_map import tsne
+from caltech_lab.memory import require_pairs, tsne_bytes
 from caltech_lab.retrieval import build_index, search
 
 
@@ -38,12 +38,7 @@ STEPS: dict[str, tuple[Callable[[], Any], int, str]] = {
         "score a sample of the photos, or one clustering after the other",
     ),
     "pairs": (lambda: require_pairs(300, 300), 4 * 300 * 300, "goes through the pairs in pieces"),
-    "t-SNE": (lambda: require_tsne(300), tsne_bytes(300), "draw a sample of the photos"),
-    "exact t-SNE": (
-        lambda: require_tsne(300, method="exact"),
-        tsne_bytes(300, method="exact"),
-        "use method='barnes_hut'",
-    ),
+    "t-SNE": (lambda: tsne(X), tsne_bytes(300), "draw a sample of the photos"),
 }
 
 
@@ -118,20 +113,8 @@ PEAKS: dict[str, tuple[Callable[[], Any], int]] = {
         lambda: silhouette(unit(2500, 2048), np.arange(2500) % 9),
         silhouette_bytes(2500, 2048, 9),
     ),
-    "t-SNE": (
-        lambda: TSNE(init="pca", random_state=0, max_iter=250).fit_transform(unit(2000, 16)),
-        tsne_bytes(2000),
-    ),
-    "t-SNE of low perplexity": (
-        lambda: TSNE(perplexity=5, init="pca", random_state=0, max_iter=250).fit_transform(
-            unit(2000, 16)
-        ),
-        tsne_bytes(2000, 5),
-    ),
-    "exact t-SNE": (
-        lambda: TSNE(method="exact", init="pca", max_iter=250).fit_transform(unit(500, 16)),
-        tsne_bytes(500, method="exact"),
-    ),
+    "t-SNE": (lambda: tsne(unit(2000, 16)), tsne_bytes(2000)),
+    "t-SNE of low perplexity": (lambda: tsne(unit(2000, 16), 5), tsne_bytes(2000, 5)),
 }
 
 
@@ -219,5 +202,4 @@ def test_a_notebook_that_takes_too_much_fails_the_series(
 
 def test_the_notebooks_ask_before_they_take() -> None:
     books = {path.stem[:2]: path.read_text(encoding="utf-8") for path in series.notebooks()}
-    assert "require_tsne(len(X), perplexity=30)" in books["07"]
     assert "require_pairs(len(test), len(train))" in books["05"]

@@ -12,7 +12,7 @@ import pytest
 RUN = """
 import sys
 import numpy as np
-from sklearn.manifold import TSNE
+from caltech_lab.flat_map import tsne
 from caltech_lab.classification import random_forest, tune_svm
 from caltech_lab.clustering import average_linkage_of_neighbour_means, cut, kmeans, linkage_tree
 from caltech_lab.evaluation import bootstrap_interval, retrieval_scores, silhouette
@@ -38,7 +38,7 @@ made["search: similarities"], made["search: ids"] = cosines, ids
 scores = retrieval_scores(X, y)
 made["precision"], made["average precision"] = scores.precision, scores.average_precision
 made["interval"] = np.array(bootstrap_interval(scores.precision, seed=3))
-made["t-SNE"] = TSNE(init="pca", random_state=3, n_jobs=2, max_iter=250).fit_transform(X)
+made["t-SNE"] = np.asarray(tsne(X, seed=3))
 np.savez(sys.argv[3], **made)
 """
 # What rounding does to these elsewhere may be large, as each step goes on from the last one.
