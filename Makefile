@@ -7,12 +7,13 @@ INSTALLED := $(VENV)/installed
 # What holds for every run of the tests: the drawn sample, and results of their own.
 DRAWN := CALTECH_LAB_DATASET=drawn
 REAL := CALTECH_LAB_DATASET=caltech101
+BENCHMARKS := extraction svm clustering tsne search
 DEMO := $(wildcard notebooks/*_retrieval_demo.ipynb)
 
 ROOMS := $(wildcard caltech_lab/*.py caltech_lab/datasets/*.py caltech_lab/widgets/*.py)
 DOCUMENTED := $(subst /,.,$(patsubst %.py,%,$(filter-out %__init__.py %__main__.py,$(ROOMS))))
 
-.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-memory test-lowest test-newest test-caltech101 lint format docs clean
+.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-memory test-lowest test-newest test-caltech101 bench bench-quick lint format docs clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -97,14 +98,21 @@ test-newest: pyproject.toml constraints.txt  ## unit tests with the newest versi
 	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/held.txt -e ".[dev,efficientnet]"
 	.venv-newest/bin/python -m pytest tests --ignore=tests/promises --ignore=tests/browser
 
+bench: $(INSTALLED)  ## measure speed on Caltech-101, in under 30 minutes: benchmarks/README.md
+	set -e; for name in $(BENCHMARKS); do $(REAL) $(BIN)/python benchmarks/$$name.py; done
+	$(BIN)/python benchmarks/tables.py
+
+bench-quick: $(INSTALLED)  ## the same on the drawn sample, to see that results agree
+	set -e; for name in $(BENCHMARKS); do $(DRAWN) $(BIN)/python benchmarks/$$name.py --quick; done
+
 lint: $(INSTALLED)  ## ruff and mypy
-	$(BIN)/ruff check caltech_lab tests notebooks
-	$(BIN)/ruff format --check caltech_lab tests
+	$(BIN)/ruff check caltech_lab tests benchmarks notebooks
+	$(BIN)/ruff format --check caltech_lab tests benchmarks
 	$(BIN)/mypy
 
 format: $(INSTALLED)
-	$(BIN)/ruff check --fix --quiet caltech_lab tests notebooks || true
-	$(BIN)/ruff format caltech_lab tests
+	$(BIN)/ruff check --fix --quiet caltech_lab tests benchmarks notebooks || true
+	$(BIN)/ruff format caltech_lab tests benchmarks
 
 clean:  ## remove the environment and all that the notebooks made
 	rm -rf $(VENV) .venv-lowest .venv-newest build outputs/*/ .*_cache

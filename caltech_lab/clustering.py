@@ -21,7 +21,7 @@ from sklearn.neighbors import kneighbors_graph
 from sklearn.preprocessing import normalize
 
 from caltech_lab.errors import ArgumentError
-from caltech_lab.evaluation import agreement_scores, cluster_scores, silhouette
+from caltech_lab.evaluation import agreement_scores, silhouette
 from caltech_lab.memory import require
 from caltech_lab.progress import progress
 
@@ -404,7 +404,7 @@ def compare_recipes(X: NDArray[np.float32], y: Ints, k: int, seed: int = 0) -> p
         One row a recipe, named in the index: ``silhouette`` and ``davies_bouldin``, always of
         `X` itself so that the rows compare; ``nmi``, ``ami``, ``ari``, ``purity``,
         ``matched_accuracy``; ``largest``, the share of the photos in the largest cluster; and
-        ``seconds``.
+        ``seconds``, without those of the neighbour means.
     """
     check_k(k, len(X) - 1)
 
@@ -415,17 +415,28 @@ def compare_recipes(X: NDArray[np.float32], y: Ints, k: int, seed: int = 0) -> p
         f"{method} linkage, {metric}": partial(by_tree, method, metric)
         for method, metric in LINKAGES
     }
+    means = neighbour_means(X)
     recipes |= {
         "K-Means": lambda: kmeans(X, k, seed, 3).labels_,
-        "ward linkage of neighbour means": lambda: cut(linkage_tree(neighbour_means(X)), k),
-        "K-Means of neighbour means": lambda: kmeans(neighbour_means(X), k, seed, 3).labels_,
-        "average linkage of neighbour means": lambda: average_linkage_of_neighbour_means(X, k),
+        "ward linkage of neighbour means": lambda: cut(linkage_tree(means), k),
+        "K-Means of neighbour means": lambda: kmeans(means, k, seed, 3).labels_,
+        "average linkage of neighbour means": lambda: cut(
+            linkage_tree(means, "average", "cosine"), k
+        ),
     }
-    rows = {}
+    rows, clusterings = {}, []
     for name, recipe in progress(recipes.items(), desc="Recipes", unit="recipe"):
         start = time.perf_counter()
         clusters = recipe()
         seconds = time.perf_counter() - start
-        largest = float(np.bincount(clusters).max() / len(X))
-        rows[name] = cluster_scores(X, clusters, y) | {"largest": largest, "seconds": seconds}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("recipe")
+        rows[name] = {
+            "davies_bouldin": float(davies_bouldin_score(X, clusters)),
+            **agreement_scores(clusters, y),
+            "largest": float(np.bincount(clusters).max() / len(X)),
+            "seconds": seconds,
+        }
+        clusterings.append(clusters)
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("recipe")
+    # All the clusterings share one matrix of distances, and some the neighbour means.
+    table.insert(0, "silhouette", silhouette(X, np.stack(clusterings)).mean(axis=1))
+    return table

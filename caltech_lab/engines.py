@@ -241,6 +241,8 @@ class TorchEngine:
         self.precision, self.batch, self.device = precision, TORCH_BATCH, device
         if device == "cpu":
             torch.set_num_threads(settings().threads)
+        if device == "cuda" and precision == "f32":
+            torch.backends.cudnn.allow_tf32 = False  # or convolutions keep ten bits of 23
         network = backbone.build().to(device)
         self.network = network.to(memory_format=torch.channels_last)
 
@@ -249,7 +251,8 @@ class TorchEngine:
         import torch
 
         for batch in batches:
-            pixels = torch.from_numpy(_padded(batch, self.batch)).to(self.device)
+            full = np.ascontiguousarray(_padded(batch, self.batch))
+            pixels = torch.from_numpy(full).to(self.device)
             with (
                 torch.inference_mode(),
                 torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"),

@@ -218,11 +218,10 @@ def verify(root: Path, subset: str = "all+background") -> Verification:
             continue
         if digest != right:
             altered.append(path)
-    there = {
-        Path(folder, name).relative_to(root).as_posix()
-        for folder, _, names in os.walk(root)
-        for name in names
-    }
+    there: set[str] = set()
+    for folder, _, names in os.walk(root):
+        inside = Path(folder).relative_to(root)
+        there.update((inside / name).as_posix() for name in names)
     extra = sorted(there.difference(manifest()["path"], [STRAY]))
     return Verification(root, missing, altered, extra, sha256)
 

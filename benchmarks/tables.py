@@ -1,0 +1,146 @@
+"""Writes the tables of `README.md` from what the benchmarks left in `results/`."""
+
+from pathlib import Path
+from typing import Any
+
+from common import RESULTS
+
+from caltech_lab.files import read_json, write_atomically
+
+PAGE = Path(__file__).parent / "README.md"
+START, END = "<!-- measured: {} -->", "<!-- end -->"
+
+
+def peers(rows: dict[str, dict[str, float]]) -> str:
+    """Make a table of peers in alternation."""
+    lines = ["| | median, s | from | to | times as fast |", "|---|---:|---:|---:|---:|"]
+    lines += [
+        f"| {name} | {row['median_s']:.3g} | {row['least_s']:.3g} | {row['most_s']:.3g} "
+        f"| {row['times_as_fast']:.2f} |"
+        for name, row in rows.items()
+    ]
+    return "\n".join(lines)
+
+
+def machine(found: dict[str, Any]) -> str:
+    """Say in a line what was measured on."""
+    sets = ", ".join(found["instruction_sets"])
+    return (
+        f"{found['processor']}, {found['cores']} cores, {sets}; Python {found['python']}; load "
+        f"before the run {found['load_before']}."
+    )
+
+
+def extraction(found: dict[str, Any]) -> str:
+    """Tables of `extraction.py`."""
+    engines = "\n".join(
+        f"| {name} | {row['photos_per_s']:.0f} | {row['start_s']:.1f} "
+        f"| {row['photos_per_s'] * found['gflop_per_photo']:,.0f} | {row['cosine_mean']:.5f} "
+        f"| {row['cosine_least']:.5f} |"
+        for name, row in found["engines"].items()
+    )
+    peaks = ", ".join(f"{mb:,.0f} MB for {int(n):,}" for n, mb in found["peak_megabytes"].items())
+    shares = ", ".join(f"{share:.0%} ({name})" for name, share in found["share_of_forward"].items())
+    return "\n\n".join(
+        [
+            f"All {found['n_photos']:,} photos, {found['engine']}, one run of each:",
+            peers(found["all"]),
+            f"Of the forward pass's own throughput: {shares}. Cosine to the plain loop's "
+            f"embeddings: mean {found['cosine_mean']:.5f}, least {found['cosine_least']:.5f}.",
+            "512 photos, in alternation:",
+            peers(found["alternated"]),
+            "AVX2 and nothing newer, float32, 256 photos, one run of each:",
+            peers(found["avx2"]),
+            "The network alone:",
+            "| engine | photos a second | start, s | GFLOP/s | cosine, mean | least |\n"
+            "|---|---:|---:|---:|---:|---:|\n" + engines,
+            f"Peak memory by number of photos: {peaks}.",
+        ]
+    )
+
+
+def svm(found: dict[str, Any]) -> str:
+    """Table of `svm.py`."""
+    accuracies = ", ".join(f"{row['accuracy']:.4f} ({name})" for name, row in found["rows"].items())
+    return "\n\n".join(
+        [
+            f"{found['n_train']:,} training photos of `report51`, {found['points']} points in three "
+            "folds, one run of each:",
+            peers(found["rows"]),
+            f"Held-out accuracy: {accuracies}.",
+        ]
+    )
+
+
+def clustering(found: dict[str, Any]) -> str:
+    """Tables of `clustering.py`."""
+    one, several = found["silhouette"]["one"], found["silhouette"]["several"]
+    return "\n\n".join(
+        [
+            f"{found['n']:,} photos.",
+            f"Silhouette of one clustering; the means differ by {one['off']:.0e}:",
+            peers(one["rows"]),
+            f"Of {several['clusterings']} clusterings of the same photos:",
+            peers(several["rows"]),
+            f"K-Means for five k with their silhouettes; inertia "
+            f"{found['kmeans']['inertia_over_plain']:.4f} of scikit-learn's:",
+            peers(found["kmeans"]["rows"]),
+            f"Ward's method; adjusted Rand index between the clusters "
+            f"{found['ward']['agreement']:.4f}:",
+            peers(found["ward"]["rows"]),
+        ]
+    )
+
+
+def tsne(found: dict[str, Any]) -> str:
+    """Table of `tsne.py`."""
+    quality = "; ".join(
+        f"{name} {row['divergence']:.4f} and {row['trustworthiness']:.4f}"
+        for name, row in found["rows"].items()
+    )
+    return (
+        f"{found['n']:,} photos on 50 principal components.\n\n{peers(found['rows'])}\n\n"
+        f"Kullback-Leibler divergence and trustworthiness: {quality}."
+    )
+
+
+def search(found: dict[str, Any]) -> str:
+    """Tables of `search.py`."""
+    parts = []
+    for title, report in found["exact"].items():
+        if isinstance(report, dict):
+            parts += [f"200 queries, {title}:", peers(report["rows"])]
+    rate = found["exact"]["gigabytes_per_s"]
+    parts.append(f"Reading the vectors once from memory, summed up by NumPy: {rate:.1f} GB/s.")
+    parts.append(f"Approximate indexes, vectors of {found['dimensions']} numbers:")
+    lines = [
+        "| vectors | index | recall@10 | ms a query | build, s | bytes a vector |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    for n, rows in found["approximate"].items():
+        lines += [
+            f"| {int(n):,} | {name} | {row['recall']:.4f} | {row['query_ms']:.2f} "
+            f"| {row['build_s']:.1f} | {row['bytes_per_vector']:.0f} |"
+            for name, row in rows.items()
+        ]
+    return "\n\n".join([*parts, "\n".join(lines)])
+
+
+def main() -> None:
+    """Put each table between its marks."""
+    page = PAGE.read_text(encoding="utf-8")
+    for make in (extraction, svm, clustering, tsne, search):
+        path = RESULTS / f"{make.__name__}.json"
+        start = START.format(make.__name__)
+        if not path.is_file() or start not in page:
+            continue
+        found = read_json(path)
+        before, _, rest = page.partition(start)
+        after = rest.partition(END)[2]
+        page = f"{before}{start}\n{machine(found['machine'])}\n\n{make(found)}\n\n{END}{after}"
+    with write_atomically(PAGE) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
