@@ -64,8 +64,8 @@ def svm(found: dict[str, Any]) -> str:
     accuracies = ", ".join(f"{row['accuracy']:.4f} ({name})" for name, row in found["rows"].items())
     return "\n\n".join(
         [
-            f"{found['n_train']:,} training photos of `report51`, {found['points']} points in three "
-            "folds, one run of each:",
+            f"{found['n_train']:,} training photos of `report51`, {found['points']} points in "
+            "three folds, one run of each:",
             peers(found["rows"]),
             f"Held-out accuracy: {accuracies}.",
         ]

@@ -15,12 +15,13 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import eigh
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import normalize
@@ -222,10 +223,12 @@ def tune_svm(
     scores = []
     folds = list(StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(X, y))
     parts = list(product(folds, grid["power"]))
+    raised = {power: PowerNormalizer(power).fit_transform(X) for power in grid["power"]}
 
     def tried(part: tuple[tuple[Ints, Ints], float]) -> list[tuple[dict[str, float], Ints, Ints]]:
         (train, test), power = part
-        points = _predictions(X[train], y[train], X[test], power, grid)
+        Z = raised[power]
+        points = _predictions(Z[train], y[train], Z[test], power, grid)
         return [(point, predicted, y[test]) for point, predicted in points]
 
     # A thread a part, each with a BLAS of one thread: libsvm knows no threads of its own.
@@ -239,9 +242,11 @@ def tune_svm(
                 scores.append(point | accuracies)
     by_point = pd.DataFrame(scores).groupby(list(grid), sort=False)
     table = by_point.mean().assign(accuracy_std=by_point["accuracy"].std(ddof=0))
-    table = table.sort_values("accuracy", ascending=False, kind="stable").reset_index()
+    # Points that are right on as many photos keep the order of the grid, whatever the rounding.
+    table = table.sort_values("accuracy", key=lambda a: -a.round(9), kind="stable").reset_index()
     best = dict(zip(grid, table[list(grid)].to_numpy()[0].tolist(), strict=True))
-    return svm(**best).fit(X, y), table
+    model = svm(**best).set_params(pca__svd_solver=_solver(X))
+    return model.fit(X, y), table
 
 
 def _predictions(
@@ -251,25 +256,47 @@ def _predictions(
     power: float,
     grid: Mapping[str, Sequence[float]],
 ) -> Iterator[tuple[dict[str, float], Ints]]:
-    """Yield each point of the grid with one power, and what its SVM says of the test photos."""
-    # The same components either way; which is the faster depends on the shape.
-    solver = "covariance_eigh" if len(X) > X.shape[1] else "full"
-    components = make_pipeline(
-        PowerNormalizer(power), PCA(max(grid["n_components"]), svd_solver=solver)
-    )
-    A, B = components.fit_transform(X), components.transform(X_test)
-    explained = np.cumsum(components[-1].explained_variance_ratio_)
+    """Yield each point of the grid with one power, and what its SVM says of the test photos.
+
+    `X` and `X_test` have been raised to that power.
+    """
+    axes, variances = _principal_axes(X)
+    explained = np.cumsum(variances) / variances.sum()
     for share in grid["n_components"]:
-        # The components are sorted, so a smaller PCA is the first columns of the largest.
         d = np.searchsorted(explained, share, side="right") + 1
-        near = euclidean_distances(A[:, :d], squared=True)
-        far = euclidean_distances(B[:, :d], A[:, :d], squared=True)
+        # Not centred: distances do not ask where zero is.
+        A, B = X @ axes[:, :d], X_test @ axes[:, :d]
+        near, far = _squared_distances(A, A), _squared_distances(B, A)
         for gamma in grid["gamma"]:
             kernel, test_kernel = (np.exp(-gamma * D).astype(np.float64) for D in (near, far))
             for C in grid["C"]:
                 model = SVC(C=C, kernel="precomputed", cache_size=500).fit(kernel, y)
                 point = {"power": power, "n_components": share, "C": C, "gamma": gamma}
                 yield point, model.predict(test_kernel)
+
+
+def _squared_distances(A: NDArray[np.float32], B: NDArray[np.float32]) -> NDArray[np.float32]:
+    # scikit-learn's would go by way of float64; rows no longer than one do not need it.
+    products = A @ B.T
+    products *= -2
+    products += np.einsum("ij,ij->i", A, A)[:, None]
+    products += np.einsum("ij,ij->i", B, B)
+    return products
+
+
+def _solver(X: NDArray[np.float32]) -> str:
+    """Name the faster of PCA's solvers for this shape; the components are the same."""
+    return "covariance_eigh" if len(X) > X.shape[1] else "full"
+
+
+def _principal_axes(X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the axes of PCA as columns, and the variance along each, the largest first."""
+    if _solver(X) == "full":
+        pca = PCA(svd_solver="full").fit(X)
+        return pca.components_.T, pca.explained_variance_
+    # The same axes as PCA's, in half the time: "evd" is the faster of LAPACK's drivers for all.
+    variances, axes = eigh(np.cov(X, rowvar=False, dtype=np.float32), driver="evd")
+    return axes[:, ::-1], np.maximum(variances[::-1], 0)
 
 
 def repeated_splits(

@@ -6,6 +6,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from caltech_lab.plots import retrieval
@@ -71,3 +72,21 @@ def test_each_photo_is_counted_once(most):
     assert ax.get_yscale() == "log"
     # Near the mean, chance puts most of the 500 photos, and never more than there are.
     assert 0 < ax.lines[0].get_ydata().sum() <= 500
+
+
+def test_growth_draws_each_index_in_each_panel():
+    table = pd.DataFrame(
+        {
+            "index": ["Flat", "HNSW"] * 2,
+            "vectors": [10, 10, 1000, 1000],
+            "recall": [1, 0.9, 1, 0.8],
+            "query_ms": [1, 0.1, 100, 0.2],
+            "build_s": [1, 5, 2, 50],
+            "bytes_per_vector": [1024, 1200, 1024, 1200],
+        }
+    )
+    figure = retrieval.index_growth(table)
+    assert len(figure.axes) == 4
+    recall = {line.get_label(): line.get_ydata().tolist() for line in figure.axes[0].lines}
+    assert recall == {"Flat": [1, 1], "HNSW": [0.9, 0.8]}
+    assert {ax.get_xscale() for ax in figure.axes} == {"log"}

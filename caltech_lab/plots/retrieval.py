@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 
-from caltech_lab.plots.style import COLOURS, new_axes
+from caltech_lab.plots.style import COLOURS, STYLE, new_axes
 
 LINES = ("-", "--", ":", "-.")
 
@@ -172,3 +176,39 @@ def occurrences(counts: NDArray[np.int64], k: int, ax: Axes | None = None) -> Ax
            xlabel=f"answers of {k} that a photo appears in")  # fmt: skip
     ax.xaxis.set_major_locator(MultipleLocator(10 if counts.max() > 25 else 5))
     return ax
+
+
+def index_growth(table: pd.DataFrame) -> Figure:
+    """Draw what kinds of index give and cost as the number of vectors grows.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row an index and size: ``index``, ``vectors``, ``recall`` (0 to 1), ``query_ms``,
+        ``build_s`` and ``bytes_per_vector``.
+
+    Returns
+    -------
+    Figure
+        Four panels over the number of vectors, a line a kind of index.
+    """
+    labels = {
+        "recall": "recall@10 against exact",
+        "query_ms": "time a query (ms)",
+        "build_s": "time to build (s)",
+        "bytes_per_vector": "bytes a vector",
+    }
+    with sns.axes_style("whitegrid", STYLE):
+        figure, axes = plt.subplots(2, 2, figsize=(8.5, 5.6), sharex=True, layout="constrained")
+    for ax, (column, label) in zip(axes.flat, labels.items(), strict=True):
+        for (name, rows), colour, marker in zip(
+            table.groupby("index", sort=False), COLOURS, "osD^v", strict=False
+        ):
+            ax.plot(rows["vectors"], rows[column], marker=marker, color=colour, label=name)
+        ax.set(xscale="log", ylabel=label)
+        if column != "recall":
+            ax.set_yscale("log")
+    for ax in axes[1]:
+        ax.set_xlabel("vectors (logarithmic)")
+    axes[0, 0].legend(frameon=False, fontsize=8)
+    return figure
