@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,11 @@ from caltech_lab.features import load
 from caltech_lab.images import load_pixels
 
 GFLOP = 8.18  # of ResNet-50 on 224 x 224 pixels, a multiplication and an addition counted as two
-WITHOUT = {"ONEDNN_MAX_CPU_ISA": "AVX2", "CALTECH_LAB_PRECISION": "f32"}
+WITHOUT = {
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "CALTECH_LAB_PRECISION": "f32",
+}
 
 
 def plain_loop(folder: Path) -> np.ndarray:
@@ -111,8 +116,25 @@ def sampled(quick: bool, n: int) -> Photos:
     return photos.subset(np.sort(some))
 
 
-def measure(photos: Photos, rounds: int, scratch: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+PLAIN, COLD, WARM, FORWARD = (
+    "plain loop",
+    "the lab, from a cold start",
+    "the lab, network compiled before",
+    "its forward pass alone",
+)
+
+
+def measure(
+    photos: Photos, rounds: int, names: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Time the plain loop, the lab, and the network alone, in alternation."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return _measure(photos, rounds, names, Path(scratch))
+
+
+def _measure(
+    photos: Photos, rounds: int, names: Sequence[str], scratch: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
     network = backbone("resnet50")
     sample = linked(photos, scratch / "photos")
     goal = scratch / "outputs" / "bench" / "resnet50" / "features"
@@ -126,12 +148,12 @@ def measure(photos: Photos, rounds: int, scratch: Path) -> tuple[dict[str, Any],
         return sum(len(rows) for rows in warm.embed(batches))
 
     peers = {
-        "plain loop": lambda: plain_loop(sample.root),
-        "the lab, from a cold start": lambda: ours(sample, network, goal),
-        "the lab, network compiled before": lambda: ours(sample, network, goal, engine=warm),
-        "its forward pass alone": forward,
+        PLAIN: lambda: plain_loop(sample.root),
+        COLD: lambda: ours(sample, network, goal),
+        WARM: lambda: ours(sample, network, goal, engine=warm),
+        FORWARD: forward,
     }
-    return alternate(peers, rounds)
+    return alternate({name: peers[name] for name in names}, rounds)
 
 
 def engines(photos: Photos) -> dict[str, dict[str, float]]:
@@ -177,34 +199,27 @@ def main() -> None:
     if sys.argv[1:2] == ["--child"]:
         return child(*sys.argv[2:])
     if sys.argv[1:2] == ["--without"]:
-        with tempfile.TemporaryDirectory() as scratch:
-            _, seconds = measure(sampled(False, 256), 1, Path(scratch))
-        rows = compared(seconds)
-        print(json.dumps(rows))
+        _, seconds = measure(sampled(False, 128), 1, (PLAIN, COLD))
+        print(json.dumps(compared(seconds)))
         return None
     options = arguments(__doc__)
     photos = sampled(options.quick, 48 if options.quick else 10_000)
     print(f"{len(photos):,} photos, {choose(backbone('resnet50'))}")
-    with tempfile.TemporaryDirectory() as scratch:
-        # The plain loop takes ten minutes for all photos, so it runs once beside ours on all.
-        results, seconds = measure(photos, 1, Path(scratch))
+    # The plain loop takes ten minutes for all photos, so it runs once beside ours on all.
+    results, seconds = measure(photos, 1, (PLAIN, COLD, WARM, FORWARD))
     rows = compared(seconds)
-    cosine = (results["plain loop"] * results["the lab, from a cold start"]).sum(axis=1)
+    cosine = (results[PLAIN] * results[COLD]).sum(axis=1)
     print(f"  cosine to the plain loop: mean {cosine.mean():.6f}, least {cosine.min():.6f}")
     assert cosine.mean() > 0.999
     assert cosine.min() > 0.99
     if options.quick:
         return None
-    forward = rows["its forward pass alone"]["median_s"]
-    share = {
-        name: forward / rows[name]["median_s"]
-        for name in ("the lab, from a cold start", "the lab, network compiled before")
-    }
+    forward = rows[FORWARD]["median_s"]
+    share = {name: forward / rows[name]["median_s"] for name in (COLD, WARM)}
     print(f"  share of the forward pass's own throughput: {share}")
     print("In alternation, on a part:")
     part = sampled(False, 512)
-    with tempfile.TemporaryDirectory() as scratch:
-        _, seconds = measure(part, options.rounds, Path(scratch))
+    _, seconds = measure(part, options.rounds, (PLAIN, WARM, FORWARD))
     alternated = compared(seconds)
     print("AVX2 and nothing newer, float32:")
     narrow = without_amx()

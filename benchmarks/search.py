@@ -9,6 +9,7 @@ from common import alternate, arguments, compared, lab, save
 
 from caltech_lab.growth import grow, principal_coordinates
 from caltech_lab.retrieval import TwoStageIndex, build_index, search
+from caltech_lab.settings import settings
 
 SIZES = (9_000, 100_000, 1_000_000)
 DIMENSIONS = 256
@@ -80,7 +81,10 @@ def approximate(
             index.pq.cp.niter = 8  # K-Means of the codes has settled by then
         start = time.perf_counter()
         sample = np.random.default_rng(0).permutation(n)[:100_000]
+        # The codes' K-Means is many small ones, over which threads only trip.
+        faiss.omp_set_num_threads(1 if name == "IVF-PQ" else settings().threads)
         index.train(X[np.sort(sample)])
+        faiss.omp_set_num_threads(settings().threads)
         index.add(X)
         built = time.perf_counter() - start
         if name.startswith("IVF"):

@@ -49,7 +49,7 @@ def extraction(found: dict[str, Any]) -> str:
             f"embeddings: mean {found['cosine_mean']:.5f}, least {found['cosine_least']:.5f}.",
             "512 photos, in alternation:",
             peers(found["alternated"]),
-            "AVX2 and nothing newer, float32, 256 photos, one run of each:",
+            "AVX2 and nothing newer, float32, 128 photos, one run of each:",
             peers(found["avx2"]),
             "The network alone:",
             "| engine | photos a second | start, s | GFLOP/s | cosine, mean | least |\n"
