@@ -194,6 +194,21 @@ def engines(photos: Photos) -> dict[str, dict[str, float]]:
     return rows
 
 
+def peak_gflops() -> dict[str, float]:
+    """Measure what the cores do in a large product of matrices, in GFLOP/s by precision."""
+    n, peaks = 4096, {}
+    for name, dtype in {"f32": torch.float32, "bf16": torch.bfloat16}.items():
+        A = torch.rand(n, n, dtype=dtype)
+        seconds = []
+        for _ in range(6):
+            start = time.perf_counter()
+            A @ A
+            seconds.append(time.perf_counter() - start)
+        peaks[name] = 2 * n**3 / min(seconds) / 1e9
+    print("  GFLOP/s of a product of matrices:", peaks)
+    return peaks
+
+
 def main() -> None:
     """Measure and save."""
     if sys.argv[1:2] == ["--child"]:
@@ -241,6 +256,7 @@ def main() -> None:
             "alternated": alternated,
             "avx2": narrow,
             "engines": by_engine,
+            "peak_gflops": peak_gflops(),
             "cosine_mean": float(cosine.mean()),
             "cosine_least": float(cosine.min()),
             "share_of_forward": share,

@@ -33,11 +33,14 @@ def machine(found: dict[str, Any]) -> str:
 
 def extraction(found: dict[str, Any]) -> str:
     """Tables of `extraction.py`."""
+    limits = found["peak_gflops"]
     engines = "\n".join(
         f"| {name} | {row['photos_per_s']:.0f} | {row['start_s']:.1f} "
-        f"| {row['photos_per_s'] * found['gflop_per_photo']:,.0f} | {row['cosine_mean']:.5f} "
-        f"| {row['cosine_least']:.5f} |"
+        f"| {row['photos_per_s'] * found['gflop_per_photo']:,.0f} "
+        f"| {row['photos_per_s'] * found['gflop_per_photo'] / limits[precision]:.0%} "
+        f"| {row['cosine_mean']:.5f} | {row['cosine_least']:.5f} |"
         for name, row in found["engines"].items()
+        for precision in ("bf16" if "bfloat16" in name else "f32",)
     )
     peaks = ", ".join(f"{mb:,.0f} MB for {int(n):,}" for n, mb in found["peak_megabytes"].items())
     shares = ", ".join(f"{share:.0%} ({name})" for name, share in found["share_of_forward"].items())
@@ -52,8 +55,13 @@ def extraction(found: dict[str, Any]) -> str:
             "AVX2 and nothing newer, float32, 128 photos, one run of each:",
             peers(found["avx2"]),
             "The network alone:",
-            "| engine | photos a second | start, s | GFLOP/s | cosine, mean | least |\n"
-            "|---|---:|---:|---:|---:|---:|\n" + engines,
+            "| engine | photos a second | start, s | GFLOP/s | of a product of matrices "
+            "| cosine, mean | least |\n|---|---:|---:|---:|---:|---:|---:|\n" + engines,
+            f"**Roofline.** A photo takes {found['gflop_per_photo']} GFLOP. In a product of "
+            f"4,096 x 4,096 matrices the cores do {limits['f32']:,.0f} GFLOP/s in float32 and "
+            f"{limits['bf16']:,.0f} in bfloat16, so {limits['f32'] / found['gflop_per_photo']:.0f} "
+            f"and {limits['bf16'] / found['gflop_per_photo']:.0f} photos a second at most; the "
+            "fifth column says how near each engine comes.",
             f"Peak memory by number of photos: {peaks}.",
         ]
     )
@@ -110,8 +118,14 @@ def search(found: dict[str, Any]) -> str:
     for title, report in found["exact"].items():
         if isinstance(report, dict):
             parts += [f"200 queries, {title}:", peers(report["rows"])]
-    rate = found["exact"]["gigabytes_per_s"]
-    parts.append(f"Reading the vectors once from memory, summed up by NumPy: {rate:.1f} GB/s.")
+    exact = found["exact"]
+    query = exact["single"]["rows"]["the lab, exact"]["median_s"] / 200
+    parts.append(
+        f"**Roofline.** A query reads {exact['bytes'] / 1e6:.0f} MB. The threads sum them up at "
+        f"{exact['gigabytes_per_s']:.1f} GB/s, in "
+        f"{1e3 * exact['bytes'] / exact['gigabytes_per_s'] / 1e9:.2f} ms; a query takes "
+        f"{1e3 * query:.2f} ms, {exact['bytes'] / query / 1e9:.1f} GB/s."
+    )
     parts.append(f"Approximate indexes, vectors of {found['dimensions']} numbers:")
     lines = [
         "| vectors | index | recall@10 | ms a query | build, s | bytes a vector |",
