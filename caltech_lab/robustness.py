@@ -90,6 +90,21 @@ def corrupted_embeddings(lab: "Lab", rows: Ints) -> dict[str, Rows]:
     return found
 
 
+def fingerprint(worse: Mapping[str, Rows]) -> str:
+    """Return a hash of embeddings, so that what was measured on them can be kept.
+
+    Parameters
+    ----------
+    worse : mapping of str to ndarray
+        As `corrupted_embeddings` gives it.
+    """
+    digest = hashlib.sha256()
+    for name, X in worse.items():
+        digest.update(f"{name} {X.shape}".encode())
+        digest.update(np.ascontiguousarray(X).data)
+    return digest.hexdigest()
+
+
 class _Once:
     """Compiles the backbone when it is first needed, and once."""
 

@@ -47,10 +47,10 @@ def test_what_was_measured_from_other_embeddings_is_not_told(lab: Lab) -> None:
     table = table.assign(accuracy=np.linspace(0.9, 0.3, 7), precision=0.5, cosine=1.0)
     path = lab.folder("results/robustness") / "hold_up.csv"
     lab.kept(path, lambda: table)
-    assert "| blur | 0.800 | 0.700 | 0.600 | 0.500 | 0.500 | 0.500 |" in cards.model_card(lab)
+    assert "| blur | 0.800 | 0.700 | 0.600 | 0.500 | 0.500 | 0.500 |" in cards._robustness(lab)
     key = path.with_suffix(".json")
     key.write_text(key.read_text().replace('"embeddings": "', '"embeddings": "0'))
-    assert "Not measured yet" in cards.model_card(lab)
+    assert "Not measured yet" in cards._robustness(lab)
 
 
 def test_each_kind_of_dataset_has_its_provenance(lab: Lab) -> None:
