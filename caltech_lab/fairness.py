@@ -300,13 +300,12 @@ def _figures(
     fitted = clone(model).set_params(pca__svd_solver=solver).fit(X[train], y[train])
     probabilities = svm_probabilities(fitted, X[test], temperature)
     found = retrieval_scores(X[train], y[train], queries=X[test], query_labels=y[test])
-    alone = retrieval_scores(X, y)
     k = len(np.unique(y))
     made = {
         "y": y, "test": test, "right": fitted.predict(X[test]) == y[test],
         "p": probabilities.max(axis=1), "best": probabilities.argmax(axis=1) == y[test],
         "precision": found.precision, "average_precision": found.average_precision,
-        "alone": alone.precision, "clusters": kmeans(X, k, seed, 1).labels_,
+        "clusters": kmeans(X, k, seed, 1).labels_,
     }  # fmt: skip
     release()
     return made
@@ -317,7 +316,6 @@ def _row(made: dict[str, Any], asked: Ints, clustered: Ints) -> dict[str, float]
     y, mine = made["y"], made["y"][made["test"]][asked]
     accuracy, found = summary(made["right"][asked], mine), summary(made["precision"][asked], mine)
     agreement = agreement_scores(made["clusters"][clustered], y[clustered])
-    alone = made["alone"][clustered]
     one = len(np.unique(mine)) == 1  # agreement with a single category says nothing
     return {
         "accuracy": accuracy["photos"],
@@ -330,7 +328,6 @@ def _row(made: dict[str, Any], asked: Ints, clustered: Ints) -> dict[str, float]
         "precision@10, worst decile": found["worst_decile"],
         "precision@10, Gini": found["gini"],
         "mean average precision": float(made["average_precision"][asked].mean()),
-        "precision@10, leave-one-out": float(alone.mean()),
         "K-Means: NMI": np.nan if one else agreement["nmi"],
         "K-Means: ARI": np.nan if one else agreement["ari"],
     }

@@ -7,20 +7,25 @@ is wrong, only a person can say, so decisions are kept apart and no photo or fol
 """
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold
+from scipy.special import softmax
 from sklearn.pipeline import Pipeline
 
-from caltech_lab.classification import check_categories, svm_probabilities
+from caltech_lab.classification import (
+    out_of_sample_margins,
+    svm_probabilities,
+    svm_temperature,
+)
 from caltech_lab.errors import ArgumentError, CacheError
 from caltech_lab.features import Features
 from caltech_lab.files import lock, save_table
-from caltech_lab.progress import progress
+
+if TYPE_CHECKING:
+    from caltech_lab.lab import Lab
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -64,20 +69,51 @@ def out_of_sample_probabilities(
     ArgumentError
         When there are fewer than two categories, or one has fewer photos than there are folds.
     """
-    if check_categories(y) < n_folds:
-        raise ArgumentError(
-            f"Doubting labels in {n_folds} folds needs {n_folds} photos in each category: "
-            "add photos, leave the smallest categories out, or take fewer folds."
-        )
-    # The same components as those of the full solver, sooner.
-    solver = "covariance_eigh" if len(X) > X.shape[1] else "full"
-    fresh = clone(model).set_params(pca__svd_solver=solver)
-    probabilities = np.empty((len(y), int(y.max()) + 1))
-    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(X, y)
-    for fit, held in progress([*folds], desc="Asking about labels", unit="fold"):
-        fitted = clone(fresh).fit(X[fit], y[fit])
-        probabilities[held] = svm_probabilities(fitted, X[held], temperature)
+    margins = out_of_sample_margins(model, X, y, seed, n_folds)
+    probabilities: Floats = softmax(margins / temperature, axis=1)
     return probabilities
+
+
+def ask_about_all(lab: "Lab", model: Pipeline) -> tuple[Floats, float]:
+    """Ask, for every photo of a lab, a machine that never saw it; kept in `results/label_errors/`.
+
+    Parameters
+    ----------
+    lab : Lab
+        Whose photos to ask about.
+    model : Pipeline
+        `classification.svm`, fitted on the training part: it answers the held-out photos. Those
+        of the training part are answered by `out_of_sample_probabilities`.
+
+    Returns
+    -------
+    probabilities : ndarray of float64, shape (n, number of categories)
+        Rows that sum to one, in the order of ``lab.embeddings``.
+    temperature : float
+        That makes them, from `classification.svm_temperature` on the training part.
+    """
+    X, y = lab.embeddings.X, lab.embeddings.y
+    train, test = lab.embeddings.split(lab.seed)
+    given = X[train], y[train]
+    folder = lab.folder("results/label_errors")
+    parameters = {
+        "power": model[0].power, "n_components": model[1].n_components,
+        "C": model[2].C, "gamma": model[2].gamma,
+    }  # fmt: skip
+    kept = lab.kept(
+        folder / "temperature.npy",
+        lambda: np.array([svm_temperature(model, *given, lab.seed)]),
+        **parameters,
+    )
+    temperature = float(kept[0])
+    probabilities = np.empty((len(y), int(y.max()) + 1))
+    probabilities[train] = lab.kept(
+        folder / "out_of_sample.npy",
+        lambda: out_of_sample_probabilities(model, *given, temperature, lab.seed),
+        **parameters,
+    )
+    probabilities[test] = svm_probabilities(model, X[test], temperature)
+    return probabilities, temperature
 
 
 def doubts(features: Features, rows: Ints, probabilities: Floats) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from caltech_lab.clustering import kmeans
 from caltech_lab.corruptions import CORRUPTIONS, VERSION, corrupt
 from caltech_lab.engines import Engine, compile_backbone
 from caltech_lab.evaluation import retrieval_scores
@@ -148,8 +149,8 @@ def hold_up(
     gallery: Rows,
     gallery_labels: Ints,
     predict: Callable[[Rows], Ints],
-    assign: Callable[[Rows], Ints],
     project: Callable[[Rows], Rows] | None = None,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Score photos after each corruption in each strength.
 
@@ -163,10 +164,12 @@ def hold_up(
         Vectors of the training part, of clean photos, rows of length one.
     gallery_labels : ndarray of int64, shape (n,)
         Their categories.
-    predict, assign : callable
-        From vectors to the categories that a classifier gives, and to clusters.
+    predict : callable
+        From vectors to the categories that a classifier gives.
     project : callable, optional
         From embeddings of width d to vectors of width e, such as those of a learned projection.
+    seed : int
+        Seed of K-Means, which makes as many clusters of the gallery as there are categories.
 
     Returns
     -------
@@ -182,6 +185,7 @@ def hold_up(
     """
     table = []
     k = min(10, len(gallery))
+    assign = kmeans(gallery, len(np.unique(gallery_labels)), seed, 1).predict
     clean = worse[CLEAN][0] if project is None else project(worse[CLEAN][0])
     for name, views in worse.items():
         for strength, X in enumerate(views, start=name != CLEAN):

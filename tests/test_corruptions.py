@@ -121,15 +121,14 @@ def test_scores_under_corruption_by_hand():
     worse = {"none": clean[None], "blur": np.stack([clean, clean, clean[::-1]])}
     table = robustness.hold_up(
         worse, np.array([0, 1]), gallery, labels,
-        predict=lambda X: X.argmax(axis=1), assign=lambda X: X.argmin(axis=1),
+        predict=lambda X: X.argmax(axis=1),
     ).set_index(["corruption", "strength"])  # fmt: skip
     assert table.index.tolist() == [("none", 0), ("blur", 1), ("blur", 2), ("blur", 3)]
     assert table.loc[("blur", 2)].tolist() == [1, 1, 1, 1]
     assert table.loc[("blur", 3)].tolist() == [0, 0, 0, 0]
     mirrored = robustness.hold_up(
         worse, np.array([0, 1]), gallery[:, ::-1], labels,
-        predict=lambda X: X.argmin(axis=1), assign=lambda X: X.argmin(axis=1),
-        project=lambda X: X[:, ::-1],
+        predict=lambda X: X.argmin(axis=1), project=lambda X: X[:, ::-1],
     )  # fmt: skip
     assert mirrored["accuracy"].tolist() == table["accuracy"].tolist()
     found = retrieval_scores(gallery, labels, queries=clean, query_labels=np.array([0, 1]))
