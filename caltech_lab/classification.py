@@ -408,7 +408,25 @@ def svm_temperature(
     C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger: On calibration of modern neural networks.
     International Conference on Machine Learning, 2017.
     """
-    margins, codes = out_of_sample_margins(model, X, y, seed, n_folds), np.unique(y, True)[1]
+    return best_temperature(out_of_sample_margins(model, X, y, seed, n_folds), y)
+
+
+def best_temperature(margins: NDArray[np.float64], y: Ints) -> float:
+    """Find the temperature at which the right categories get the highest likelihood.
+
+    Parameters
+    ----------
+    margins : ndarray of float64, shape (n, number of categories)
+        From `out_of_sample_margins`.
+    y : ndarray of int64, shape (n,)
+        The right categories.
+
+    Returns
+    -------
+    float
+        Above 0, in the units of the margins.
+    """
+    codes = np.unique(y, return_inverse=True)[1]
 
     def surprise(log_temperature: float) -> float:
         logs = log_softmax(margins / np.exp(log_temperature), axis=1)

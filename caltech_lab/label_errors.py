@@ -16,9 +16,9 @@ from scipy.special import softmax
 from sklearn.pipeline import Pipeline
 
 from caltech_lab.classification import (
+    best_temperature,
     out_of_sample_margins,
     svm_probabilities,
-    svm_temperature,
 )
 from caltech_lab.errors import ArgumentError, CacheError
 from caltech_lab.features import Features
@@ -40,7 +40,7 @@ def out_of_sample_probabilities(
     y: Ints,
     temperature: float,
     seed: int = 0,
-    n_folds: int = 5,
+    n_folds: int = 3,
 ) -> Floats:
     """Ask, for each photo, a machine that never saw it; a progress bar shows the folds.
 
@@ -83,35 +83,29 @@ def ask_about_all(lab: "Lab", model: Pipeline) -> tuple[Floats, float]:
         Whose photos to ask about.
     model : Pipeline
         `classification.svm`, fitted on the training part: it answers the held-out photos. Those
-        of the training part are answered by `out_of_sample_probabilities`.
+        of the training part are answered in three folds, by `classification.out_of_sample_margins`.
 
     Returns
     -------
     probabilities : ndarray of float64, shape (n, number of categories)
         Rows that sum to one, in the order of ``lab.embeddings``.
     temperature : float
-        That makes them, from `classification.svm_temperature` on the training part.
+        That makes them, found on the training part.
     """
     X, y = lab.embeddings.X, lab.embeddings.y
     train, test = lab.embeddings.split(lab.seed)
-    given = X[train], y[train]
-    folder = lab.folder("results/label_errors")
     parameters = {
         "power": model[0].power, "n_components": model[1].n_components,
         "C": model[2].C, "gamma": model[2].gamma,
     }  # fmt: skip
-    kept = lab.kept(
-        folder / "temperature.npy",
-        lambda: np.array([svm_temperature(model, *given, lab.seed)]),
+    margins = lab.kept(
+        lab.folder("results/label_errors") / "out_of_sample_margins.npy",
+        lambda: out_of_sample_margins(model, X[train], y[train], lab.seed),
         **parameters,
     )
-    temperature = float(kept[0])
-    probabilities = np.empty((len(y), int(y.max()) + 1))
-    probabilities[train] = lab.kept(
-        folder / "out_of_sample.npy",
-        lambda: out_of_sample_probabilities(model, *given, temperature, lab.seed),
-        **parameters,
-    )
+    temperature = best_temperature(margins, y[train])
+    probabilities = np.empty((len(y), margins.shape[1]))
+    probabilities[train] = softmax(margins / temperature, axis=1)
     probabilities[test] = svm_probabilities(model, X[test], temperature)
     return probabilities, temperature
 
