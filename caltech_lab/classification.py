@@ -443,27 +443,70 @@ def svm_temperature(
     C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger: On calibration of modern neural networks.
     International Conference on Machine Learning, 2017.
     """
-    if check_categories(y) < n_folds:
-        raise ArgumentError(
-            f"Calibration in {n_folds} folds needs {n_folds} training photos in each category: "
-            "add photos, leave the smallest categories out, or take fewer folds."
-        )
-    categories, codes = np.unique(y, return_inverse=True)
-    margins = np.empty((len(y), len(categories)))
-    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    for fit, held in progress([*folds.split(X, y)], desc="Calibrating the SVM", unit="fold"):
-        front = clone(model[:-1])
-        A, B = front.fit_transform(X[fit]), front.transform(X[held])
-        gamma = model[-1].gamma
-        machine = clone(model[-1]).set_params(kernel="precomputed", decision_function_shape="ovo")
-        machine.fit(rbf_kernel(A, gamma=gamma), y[fit])
-        margins[held] = _smallest_margins(machine.decision_function(rbf_kernel(B, A, gamma=gamma)))
+    return best_temperature(out_of_sample_margins(model, X, y, seed, n_folds), y)
+
+
+def best_temperature(margins: NDArray[np.float64], y: Ints) -> float:
+    """Find the temperature at which the right categories get the highest likelihood.
+
+    Parameters
+    ----------
+    margins : ndarray of float64, shape (n, number of categories)
+        From `out_of_sample_margins`.
+    y : ndarray of int64, shape (n,)
+        The right categories.
+
+    Returns
+    -------
+    float
+        Above 0, in the units of the margins.
+    """
+    codes = np.unique(y, return_inverse=True)[1]
 
     def surprise(log_temperature: float) -> float:
         logs = log_softmax(margins / np.exp(log_temperature), axis=1)
         return -float(logs[np.arange(len(codes)), codes].mean())
 
     return float(np.exp(minimize_scalar(surprise, bounds=(-7, 3), method="bounded").x))
+
+
+def out_of_sample_margins(
+    model: Pipeline, X: NDArray[np.float32], y: Ints, seed: int = 0, n_folds: int = 3
+) -> NDArray[np.float64]:
+    """Ask, for each photo, an `svm` that never saw it; a progress bar shows the folds.
+
+    Parameters
+    ----------
+    model, X, y, seed, n_folds
+        As for `svm_temperature`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, number of categories)
+        Smallest margins, as `svm_probabilities` makes probabilities of.
+
+    Raises
+    ------
+    ArgumentError
+        When there are fewer than two categories, or one has fewer photos than there are folds.
+    """
+    if check_categories(y) < n_folds:
+        raise ArgumentError(
+            f"Asking in {n_folds} folds needs {n_folds} training photos in each category: "
+            "add photos, leave the smallest categories out, or take fewer folds."
+        )
+    margins = np.empty((len(y), len(np.unique(y))))
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    for fit, held in progress([*folds.split(X, y)], desc="Asking the SVM", unit="fold"):
+        # The same components as those of the full solver, sooner.
+        solver = "covariance_eigh" if len(fit) > X.shape[1] else "full"
+        front = clone(model[:-1]).set_params(pca__svd_solver=solver)
+        A, B = front.fit_transform(X[fit]), front.transform(X[held])
+        gamma = model[-1].gamma
+        machine = clone(model[-1]).set_params(kernel="precomputed", decision_function_shape="ovo")
+        machine.fit(rbf_kernel(A, gamma=gamma), y[fit])
+        margins[held] = _smallest_margins(machine.decision_function(rbf_kernel(B, A, gamma=gamma)))
+    return margins
 
 
 def _smallest_margins(decisions: NDArray[np.float64]) -> NDArray[np.float64]:

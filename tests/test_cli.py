@@ -206,7 +206,10 @@ def test_the_drawn_sample_is_there_for_every_command_that_gets_photos() -> None:
 def test_the_report_of_own_photos(lab: Any) -> None:
     done = ended(lab("report", "--json"))
     assert done.code == 0, done.err
-    assert (Path(done.json["wrote"][0])).name == "final_report.json"
+    names = [Path(path).name for path in done.json["wrote"]]
+    assert names[0] == "final_report.json"
+    assert names[-2:] == ["model_card.md", "dataset_card.md"]
+    assert all(Path(path).is_file() for path in done.json["wrote"])
 
 
 def test_completion_is_offered_for_names() -> None:

@@ -241,6 +241,8 @@ def evaluate(
 @command
 def report() -> Result:
     """Measure everything for the final report; it takes some minutes on Caltech-101."""
+    from caltech_lab.cards import write_cards
+
     lab = open_lab()
     lab.photos.check_labels("The report")
     if len(lab.embeddings) < 52:
@@ -261,5 +263,5 @@ def report() -> Result:
         f"best of 50 clusters, NMI         {best['nmi']:.3f} ({best['method']})",
     ]
     folder = lab.folder("")
-    wrote = [folder / "final_report.json", folder / "performance_summary.png"]
+    wrote = [folder / "final_report.json", folder / "performance_summary.png", *write_cards(lab)]
     return Result(lines, made, wrote, lab)

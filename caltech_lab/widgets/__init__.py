@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from caltech_lab.widgets.category_browsers import CategoryBrowser, ConfusionBrowser
     from caltech_lab.widgets.cluster_browsers import ClusterBrowser, TreeBrowser
     from caltech_lab.widgets.demo import RetrievalDemo
+    from caltech_lab.widgets.label_review import LabelReview
     from caltech_lab.widgets.map_browser import MapBrowser
     from caltech_lab.widgets.session import SearchSession
 
@@ -16,6 +17,7 @@ __all__ = [
     "CategoryBrowser",
     "ClusterBrowser",
     "ConfusionBrowser",
+    "LabelReview",
     "MapBrowser",
     "Query",
     "RetrievalDemo",
@@ -29,6 +31,7 @@ _ROOMS = {
     "CategoryBrowser": "category_browsers",
     "ClusterBrowser": "cluster_browsers",
     "ConfusionBrowser": "category_browsers",
+    "LabelReview": "label_review",
     "MapBrowser": "map_browser",
     "Query": "answers",
     "RetrievalDemo": "demo",

@@ -40,7 +40,7 @@ export default {
           const button = element("button", "", label);
           button.type = "button";
           button.title = title;
-          if (name === "good" || name === "bad")
+          if (["good", "bad", "keep", "relabel", "drop"].includes(name))
             button.setAttribute("aria-pressed", String(item.mark === name));
           button.addEventListener("click", () => send(name));
           row.append(button);

@@ -1,0 +1,204 @@
+"""How well figures hold up when the photos get worse."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from caltech_lab.clustering import kmeans
+from caltech_lab.corruptions import CORRUPTIONS, VERSION, corrupt
+from caltech_lab.engines import Engine, compile_backbone
+from caltech_lab.evaluation import retrieval_scores
+from caltech_lab.features import Features
+from caltech_lab.images import load_pixels, read_photo
+from caltech_lab.progress import progress
+from caltech_lab.settings import settings
+
+if TYPE_CHECKING:
+    from caltech_lab.lab import Lab
+
+Ints = NDArray[np.int64]
+Rows = NDArray[np.float32]
+
+STRENGTHS = (1, 2, 3)
+CLEAN = "none"
+
+
+def even_sample(y: Ints, rows: Ints, each: int = 5, seed: int = 0) -> Ints:
+    """Draw the same number of rows from each category.
+
+    Parameters
+    ----------
+    y : ndarray of int64, shape (n,)
+        Categories of all rows.
+    rows : ndarray of int64
+        Those to draw from, such as the held-out part.
+    each : int
+        Rows a category; a category that has fewer gives all it has.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    ndarray of int64
+        The drawn rows, sorted.
+
+    Examples
+    --------
+    >>> even_sample(np.array([0, 0, 0, 1]), np.arange(4), each=1).shape
+    (2,)
+    """
+    order = np.random.default_rng(seed).permutation(rows)
+    place = pd.Series(y[order]).groupby(y[order]).cumcount().to_numpy()
+    return np.sort(order[place < each])
+
+
+def corrupted_embeddings(lab: "Lab", rows: Ints) -> dict[str, Rows]:
+    """Embed photos after each corruption in each strength, with a progress bar.
+
+    They are kept in `results/robustness/` by corruption, and made again when the photos, the
+    backbone, its precision or the corruption have changed.
+
+    Parameters
+    ----------
+    lab : Lab
+        Whose photos and backbone to use.
+    rows : ndarray of int64, shape (m,)
+        Which photos, as rows of ``lab.embeddings``.
+
+    Returns
+    -------
+    dict of str to ndarray of float32, shape (3, m, width)
+        By name of the corruption, the strengths from light to heavy; rows of length one. Under
+        `CLEAN` the photos only scaled as the others are, of shape (1, m, width).
+    """
+    photos = lab.embeddings.photos
+    digest = hashlib.sha256("".join(photos.sha256[i] for i in rows).encode()).hexdigest()
+    folder, engine = lab.folder("results/robustness"), _Once(lab)
+    found = {}
+    strengths: dict[str, tuple[float, ...]] = {CLEAN: ()}
+    for name, values in (strengths | {n: c.strengths for n, c in CORRUPTIONS.items()}).items():
+        found[name] = lab.kept(
+            folder / f"{name}.npy",
+            partial(_embedded, lab.embeddings, rows, name, engine),
+            corruption=name, strengths=list(values), version=VERSION, photos=digest,
+        )  # fmt: skip
+    return found
+
+
+def fingerprint(worse: Mapping[str, Rows]) -> str:
+    """Return a hash of embeddings, so that what was measured on them can be kept.
+
+    Parameters
+    ----------
+    worse : mapping of str to ndarray
+        As `corrupted_embeddings` gives it.
+    """
+    digest = hashlib.sha256()
+    for name, X in worse.items():
+        digest.update(f"{name} {X.shape}".encode())
+        digest.update(np.ascontiguousarray(X).data)
+    return digest.hexdigest()
+
+
+class _Once:
+    """Compiles the backbone when it is first needed, and once."""
+
+    def __init__(self, lab: "Lab") -> None:
+        self.lab = lab
+        self._engine: Engine | None = None
+
+    def __call__(self) -> Engine:
+        if self._engine is None:
+            self._engine = compile_backbone(self.lab.backbone, self.lab.choice)
+        return self._engine
+
+
+def _embedded(features: Features, rows: Ints, name: str, compiled: _Once) -> Rows:
+    engine, photos, backbone = compiled(), features.photos, compiled.lab.backbone
+    strengths = (0,) if name == CLEAN else STRENGTHS
+
+    def pixels(i: int) -> NDArray[np.uint8]:
+        photo, sha = read_photo(photos.file(i)), photos.sha256[i]
+        worse = [corrupt(photo, name, strength, sha) for strength in strengths]
+        return np.stack([load_pixels(one, backbone.size, backbone.fit) for one in worse])
+
+    def batches() -> Iterator[NDArray[np.uint8]]:
+        # A few at a time, so that pixels do not pile up ahead of the network.
+        step = 4 * engine.batch
+        with ThreadPoolExecutor(settings().threads) as pool:
+            for start in progress(range(0, len(rows), step), desc=f"Robustness, {name}"):
+                views = np.concatenate([*pool.map(pixels, rows[start : start + step].tolist())])
+                for first in range(0, len(views), engine.batch):
+                    yield views[first : first + engine.batch]
+
+    X = np.concatenate([*engine.embed(batches())])
+    X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+    by_strength = X.reshape(len(rows), len(strengths), -1).swapaxes(0, 1)
+    return np.ascontiguousarray(by_strength, dtype=np.float32)
+
+
+def hold_up(
+    worse: Mapping[str, Rows],
+    y: Ints,
+    gallery: Rows,
+    gallery_labels: Ints,
+    predict: Callable[[Rows], Ints],
+    project: Callable[[Rows], Rows] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score photos after each corruption in each strength.
+
+    Parameters
+    ----------
+    worse : mapping of str to ndarray of float32, shape (s, m, d)
+        As `corrupted_embeddings` gives it.
+    y : ndarray of int64, shape (m,)
+        Categories of the photos.
+    gallery : ndarray of float32, shape (n, e)
+        Vectors of the training part, of clean photos, rows of length one.
+    gallery_labels : ndarray of int64, shape (n,)
+        Their categories.
+    predict : callable
+        From vectors to the categories that a classifier gives.
+    project : callable, optional
+        From embeddings of width d to vectors of width e, such as those of a learned projection.
+    seed : int
+        Seed of K-Means, which makes as many clusters of the gallery as there are categories.
+
+    Returns
+    -------
+    DataFrame
+        One row a corruption and strength (first `CLEAN` with 0), with ``accuracy``, ``precision``
+        (mean precision@10 into the gallery), ``same_cluster`` (share of the photos that stay in
+        the cluster of their clean copy) and ``cosine`` (mean, to the clean copy).
+
+    References
+    ----------
+    D. Hendrycks, T. Dietterich: Benchmarking neural network robustness to common corruptions and
+    perturbations. International Conference on Learning Representations, 2019.
+    """
+    table = []
+    k = min(10, len(gallery))
+    assign = kmeans(gallery, len(np.unique(gallery_labels)), seed, 1).predict
+    clean = worse[CLEAN][0] if project is None else project(worse[CLEAN][0])
+    for name, views in worse.items():
+        for strength, X in enumerate(views, start=name != CLEAN):
+            vectors = X if project is None else project(X)
+            found = retrieval_scores(gallery, gallery_labels, queries=vectors, query_labels=y, k=k)
+            table.append(
+                {
+                    "corruption": name,
+                    "strength": strength,
+                    "accuracy": float(np.mean(predict(vectors) == y)),
+                    "precision": found.mean("precision"),
+                    "same_cluster": float(np.mean(assign(vectors) == assign(clean))),
+                    "cosine": float(np.mean(np.sum(vectors * clean, axis=1))),
+                }
+            )
+    return pd.DataFrame(table)

@@ -1,0 +1,158 @@
+"""Doubtful labels, one page of photos after the other: keep, relabel or drop."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+from ipywidgets import Box, Button, Dropdown, Layout
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from caltech_lab.errors import LabError
+from caltech_lab.label_errors import Decision, Decisions
+from caltech_lab.plots.fairness import doubtful_labels
+from caltech_lab.widgets.figure_browser import NEITHER, FigureBrowser
+from caltech_lab.widgets.parts import PhotoGrid, guarded
+
+if TYPE_CHECKING:
+    from caltech_lab.features import Features
+
+PAGE = 12
+DONE = {"keep": "kept", "relabel": "relabelled as {}", "drop": "dropped"}
+ACTIONS = [
+    ("choose", "Choose this photo, to give it another category", ""),
+    ("keep", "keep", "The label is right"),
+    ("relabel", "relabel", "The suggestion is right"),
+    ("drop", "drop", "Neither: leave the photo out of training"),
+]
+
+
+class LabelReview(FigureBrowser):
+    """Doubtful labels with their photos, and what a person decides about them.
+
+    A decision is in the file before the next click. A click on a decision that is there takes it
+    back.
+
+    Parameters
+    ----------
+    features : Features
+        All photos.
+    doubts : DataFrame
+        As `label_errors.doubts` gives it, the most doubtful first.
+    path : Path
+        CSV file of the decisions; earlier ones in it are shown and stay.
+    """
+
+    def __init__(self, features: "Features", doubts: pd.DataFrame, path: Path) -> None:
+        self.doubts = doubts.reset_index(drop=True)
+        self.decisions = Decisions(path)
+        self._place = {int(row): i for i, row in enumerate(self.doubts["row"])}
+        self._chosen_row: int | None = None
+        decided = self._decided(features)
+        super().__init__(
+            features, doubtful_labels(self.doubts, decided),
+            "Click a photo's button: keep its label, relabel it as suggested, or drop it. For "
+            "another category click the photo itself, and choose from the list.",
+        )  # fmt: skip
+        self.grid = PhotoGrid(ACTIONS, self._clicked, 150)
+        self.before = Button(description="Previous", layout=Layout(width="auto"))
+        self.after = Button(description="Next", layout=Layout(width="auto"))
+        self.before.on_click(lambda _: self._turn(-1))
+        self.after.on_click(lambda _: self._turn(1))
+        self.category = Dropdown(options=[NEITHER, *features.categories], disabled=True,
+                                 layout=Layout(width="auto"))  # fmt: skip
+        self.category.observe(self._category_chosen, "value")
+        pairs = Counter(self.doubts[["category", "suggested"]].itertuples(index=False, name=None))
+        self._pairs = {f"{a}, perhaps {b}: {n}": (a, b) for (a, b), n in pairs.most_common()}
+        self.choice.options = [NEITHER, *self._pairs]
+        row = Layout(flex_flow="row wrap", width="100%")
+        self.children = [
+            self.figure, Box([self.before, self.after, self.choice, self.category], layout=row),
+            self.status, self.text, self.grid,
+        ]  # fmt: skip
+        self._listed: NDArray[np.int64] = np.arange(len(self.doubts))
+        undecided = np.flatnonzero(np.asarray(decided, dtype=object) == "")
+        self._page = int(undecided[0]) // PAGE if len(undecided) else 0
+        self._show_page()
+
+    def _decided(self, features: "Features") -> list[str]:
+        decision = self.decisions.table()["decision"]
+        shas = [features.photos.sha256[row] for row in self.doubts["row"]]
+        return [str(one) for one in decision.reindex(shas).fillna("")]
+
+    def _show_page(self) -> None:
+        pages = max(1, -(-len(self._listed) // PAGE))
+        self._page = min(max(self._page, 0), pages - 1)
+        places = self._listed[self._page * PAGE : (self._page + 1) * PAGE]
+        table, names = self.decisions.table(), self.features.photos.sha256
+        here = self.doubts.iloc[places]
+        lines = {
+            int(row): [f"label {p:.2f}", f"{other} {q:.2f}"]
+            for row, p, other, q in here[
+                ["row", "p_category", "suggested", "p_suggested"]
+            ].to_numpy()
+        }
+        decided = sum(names[row] in table.index for row in self.doubts["row"])
+        self.show(
+            f"{decided} of {len(self.doubts):,} decided, in {self.decisions.path.name}. "
+            f"Page {self._page + 1} of {pages}, the most doubtful first.",
+            here["row"].to_numpy(np.int64), lines,
+        )  # fmt: skip
+        self.before.disabled, self.after.disabled = self._page == 0, self._page == pages - 1
+
+    def _item(self, row: int, lines: list[str]) -> dict[str, Any]:
+        table, sha = self.decisions.table(), self.features.photos.sha256[row]
+        item = super()._item(row, lines)
+        if sha in table.index:
+            decision = str(table.at[sha, "decision"])
+            done = DONE[decision].format(table.at[sha, "label"])
+            return {**item, "mark": decision, "lines": [*item["lines"], done]}
+        return item
+
+    @guarded
+    def _turn(self, by: int) -> None:
+        self._page += by
+        self._show_page()
+
+    @guarded
+    def _clicked(self, action: str, row: int) -> None:
+        if action == "choose":
+            self._chosen_row, self.category.disabled = row, False
+            self.say(f"Choose the category of {self.features.photos.table['path'].iat[row]}.")
+            return
+        table, sha = self.decisions.table(), self.features.photos.sha256[row]
+        suggested = str(self.doubts["suggested"].iat[self._place[row]])
+        there = sha in table.index and table.at[sha, "decision"] == action
+        if there and action == "relabel":  # relabelled as something else before: no taking back
+            there = table.at[sha, "label"] == suggested
+        self._decide(row, None if there else cast(Decision, action), suggested)
+
+    @guarded
+    def _category_chosen(self, _: Any) -> None:
+        row, name = self._chosen_row, self.category.value
+        if row is None or name == NEITHER:
+            return
+        self._chosen_row, self.category.disabled, self.category.value = None, True, NEITHER
+        same = name == self.features.photos.table["category"].iat[row]
+        self._decide(row, "keep" if same else "relabel", name)
+
+    def _decide(self, row: int, decision: Decision | None, label: str) -> None:
+        self.decisions.decide(self.features, row, decision, label)
+        self._show_page()
+
+    def clicked(self, ax: Axes, x: float, y: float) -> None:
+        """Show the page with the photo nearest to a place of the figure."""
+        if not len(self.doubts):
+            raise LabError("No label is doubted, so there is no photo to show.")
+        places = self.doubts[["p_category", "p_suggested"]].to_numpy(dtype=float)
+        self._listed = np.arange(len(self.doubts))
+        self._page = int(np.hypot(*(places - (x, y)).T).argmin()) // PAGE
+        self._show_page()
+
+    def chosen(self, name: str) -> None:
+        """Show the doubts of a pair of categories."""
+        pair = self.doubts[["category", "suggested"]].to_numpy() == self._pairs[name]
+        self._listed, self._page = np.flatnonzero(pair.all(axis=1)), 0
+        self._show_page()
