@@ -14,8 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.files import load_array, read_json, save_array, sha256_of, write_atomically
-from caltech_lab.files import write_json as write_json_file
+from caltech_lab.files import (
+    load_array,
+    read_json,
+    save_array,
+    sha256_of,
+    write_atomically,
+    write_json,
+)
 from caltech_lab.neighbour_graph import cells
 from caltech_lab.retrieval import Ids, Similarities
 
@@ -95,7 +101,7 @@ def is_gallery(name: str) -> bool:
     return name in KINDS or (name.startswith(MILVUS) and len(name) > len(MILVUS))
 
 
-def open_gallery(name: str, dimension: int, folder: Path) -> Gallery:
+def open_gallery(name: str, dimension: int, folder: Path, *, new: bool = False) -> Gallery:
     """Open a gallery as it was saved, or an empty one.
 
     Parameters
@@ -108,6 +114,8 @@ def open_gallery(name: str, dimension: int, folder: Path) -> Gallery:
         Width of the vectors.
     folder : Path
         Where the faiss ones are kept.
+    new : bool
+        Whether to begin with an empty one, whatever was saved.
 
     Returns
     -------
@@ -130,8 +138,50 @@ def open_gallery(name: str, dimension: int, folder: Path) -> Gallery:
         from caltech_lab.milvus_gallery import MilvusGallery
 
         address, _, index = name.removeprefix(MILVUS).partition("?index=")
-        return MilvusGallery(address, dimension, index or "FLAT")
-    return FaissGallery(name, dimension, folder / name)
+        return MilvusGallery(address, dimension, index or "FLAT", new=new)
+    return FaissGallery(name, dimension, folder / name, new=new)
+
+
+def fill(gallery: Gallery, X: NDArray[np.float32], categories: Sequence[str]) -> None:
+    """Put all embeddings into an empty gallery under the numbers of their rows, and save it."""
+    gallery.remove(np.arange(len(X)))
+    gallery.add(np.arange(len(X)), X, categories)
+    gallery.save()
+
+
+def answers(
+    gallery: Gallery,
+    query: NDArray[np.float32],
+    k: int,
+    categories: Sequence[str] | None = None,
+    without: int | None = None,
+) -> tuple[Similarities, Ids]:
+    """Find what is most similar to one query, other than itself.
+
+    Parameters
+    ----------
+    gallery : Gallery
+        What to search.
+    query : ndarray of float32, shape (d,)
+        Of length one.
+    k : int
+        How many answers at most.
+    categories : sequence of str, optional
+        As for `Gallery.search`.
+    without : int, optional
+        The id of the query where it is in the gallery.
+
+    Returns
+    -------
+    similarities : ndarray of float32, shape (m,)
+        Falling; m is k, or what there is.
+    ids : ndarray of int64, shape (m,)
+        Those of the same similarity in rising order.
+    """
+    (similarities,), (ids,) = gallery.search(query[None], k + 1, categories)
+    kept = (ids != NOTHING) & (ids != (NOTHING if without is None else without))
+    order = np.lexsort((ids[kept], -similarities[kept]))[:k]
+    return similarities[kept][order], ids[kept][order]
 
 
 class FaissGallery:
@@ -146,6 +196,8 @@ class FaissGallery:
         Width of the vectors.
     folder : Path, optional
         Where it is kept; what was saved there is opened.
+    new : bool
+        Whether to begin with an empty one instead.
 
     Notes
     -----
@@ -162,14 +214,16 @@ class FaissGallery:
     33, 2011.
     """
 
-    def __init__(self, kind: str, dimension: int, folder: Path | None = None) -> None:
+    def __init__(
+        self, kind: str, dimension: int, folder: Path | None = None, *, new: bool = False
+    ) -> None:
         self.kind, self.d, self.folder = kind, dimension, folder
         self.names: list[str] = []  # of categories; `_codes` points into it
         self._ids = np.empty(0, np.int64)
         self._codes = np.empty(0, np.int64)
         self._there = np.empty(0, np.bool_)
         self._index: Any = None
-        if folder is not None and (folder / "gallery.json").is_file():
+        if not new and folder is not None and (folder / "gallery.json").is_file():
             self._open(folder)
 
     @property
@@ -217,27 +271,32 @@ class FaissGallery:
         if self._index is None or not allowed.any():
             shape = len(queries), k
             return np.full(shape, -np.inf, np.float32), np.full(shape, NOTHING, np.int64)
-        index, parameters = self._how(allowed, k)
-        similarities, places = index.search(queries, k, params=parameters)
+        # Cells and graphs are looked into in vain where few of their photos will do.
+        exhaustively = allowed.mean() < NARROW
+        similarities, places = self._ask(queries, k, allowed, exhaustively)
+        if (places < 0).any() and not exhaustively:
+            similarities, places = self._ask(queries, k, allowed, True)
         similarities[places < 0] = -np.inf
         return similarities, np.where(places < 0, NOTHING, self._ids[places])
 
-    def _how(self, allowed: NDArray[np.bool_], k: int) -> tuple[Any, Any]:
-        """Return which index to ask, and its parameters."""
+    def _ask(
+        self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], exhaustively: bool
+    ) -> tuple[Similarities, Ids]:
         options: dict[str, Any] = {}
+        bits = np.packbits(allowed, bitorder="little")  # faiss reads them while it searches
         if not allowed.all():
-            # The bits are read by faiss: Python must hold on to them while it searches.
-            self._bits = np.packbits(allowed, bitorder="little")
-            options["sel"] = faiss.IDSelectorBitmap(self._bits)
-        narrow = allowed.mean() < NARROW
-        if self.kind == "hnsw" and not narrow:
-            return self._index, faiss.SearchParametersHNSW(efSearch=max(64, 2 * k), **options)
+            options["sel"] = faiss.IDSelectorBitmap(bits)
+        index = self._index
         if self.kind == "ivf-pq":
-            nprobe = self._index.nlist if narrow else max(1, self._index.nlist // 16)
-            return self._index, faiss.SearchParametersIVF(nprobe=nprobe, **options)
-        # A graph is walked in vain where few of its photos will do; its vectors are all there.
-        index = self._index.storage if self.kind == "hnsw" else self._index
-        return index, faiss.SearchParameters(**options)
+            nprobe = index.nlist if exhaustively else min(index.nlist, max(8, index.nlist // 16))
+            parameters = faiss.SearchParametersIVF(nprobe=nprobe, **options)
+        elif self.kind == "hnsw" and not exhaustively:
+            parameters = faiss.SearchParametersHNSW(efSearch=max(64, 2 * k), **options)
+        else:
+            index = index.storage if self.kind == "hnsw" else index  # the graph's vectors
+            parameters = faiss.SearchParameters(**options)
+        similarities, places = index.search(queries, k, params=parameters)
+        return similarities, places
 
     def remove(self, ids: Ids) -> int:
         """See `Gallery.remove`."""
@@ -257,7 +316,7 @@ class FaissGallery:
         save_array(self.folder / "rows.npy", table)
         sums = {name: sha256_of(self.folder / name) for name in ("gallery.faiss", "rows.npy")}
         about = {"kind": self.kind, "dimension": self.d, "names": self.names, "sha256": sums}
-        write_json_file(description, about)
+        write_json(description, about)
 
     def _open(self, folder: Path) -> None:
         about = read_json(folder / "gallery.json")

@@ -204,14 +204,14 @@ def _through_ray(
     rows = [{"part": json.dumps(asdict(part))} for part in todo]
     # Half of the processors that a worker uses are asked for: when a machine is lost, there is
     # room for its worker on another.
-    resources: dict[str, Any] = {"num_cpus": threads / 2, "scheduling_strategy": "SPREAD"}
+    resources: dict[str, Any] = {"num_cpus": threads / 2}
     if choice.engine == "cuda":
         resources["num_gpus"] = 1
     pool = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=PARTS_AHEAD)
     embedded = (
         ray.data.from_items(rows, override_num_blocks=len(rows))
         # Reading waits for disks and networks, and so takes no processor from the workers.
-        .map(_reader(source), num_cpus=0, concurrency=PARTS_AHEAD * workers)
+        .map(_reader(source), num_cpus=0, compute=ray.data.TaskPoolStrategy(PARTS_AHEAD * workers))
         .map(
             Worker,
             fn_constructor_args=(source, asdict(recipe), asdict(choice), to, threads),
@@ -302,6 +302,7 @@ class Worker:
 def _cluster(address: str | None, workers: int | None) -> Iterator[None]:
     """Join a cluster, or start one here for the time being."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # workers are what this run is for
     try:
         import ray
         import ray.data

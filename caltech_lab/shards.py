@@ -69,7 +69,7 @@ def write_shard(
             "path": pa.array([item.path for item in items], pa.string()),
             "category": pa.array([item.category for item in items], pa.string()),
             "sha256": pa.array(
-                [hashlib.sha256(i.data).hexdigest() if i.data else "" for i in items], pa.string()
+                ["" if i.fault else hashlib.sha256(i.data).hexdigest() for i in items], pa.string()
             ),
             "embedding": pa.FixedSizeListArray.from_arrays(flat, width, mask=bad),
             "outcome": pa.array(list(faults), pa.string()),
