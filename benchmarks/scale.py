@@ -27,7 +27,7 @@ from caltech_lab.datasets import open_photos
 from caltech_lab.engines import choose
 from caltech_lab.extraction import extract
 from caltech_lab.files import read_json, write_json
-from caltech_lab.gallery import answers, fill, open_gallery
+from caltech_lab.gallery import fill, nearest, open_gallery
 from caltech_lab.images import read_photo
 from caltech_lab.lab import Lab
 from caltech_lab.ray_extraction import extract_shards, ray_embedding
@@ -165,13 +165,13 @@ def galleries(place: Path, dataset: str, rounds: int, n_queries: int) -> dict[st
         for _ in range(rounds):
             for row in rows:
                 start = time.perf_counter()
-                near, ids = answers(gallery, X[row], 10)
+                near, ids = nearest(gallery, X[row], 10)
                 ms.append(1e3 * (time.perf_counter() - start))
                 recall.append(np.isin(truth[row], ids).mean())
                 # Exact copies may change places; their cosines may not.
                 same.append(np.allclose(near, X[truth[row]] @ X[row], atol=1e-5))
         for row, wanted in zip(rows, chosen, strict=True):
-            _, ids = answers(gallery, X[row], 10, wanted)
+            _, ids = nearest(gallery, X[row], 10, wanted)
             within.append(bool((every[ids] == wanted[0]).all()) and len(ids) == len(filtered[row]))
             right.append(np.isin(filtered[row], ids).mean())
         told["rows"][short] |= {

@@ -149,7 +149,7 @@ def fill(gallery: Gallery, X: NDArray[np.float32], categories: Sequence[str]) ->
     gallery.save()
 
 
-def answers(
+def nearest(
     gallery: Gallery,
     query: NDArray[np.float32],
     k: int,
@@ -282,19 +282,20 @@ class FaissGallery:
     def _ask(
         self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], exhaustively: bool
     ) -> tuple[Similarities, Ids]:
+        library: Any = faiss  # its type hints know little of search parameters
         options: dict[str, Any] = {}
         bits = np.packbits(allowed, bitorder="little")  # faiss reads them while it searches
         if not allowed.all():
-            options["sel"] = faiss.IDSelectorBitmap(bits)
+            options["sel"] = library.IDSelectorBitmap(bits)
         index = self._index
         if self.kind == "ivf-pq":
             nprobe = index.nlist if exhaustively else min(index.nlist, max(8, index.nlist // 16))
-            parameters = faiss.SearchParametersIVF(nprobe=nprobe, **options)
+            parameters = library.SearchParametersIVF(nprobe=nprobe, **options)
         elif self.kind == "hnsw" and not exhaustively:
-            parameters = faiss.SearchParametersHNSW(efSearch=max(64, 2 * k), **options)
+            parameters = library.SearchParametersHNSW(efSearch=max(64, 2 * k), **options)
         else:
             index = index.storage if self.kind == "hnsw" else index  # the graph's vectors
-            parameters = faiss.SearchParameters(**options)
+            parameters = library.SearchParameters(**options)
         similarities, places = index.search(queries, k, params=parameters)
         return similarities, places
 
@@ -336,6 +337,7 @@ class FaissGallery:
 def _empty_index(kind: str, X: NDArray[np.float32]) -> Any:
     """Make an index without vectors; what it must learn, it learns from X."""
     n, d = X.shape
+    index: Any
     if kind == "exact":
         return faiss.IndexFlatIP(d)
     if kind == "hnsw":

@@ -4,6 +4,9 @@ A graph of a few neighbours a photo takes memory in proportion to the photos, wh
 between them take its square.
 """
 
+import math
+from typing import Any
+
 import faiss
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +42,7 @@ def neighbour_graph(
     M. Douze et al.: The Faiss library. arXiv:2401.08281, 2024.
     """
     n, d = X.shape
-    index = faiss.IndexFlatIP(d)
+    index: Any = faiss.IndexFlatIP(d)
     if approximate and n > 1000:
         index = faiss.IndexIVFFlat(index, d, cells(n), faiss.METRIC_INNER_PRODUCT)
         index.cp.niter, index.cp.max_points_per_centroid = 8, 64
@@ -57,7 +60,7 @@ def neighbour_graph(
 
 def cells(n: int) -> int:
     """Return how many cells an inverted file of n vectors gets: ``4 sqrt(n)``, at most n / 40."""
-    return max(1, min(round(4 * n**0.5), n // 40))
+    return max(1, min(round(4 * math.sqrt(n)), n // 40))
 
 
 def hdbscan_on_neighbours(graph: csr_matrix, min_cluster_size: int = 10) -> NDArray[np.int64]:

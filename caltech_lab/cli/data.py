@@ -207,14 +207,20 @@ def _counts(outcome: "Outcome") -> dict[str, Any]:
 
 
 def _extract_from(source: str, to: str, address: str | None, workers: int | None) -> Result:
+    from caltech_lab.addresses import file_system
     from caltech_lab.backbones import backbone
     from caltech_lab.ray_extraction import extract_shards
+    from caltech_lab.shards import read_shards
 
     network = backbone()
     outcome = extract_shards(source, network, to, address=address, workers=workers)
     n = outcome.n_extracted + outcome.n_reused
+    named = [
+        table["category"].ne("").all() for table in read_shards(*file_system(to), ["category"])
+    ]
     lines = [str(outcome), f"{n:,} embeddings of {network.width:,} numbers each, in {to}."]
-    data = {**_counts(outcome), "n_embeddings": n, "width": network.width, "shards": to}
+    data = {**_counts(outcome), "n_embeddings": n, "width": network.width,
+            "labelled": bool(all(named)), "shards": to}  # fmt: skip
     return Result(lines, data, [] if "://" in to else [Path(to)])
 
 

@@ -101,7 +101,6 @@ def retrieve(
     import numpy as np
 
     from caltech_lab.exports import answers_table, write_answers
-    from caltech_lab.gallery import answers
     from caltech_lab.retrieval import search, search_excluding_self
     from caltech_lab.settings import settings
 
@@ -110,9 +109,9 @@ def retrieve(
     lab = open_lab()
     X, rows = _embedded(lab, photos)
     if settings().gallery != "exact" or category:
-        found = [
-            answers(lab.gallery(), x, k, category, row) for x, row in zip(X, rows, strict=True)
-        ]
+        searched = lab.gallery()
+        pairs = zip(X, rows, strict=True)
+        found = [nearest(searched, x, k, category, row) for x, row in pairs]
     else:
         index = lab.index()
         found = [

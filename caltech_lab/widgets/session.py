@@ -23,7 +23,7 @@ from caltech_lab.engines import Engine, compile_backbone
 from caltech_lab.errors import ArgumentError
 from caltech_lab.feedback import rocchio, without_near_copies
 from caltech_lab.files import sha256_of
-from caltech_lab.gallery import answers
+from caltech_lab.gallery import nearest
 from caltech_lab.images import load_pixels, part_seen, read_photo
 from caltech_lab.novelty import familiarity, novelty_threshold
 from caltech_lab.retrieval import Ids, Similarities
@@ -334,7 +334,7 @@ class SearchSession:
             scores: Similarities = self.gallery.X @ vector
             return scores
         names = [self.gallery.categories[i] for i in categories] or None
-        near, ids = answers(self._asks, vector, min(CANDIDATES, len(self.gallery)), names)
+        near, ids = nearest(self._asks, vector, min(CANDIDATES, len(self.gallery)), names)
         scores = np.full(len(self.gallery), UNSEEN, np.float32)
         scores[ids] = near
         return scores

@@ -13,7 +13,7 @@ from caltech_lab.datasets.photos import Photos
 
 ray = pytest.importorskip("ray", reason="needs `pip install 'caltech-lab[scale]'`")
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RAY_worker_niceness"] = "0"
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
 MB = 2**20
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.gallery import FaissGallery, answers, open_gallery
+from caltech_lab.gallery import FaissGallery, nearest, open_gallery
 
 pytest.importorskip("pymilvus", reason="needs `pip install 'caltech-lab[scale]'`")
 pytest.importorskip("milvus_lite", reason="Milvus Lite is not there")
@@ -32,26 +32,26 @@ def test_milvus_answers_as_exact_search_does(X, categories, tmp_path):
         assert gallery.ntotal == N
     for wanted in (None, NAMES[:1], NAMES[1:], ["unheard of"]):
         for query in X[:25]:
-            near, ids = answers(exact, query, 10, wanted)
-            near_too, ids_too = answers(milvus, query, 10, wanted)
+            near, ids = nearest(exact, query, 10, wanted)
+            near_too, ids_too = nearest(milvus, query, 10, wanted)
             np.testing.assert_array_equal(ids, ids_too)
             np.testing.assert_allclose(near, near_too, atol=1e-6)
-    assert set(np.array(categories)[answers(milvus, X[1], 10, NAMES[:1])[1]]) == {NAMES[0]}
+    assert set(np.array(categories)[nearest(milvus, X[1], 10, NAMES[:1])[1]]) == {NAMES[0]}
 
     assert milvus.remove(np.array([0, 3, 9999])) == 2
     assert milvus.remove(np.array([0])) == 0
     assert milvus.ntotal == N - 2
-    assert not np.isin(answers(milvus, X[0], 20)[1], [0, 3]).any()
+    assert not np.isin(nearest(milvus, X[0], 20)[1], [0, 3]).any()
     with pytest.raises(ArgumentError, match="in the gallery already"):
         milvus.add(np.array([5]), X[5:6])
     milvus.add(np.array([0]), X[:1], ["again"])
-    assert answers(milvus, X[0], 5, ["again"])[1].tolist() == [0]
+    assert nearest(milvus, X[0], 5, ["again"])[1].tolist() == [0]
     milvus.save()
     milvus.close()
 
     again = open_gallery(name, D, tmp_path)
     assert again.ntotal == N - 1
-    assert answers(again, X[7], 1)[1].tolist() == [7]
+    assert nearest(again, X[7], 1)[1].tolist() == [7]
     again.close()
     with pytest.raises(CacheError, match=f"holds vectors of {D} numbers, not {D + 1}"):
         open_gallery(name, D + 1, tmp_path)
