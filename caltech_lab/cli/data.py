@@ -220,7 +220,7 @@ def _extract_from(source: str, to: str, address: str | None, workers: int | None
     ]
     lines = [str(outcome), f"{n:,} embeddings of {network.width:,} numbers each, in {to}."]
     data = {**_counts(outcome), "n_embeddings": n, "width": network.width,
-            "labelled": bool(all(named)), "shards": to}  # fmt: skip
+            "labelled": labelled, "shards": to}  # fmt: skip
     return Result(lines, data, [] if "://" in to else [Path(to)])
 
 

@@ -101,6 +101,7 @@ def retrieve(
     import numpy as np
 
     from caltech_lab.exports import answers_table, write_answers
+    from caltech_lab.gallery import nearest
     from caltech_lab.retrieval import search, search_excluding_self
     from caltech_lab.settings import settings
 
