@@ -216,7 +216,7 @@ def _extract_from(source: str, to: str, address: str | None, workers: int | None
     outcome = extract_shards(source, network, to, address=address, workers=workers)
     n = outcome.n_extracted + outcome.n_reused
     tables = read_shards(*file_system(to), ["category"])
-    labelled = all([bool(table["category"].ne("").all()) for table in tables])
+    labelled = all(bool(table["category"].ne("").all()) for table in tables)
     lines = [str(outcome), f"{n:,} embeddings of {network.width:,} numbers each, in {to}."]
     data = {**_counts(outcome), "n_embeddings": n, "width": network.width,
             "labelled": labelled, "shards": to}  # fmt: skip
