@@ -12,15 +12,15 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 import psutil
 from common import RESULTS, alternate, compared, machine
-from PIL import Image
 
 from caltech_lab.backbones import backbone
 from caltech_lab.datasets import open_photos
@@ -33,13 +33,17 @@ from caltech_lab.lab import Lab
 from caltech_lab.ray_extraction import extract_shards, ray_embedding
 
 A_TAR = 1000
-WIDTH_OF_VARIANTS = 160
+WIDTH_OF_VARIANTS = 96
 
 
 @contextmanager
-def peak_memory() -> Iterator[dict[str, float]]:
-    """Watch the memory of this process and all below it; shared pages are counted once."""
-    told = {"peak_gb": 0.0, "seconds": 0.0}
+def watched() -> Iterator[dict[str, float]]:
+    """Watch memory and processor seconds of this process and all below it, once a second.
+
+    Pages that processes share are counted once.
+    """
+    told = {"peak_gb": 0.0, "seconds": 0.0, "processor_s": 0.0}
+    used: dict[int, float] = {}
     stop = threading.Event()
 
     def watch() -> None:
@@ -48,16 +52,18 @@ def peak_memory() -> Iterator[dict[str, float]]:
             for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
                 try:
                     held += process.memory_full_info().pss
+                    used[process.pid] = sum(process.cpu_times()[:2])
                 except psutil.Error:
                     continue
             told["peak_gb"] = max(told["peak_gb"], held / 1e9)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    start = time.perf_counter()
+    start, before = time.perf_counter(), sum(psutil.Process().cpu_times()[:2])
     try:
         yield told
     finally:
+        told["processor_s"] = sum(used.values()) - before
         told["seconds"] = time.perf_counter() - start
         stop.set()
         watcher.join()
@@ -94,8 +100,7 @@ def large(place: Path, n: int, small: str) -> dict[str, Any]:
         source, to = place / f"tars-{count}", place / f"shards-{count}"
         source.mkdir()
         write_tars(source, count)
-        Image.init()
-        with peak_memory() as memory:
+        with watched() as memory:
             outcome = extract_shards(str(source), backbone(small), str(to))
         assert (outcome.n_extracted, outcome.failed) == (count, {})
         told[str(count)] = memory
@@ -125,12 +130,30 @@ def overhead(place: Path, dataset: str, network: str, rounds: int) -> dict[str, 
         return goal
 
     _ = photos.sha256  # both need it, and it is made once
-    goals, seconds = alternate({"directly": directly, "by Ray": by_ray}, rounds)
+    spent: dict[str, list[float]] = {"directly": [], "by Ray": []}
+
+    def counted(name: str, way: Callable[[], Path]) -> Callable[[], Path]:
+        def run() -> Path:
+            with watched() as told:
+                goal = way()
+            spent[name].append(told["processor_s"])
+            return goal
+
+        return run
+
+    ways = {"directly": directly, "by Ray": by_ray}
+    goals, seconds = alternate({name: counted(name, way) for name, way in ways.items()}, rounds)
     read = [read_json(goal / "identity.json") for goal in goals.values()]
     assert read[0] == read[1], "the matrices differ"
     rows = compared(seconds)
-    return {"n": len(photos), "network": network, "rows": rows, "identical": True,
-            "overhead": 1 / rows["by Ray"]["times_as_fast"] - 1}  # fmt: skip
+    return {
+        "n": len(photos),
+        "network": network,
+        "rows": rows,
+        "identical": True,
+        "overhead": 1 / rows["by Ray"]["times_as_fast"] - 1,
+        "processor_s": {name: median(values) for name, values in spent.items()},
+    }
 
 
 def galleries(place: Path, dataset: str, rounds: int, n_queries: int) -> dict[str, Any]:
@@ -159,25 +182,26 @@ def galleries(place: Path, dataset: str, rounds: int, n_queries: int) -> dict[st
         truth[row] = np.lexsort((np.arange(len(X)), -near))[:10]
         near[every != wanted[0]] = -2
         filtered[row] = np.lexsort((np.arange(len(X)), -near))[: min(10, (near > -2).sum())]
-    for short, gallery in opened.items():
-        ms = []
-        recall, same, within, right = [], [], [], []
-        for _ in range(rounds):
-            for row in rows:
+    ms: dict[str, list[float]] = {short: [] for short in opened}
+    seen: dict[str, list[tuple[float, ...]]] = {short: [] for short in opened}
+    for _ in range(rounds):  # in alternation, query by query
+        for row, wanted in zip(rows, chosen, strict=True):
+            for short, gallery in opened.items():
                 start = time.perf_counter()
                 near, ids = nearest(gallery, X[row], 10)
-                ms.append(1e3 * (time.perf_counter() - start))
-                recall.append(np.isin(truth[row], ids).mean())
+                ms[short].append(1e3 * (time.perf_counter() - start))
+                _, within = nearest(gallery, X[row], 10, wanted)
+                holds = (every[within] == wanted[0]).all() and len(within) == len(filtered[row])
                 # Exact copies may change places; their cosines may not.
-                same.append(np.allclose(near, X[truth[row]] @ X[row], atol=1e-5))
-        for row, wanted in zip(rows, chosen, strict=True):
-            _, ids = nearest(gallery, X[row], 10, wanted)
-            within.append(bool((every[ids] == wanted[0]).all()) and len(ids) == len(filtered[row]))
-            right.append(np.isin(filtered[row], ids).mean())
+                same = np.allclose(near, X[truth[row]] @ X[row], atol=1e-5)
+                right = np.isin(filtered[row], within).mean()
+                found = np.isin(truth[row], ids).mean()
+                seen[short].append((found, float(same), float(holds), right))
+    for short, gallery in opened.items():
+        recall, same, holds, right = np.mean(seen[short], axis=0).tolist()
         told["rows"][short] |= {
-            "recall": float(np.mean(recall)), "same_cosines": float(np.mean(same)),
-            "filter_holds": float(np.mean(within)), "filtered_recall": float(np.mean(right)),
-            "query_ms": float(np.median(ms)),
+            "recall": recall, "same_cosines": same, "filter_holds": holds,
+            "filtered_recall": right, "query_ms": float(np.median(ms[short])),
             "bytes": getattr(gallery, "bytes_a_vector", size / len(X)),
         }  # fmt: skip
         print(short, told["rows"][short], flush=True)
@@ -194,7 +218,6 @@ def main() -> None:
     parser.add_argument("--small", default="efficientnet-lite0", help="the backbone of `large`")
     options = parser.parse_args()
     path = RESULTS / "scale.json"
-    results = read_json(path) if path.is_file() else {}
     dataset = "drawn" if options.quick else "all+background"
     with tempfile.TemporaryDirectory() as folder:
         for what in options.what:
@@ -208,9 +231,9 @@ def main() -> None:
             else:
                 of = "drawn" if options.quick else "caltech101"
                 told = galleries(place, of, options.rounds, 50 if options.quick else 200)
-            results[what] = told | {"machine": machine()}
             if not options.quick:
-                write_json(path, results)
+                results = read_json(path) if path.is_file() else {}  # another run may have added
+                write_json(path, results | {what: told | {"machine": machine()}})
 
 
 if __name__ == "__main__":
