@@ -43,7 +43,7 @@ def test_ray_and_milvus_from_the_shell(photos, tmp_path):
     assert run("index", "--gallery", name, *common)["result"] == {
         "n_photos": 85, "width": by_ray.shape[1], "gallery": name,
     }  # fmt: skip
-    query = photos.file(int(np.flatnonzero(photos.table["category"] == "lotus")[0]))
+    query = photos.root / "lotus" / "image_0002.jpg"
     exact = run("retrieve", query, "-k", 5, *common)["result"]["queries"]
     milvus = run("retrieve", query, "-k", 5, "--gallery", name, *common)["result"]["queries"]
     paths = [[a["path"] for a in told[0]["answers"]] for told in (exact, milvus)]

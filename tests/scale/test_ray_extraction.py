@@ -111,7 +111,7 @@ def test_a_killed_worker_costs_the_shard_it_was_at(photos, tmp_path):
         while not killed and not (shards.is_dir() and len(stamps(shards)) > 1):
             time.sleep(0.01)
         for process in psutil.Process().children(recursive=True):
-            if "Worker" in " ".join(process.cmdline()) and not killed:
+            if "".join(process.cmdline()[:1]).startswith("ray::MapWorker") and not killed:
                 os.kill(process.pid, signal.SIGKILL)
                 killed.append(process.pid)
 
