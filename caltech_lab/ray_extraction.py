@@ -320,9 +320,11 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[None]:
                    "object_store_memory": OBJECT_STORE}  # fmt: skip
     try:
         ray.init(**options, log_to_driver=False, logging_level="WARNING")
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises anything, bare exceptions among it
+        where = f"There is no Ray cluster at {address}" if address else "Ray could not be started"
         raise ArgumentError(
-            f"There is no Ray cluster at {address} ({error}): start one with `ray start --head`."
+            f"{where} ({str(error).splitlines()[0]}): start one with `ray start --head`, or try "
+            "again when the machine is less busy."
         ) from error
     try:
         yield
