@@ -8,6 +8,7 @@ from caltech_lab.growth import fitted_exponent
 from caltech_lab.plots.style import COLOURS, new_axes
 
 MARKERS = "osD^vP*X"
+INKS = (*(colour for colour in COLOURS if colour != "#F0E442"), "0.55")  # yellow lines fade
 
 
 def growth_curves(
@@ -35,7 +36,7 @@ def growth_curves(
     for i, (step, rows) in enumerate(table.groupby("step", sort=False)):
         n, cost = rows["n"].to_numpy(float), rows["cost"].to_numpy(float)
         exponent, factor = fitted_exponent(n, cost)
-        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        colour, marker = INKS[i % len(INKS)], MARKERS[i % len(MARKERS)]
         ax.plot(n, factor * n**exponent, color=colour, linewidth=1.2)
         ax.plot(
             n, cost, marker, color=colour, markersize=5, label=f"{step}: $n^{{{exponent:.2f}}}$"
