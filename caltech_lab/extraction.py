@@ -10,7 +10,7 @@ import os
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,6 +40,11 @@ from caltech_lab.settings import settings
 VERSION = 1  # raised whenever this code would give other rows for the same recipe
 ROWS_AT_ONCE = 1024  # how many rows pass through memory when the matrix is written
 SECONDS_BETWEEN_FLUSHES = 2.0
+CANNOT_BE_OPENED = "{} cannot be opened: check that it is there and may be read."
+
+# From photos, which of them to embed, and where to say why one cannot be read, to the sha256 and
+# unit row of each of the others.
+Embedding = Callable[[Photos, list[int], dict[str, str]], Iterator[tuple[str, np.ndarray]]]
 
 WORDS = {
     "photos": "the photos",
@@ -127,6 +132,7 @@ def extract(
     *,
     choice: Choice | None = None,
     engine: Engine | None = None,
+    embedding: Embedding | None = None,
 ) -> Outcome:
     """Make `folder` hold the embeddings of `photos`, extracting only what is not known.
 
@@ -148,6 +154,8 @@ def extract(
         Engine and precision; chosen for this machine by default.
     engine : Engine, optional
         A compiled backbone to use; compiled when needed by default.
+    embedding : callable, optional
+        What else makes the rows, bit for bit the same, such as `ray_extraction.ray_embedding`.
 
     Returns
     -------
@@ -173,7 +181,7 @@ def extract(
             why = "The embeddings are damaged or incomplete."
         if not why:
             return _current(folder, len(photos))
-        return _extract(photos, backbone, folder, recipe, identity, why, choice, engine)
+        return _extract(photos, backbone, folder, recipe, identity, why, choice, engine, embedding)
 
 
 def _extract(
@@ -185,6 +193,7 @@ def _extract(
     why: str,
     choice: Choice,
     engine: Engine | None,
+    embedding: Embedding | None,
 ) -> Outcome:
     started = time.perf_counter()
     known = known_rows(folder, recipe)
@@ -195,15 +204,19 @@ def _extract(
         first = {sha: i for i, sha in reversed(list(enumerate(photos.sha256))) if sha}
         todo = sorted(i for sha, i in first.items() if sha not in known)
         if todo:
-            engine = engine or compile_backbone(backbone, choice)
-            for sha, row in _embed(photos, todo, backbone, engine, reasons):
+            if embedding is None:
+                engine = engine or compile_backbone(backbone, choice)
+                rows = _embed(photos, todo, backbone, engine, reasons)
+            else:
+                rows = embedding(photos, todo, reasons)
+            for sha, row in rows:
                 journal.append(sha, row)
             known |= journal.rows()
     failed = {
         # Of files with the same bytes only the first was tried, and its sentence names it.
         path: reasons[sha].replace(str(photos.file(first[sha])), str(photos.file(i)))
         if sha in reasons
-        else f"{photos.file(i)} cannot be opened: check that it is there and may be read."
+        else CANNOT_BE_OPENED.format(photos.file(i))
         for i, (path, sha) in enumerate(zip(photos.table["path"], photos.sha256, strict=True))
         if sha not in known
     }
@@ -254,7 +267,7 @@ def embed_files(
     pixels = [load_pixels(file, backbone.size, backbone.fit) for file in files]
     engine = compile_backbone(backbone, choice)
     batches = (np.stack(pixels[i : i + engine.batch]) for i in range(0, len(files), engine.batch))
-    return np.concatenate([_unit(rows) for rows in engine.embed(batches)])
+    return np.concatenate([unit_rows(rows) for rows in engine.embed(batches)])
 
 
 def embed_photos(
@@ -288,7 +301,8 @@ def embed_photos(
     return X, np.array([sha in known for sha in photos.sha256], bool)
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Scale rows to length one, float32."""
     # A black photo has no direction; its row stays zero.
     norms = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     unit: np.ndarray = (rows / norms).astype(np.float32)
@@ -321,7 +335,7 @@ def _embed(
 
     with progress(total=len(todo), desc=backbone.title, unit=" photos") as bar:
         for rows in engine.embed(batches()):
-            yield from zip(under_way.popleft(), _unit(rows), strict=True)
+            yield from zip(under_way.popleft(), unit_rows(rows), strict=True)
 
 
 def _decoded_ahead(

@@ -4,12 +4,16 @@ To see how search behaves at a million photos takes a million vectors. These com
 embeddings by reflections, which change no similarity.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 from sklearn.preprocessing import normalize
 
-from caltech_lab.errors import ArgumentError
+from caltech_lab.errors import ArgumentError, DatasetError
+from caltech_lab.files import read_json
+from caltech_lab.settings import settings
 
 
 def principal_coordinates(
@@ -82,3 +86,40 @@ def grow(coordinates: NDArray[np.float32], n: int, seed: int = 0) -> NDArray[np.
         np.multiply(coordinates[: len(part)], signs, out=part)
         signs[1:] = 1 - 2 * random.integers(2, size=d - 1)
     return grown
+
+
+def fitted_exponent(n: NDArray[np.float64], cost: NDArray[np.float64]) -> tuple[float, float]:
+    """Fit cost = factor * n ** exponent, as a straight line through the logarithms.
+
+    Parameters
+    ----------
+    n, cost : ndarray of float64, shape (m,)
+        Sizes and what was measured at them, all above zero; at least two.
+
+    Returns
+    -------
+    exponent, factor : float
+        By least squares.
+
+    Examples
+    --------
+    >>> exponent, factor = fitted_exponent(np.array([1.0, 10.0]), np.array([3.0, 300.0]))
+    >>> print(f"{factor:.1f} n^{exponent:.1f}")
+    3.0 n^2.0
+    """
+    exponent, constant = np.polyfit(np.log(n), np.log(cost), 1)
+    return float(exponent), float(np.exp(constant))
+
+
+def recorded(name: str) -> Any:
+    """Read what a benchmark measured before, from `benchmarks/results/`.
+
+    Raises
+    ------
+    DatasetError
+        When the results are not there, as in an installation without a checkout.
+    """
+    path = settings().home / "benchmarks" / "results" / f"{name}.json"
+    if not path.is_file():
+        raise DatasetError(f"There is no {path}: it comes with a checkout of the project.")
+    return read_json(path)

@@ -68,7 +68,7 @@ _UPRIGHT = {
 _WARNINGS = threading.Lock()
 
 
-def read_photo(source: str | Path | bytes) -> Image.Image:
+def read_photo(source: str | Path | bytes, name: str | None = None) -> Image.Image:
     """Decode a photo to an upright RGB image.
 
     The EXIF orientation is applied; transparency is laid over white; 16-bit gray is scaled to 8
@@ -79,6 +79,8 @@ def read_photo(source: str | Path | bytes) -> Image.Image:
     ----------
     source : str, Path or bytes
         A file, or the content of one, such as an upload.
+    name : str, optional
+        What to call it where something is wrong with it; its path by default.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def read_photo(source: str | Path | bytes) -> Image.Image:
         When the file cannot be read, is no JPEG, PNG, WebP, BMP or GIF image, is damaged or cut
         short, or is larger than `MAX_BYTES`, `MAX_PIXELS` or `MAX_SIDE`.
     """
-    with _opened(source) as image:
+    with _opened(source, name) as image:
         image.load()
         upright = _UPRIGHT.get(_orientation(image.info.get("exif", b"")))
         rgb = _to_rgb(image)
@@ -183,7 +185,10 @@ def readable(
 
 
 def load_pixels(
-    source: str | Path | bytes | Image.Image, size: int, fit: Literal["squash", "crop"]
+    source: str | Path | bytes | Image.Image,
+    size: int,
+    fit: Literal["squash", "crop"],
+    name: str | None = None,
 ) -> NDArray[np.uint8]:
     """Decode a photo and resize it to the square that a network sees.
 
@@ -200,6 +205,8 @@ def load_pixels(
         "squash" takes the whole photo and changes its proportions. "crop" keeps them: the photo
         is scaled until its shorter side is ``round(size * 256 / 224)``, then the centre is cut
         out.
+    name : str, optional
+        As for `read_photo`.
 
     Returns
     -------
@@ -215,7 +222,7 @@ def load_pixels(
     """
     if fit not in ("squash", "crop"):
         raise ArgumentError(f"There is no fit {fit!r}: choose 'squash' or 'crop'.")
-    image = source if isinstance(source, Image.Image) else read_photo(source)
+    image = source if isinstance(source, Image.Image) else read_photo(source, name)
     box = _centre(image.width, image.height, size) if fit == "crop" else None
     return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
 
@@ -291,9 +298,10 @@ def _format(data: bytes) -> str | None:
 
 
 @contextmanager
-def _opened(source: str | Path | bytes) -> Iterator[ImageFile]:
+def _opened(source: str | Path | bytes, name: str | None = None) -> Iterator[ImageFile]:
     """Open a photo once its kind and size are known, and turn what goes wrong into a sentence."""
-    name = "The upload" if isinstance(source, bytes) else _printable(source)
+    told = ("The upload" if isinstance(source, bytes) else source) if name is None else name
+    name = _printable(told)
     data = source if isinstance(source, bytes) else _read_file(Path(source), name)
     if not data:
         raise PhotoError(f"{name} is empty: copy or download it again.")

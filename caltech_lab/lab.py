@@ -1,5 +1,6 @@
 """The front door: one object that knows the dataset, the backbone and where everything is kept."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from caltech_lab.engines import Choice
     from caltech_lab.extraction import Outcome
     from caltech_lab.features import Features
+    from caltech_lab.gallery import Gallery
 
 RECORD = "CALTECH_LAB_RECORD"  # when it is set, checkpoints are recorded and not compared
 
@@ -288,6 +290,34 @@ class Lab:
             self.embeddings.photos.table.to_csv(path.with_name("items.csv"), index=False)
             write_json(_key_path(path), key)
         return index
+
+    def gallery(self, name: str | None = None) -> "Gallery":
+        """Return a gallery of all embeddings, under the numbers of their rows, with categories.
+
+        One that holds embeddings of other photos or another recipe is emptied and filled again.
+
+        Parameters
+        ----------
+        name : str, optional
+            As `gallery.open_gallery` takes it; that of the settings by default.
+        """
+        from caltech_lab.gallery import fill, open_gallery
+
+        features = self.embeddings
+        name = name or settings().gallery
+        folder = self.folder("models/galleries")
+        # What a server holds is known by its own address, whatever else this folder has seen.
+        key = hashlib.sha256(name.encode()).hexdigest()[:12]
+        record = folder / f"{key}.json"
+        key_now = {"gallery": name, "embeddings": features.identity["embeddings_sha256"]}
+        with lock(record):
+            current = record.is_file() and read_json(record) == key_now
+            gallery = open_gallery(name, features.X.shape[1], folder, new=not current)
+            if not current or gallery.ntotal != len(features):
+                record.unlink(missing_ok=True)
+                fill(gallery, features.X, features.photos.table["category"].tolist())
+                write_json(record, key_now)
+        return gallery
 
     def duplicates(self, *, crops: bool = True) -> "pd.DataFrame":
         """Return the pairs of photos that are nearly the same, kept as .csv.

@@ -26,6 +26,8 @@ class Settings:
         `auto`, `bf16` or `f32` (`CALTECH_LAB_PRECISION`).
     seed : int
         The seed of every random choice (`CALTECH_LAB_SEED`).
+    gallery : str
+        What the demo and `retrieve` search, a name from `gallery` (`CALTECH_LAB_GALLERY`).
     threads : int
         Processor cores to use (`CALTECH_LAB_THREADS`, else those this process may run on).
     """
@@ -37,6 +39,7 @@ class Settings:
     backbone: str
     precision: str
     seed: int
+    gallery: str
     threads: int
 
     @property
@@ -68,5 +71,6 @@ def settings() -> Settings:
         backbone=env.get("CALTECH_LAB_BACKBONE") or "resnet50",
         precision=env.get("CALTECH_LAB_PRECISION") or "auto",
         seed=int(env.get("CALTECH_LAB_SEED") or 0),
+        gallery=env.get("CALTECH_LAB_GALLERY") or "exact",
         threads=int(env.get("CALTECH_LAB_THREADS") or cores),
     )

@@ -1,10 +1,12 @@
 """More vectors, in the neighbourhoods of the real ones."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from caltech_lab.errors import ArgumentError
-from caltech_lab.growth import grow, principal_coordinates
+from caltech_lab.growth import fitted_exponent, grow, principal_coordinates
+from caltech_lab.neighbour_graph import hdbscan_on_neighbours, neighbour_graph
 
 
 @pytest.fixture(name="X")
@@ -47,3 +49,55 @@ def test_impossible_sizes_are_sentences(X):
         principal_coordinates(X, X, 21)
     with pytest.raises(ArgumentError, match=r"^There are 60 vectors already"):
         grow(X, 59)
+
+
+def test_an_exponent_is_the_slope_of_the_logarithms():
+    n = np.array([10.0, 100.0, 1000.0])
+    exponent, factor = fitted_exponent(n, 5 * n**1.5)
+    np.testing.assert_allclose((exponent, factor), (1.5, 5))
+
+
+def groups():
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(8, 40))[np.repeat(np.arange(8), 200)] + 0.25 * rng.normal(size=(1600, 40))
+    return (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+def test_neighbours_are_the_nearest(approximate):
+    X = groups()
+    graph = neighbour_graph(X, 5, approximate=approximate)
+    assert graph.shape == (1600, 1600)
+    assert (abs(graph - graph.T) > 1e-9).nnz == 0
+    assert (graph.diagonal() == 0).all()
+    distance = np.linalg.norm(X[0] - X, axis=1)
+    nearest = np.argsort(distance)[1:6]
+    found = np.intersect1d(nearest, graph[[0]].indices)
+    assert len(found) >= (3 if approximate else 5)
+    kept = np.asarray(graph[[0], found]).ravel()
+    np.testing.assert_allclose(kept, distance[found], atol=1e-3)
+
+
+def test_dense_parts_are_found_though_the_graph_falls_apart():
+    labels = hdbscan_on_neighbours(neighbour_graph(groups(), 10), 20)
+    truth = np.repeat(np.arange(8), 200)
+    inside = labels >= 0
+    assert inside.mean() > 0.8
+    assert (pd.crosstab(labels[inside], truth[inside]) > 0).sum(axis=1).eq(1).all()
+
+
+def test_growth_is_drawn_with_its_exponents():
+    from caltech_lab.plots.growth import growth_curves
+
+    n = np.array([10, 100, 1000])
+    table = pd.concat(
+        [
+            pd.DataFrame({"step": "linear", "n": n, "cost": 2.0 * n}),
+            pd.DataFrame({"step": "square", "n": n[:2], "cost": 0.1 * n[:2] ** 2.0}),
+        ]
+    )
+    ax = growth_curves(table)
+    told = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert told == ["linear: $n^{1.00}$", "square: $n^{2.00}$"]
+    assert len(ax.lines) == 5  # the shorter one goes on, dashed
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")

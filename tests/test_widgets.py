@@ -713,3 +713,27 @@ def test_the_speed_of_every_act_is_measured(lab):
     assert (table["median_ms"] > 0).all()
     assert (table["median_ms"] <= table["largest_ms"]).all()
     assert table["median_ms"].drop("upload").max() < 100  # a small gallery, with room to spare
+
+
+@pytest.mark.parametrize("gallery", ["hnsw", "ivf-pq"])
+def test_another_gallery_answers_filters_and_takes_marks(lab, search, gallery, monkeypatch):
+    monkeypatch.setenv("CALTECH_LAB_GALLERY", gallery)
+    settings.cache_clear()
+    try:
+        other = SearchSession(lab)
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    query = search.from_gallery(8)
+    here, there = search.ask(query, 10), other.ask(query, 10)
+    assert 8 not in there.ids
+    assert np.isin(there.ids, here.ids).mean() >= (1 if gallery == "hnsw" else 0.2)
+    for steering in (
+        Steering(categories=frozenset({3})),
+        Steering(good=(int(there.ids[0]),), bad=(int(there.ids[1]),), categories=frozenset({1, 3})),
+    ):
+        ranked = other.rank(there, steering, 5)
+        assert len(ranked.ids) == 5
+        assert set(search.gallery.y[ranked.ids]) <= steering.categories
+        if gallery == "hnsw":  # a narrow filter is searched exhaustively
+            np.testing.assert_array_equal(ranked.ids, search.rank(here, steering, 5).ids)

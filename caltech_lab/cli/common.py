@@ -154,6 +154,31 @@ def command(function: Callable[..., Result]) -> Callable[..., None]:
     return run
 
 
+GALLERY = Annotated[
+    str | None,
+    typer.Option(
+        help="What is searched: exact, hnsw, ivf-pq, or milvus: and a file (.db) or the address "
+        "of a server.",
+        autocompletion=_starting(("exact", "hnsw", "ivf-pq", "milvus:")),
+        metavar="NAME",
+    ),
+]
+
+
+def use_gallery(name: str | None) -> None:
+    """Let `--gallery` rule the settings, here and in programs started from here."""
+    from caltech_lab.gallery import is_gallery
+    from caltech_lab.settings import settings
+
+    if name is not None:
+        os.environ["CALTECH_LAB_GALLERY"] = name
+        settings.cache_clear()
+    if not is_gallery(settings().gallery):
+        raise typer.BadParameter(
+            f"{settings().gallery!r} is not one of exact, hnsw, ivf-pq, milvus:ADDRESS."
+        )
+
+
 def _set(options: dict[str, Any]) -> None:
     """Let options rule the settings, which are read from the environment."""
     given = {SETTINGS[name]: str(value) for name, value in options.items() if value is not None}

@@ -1,15 +1,16 @@
 """Commands about what is there: photos, weights, machine."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from caltech_lab.cli.common import Result, command, open_lab, shown
+from caltech_lab.cli.common import GALLERY, Result, command, one_of, open_lab, shown, use_gallery
 from caltech_lab.errors import DatasetError
 
 if TYPE_CHECKING:
     from caltech_lab.datasets import Photos
+    from caltech_lab.extraction import Outcome
 
 
 def _subset() -> str | None:
@@ -140,23 +141,86 @@ def doctor() -> Result:
 
 
 @command
-def extract() -> Result:
+def extract(
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="direct, or ray: by workers on one or many machines.", **one_of("direct", "ray")
+        ),
+    ] = "direct",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a Ray cluster, such as auto or ray://head:10001; by default Ray is "
+            "started here."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="How many workers hold the backbone.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="ADDRESS",
+            help="Photos that are not --dataset: a folder, "
+            "an address such as s3://bucket/photos, or tar files in either.",
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Where the Parquet shards go, with --engine ray."),
+    ] = None,
+) -> Result:
     """Turn photos into vectors; photos that are known already are not read again."""
+    if engine != "ray" and (address or workers or source or to):
+        raise typer.BadParameter("--address, --workers, --from and --to need --engine ray.")
+    if source and not to:
+        raise typer.BadParameter("--from needs --to, an address for the shards.")
+    if source and to:
+        return _extract_from(source, to, address, workers)
     lab = open_lab()
+    done = None
+    if engine == "ray":
+        from caltech_lab.extraction import extract as run
+        from caltech_lab.ray_extraction import ray_embedding
+
+        folder = lab.folder("features")
+        shards = to or str((folder / "shards").absolute())
+        rows = ray_embedding(lab.backbone, lab.choice, shards, address=address, workers=workers)
+        done = run(lab.photos, lab.backbone, folder, choice=lab.choice, embedding=rows)
     n, d = lab.embeddings.X.shape
-    outcome = lab.outcome
-    data = {
+    outcome = done or lab.outcome
+    data = {**_counts(outcome), "n_embeddings": n, "width": d, "labelled": lab.photos.labelled}
+    lines = [str(outcome), f"{n:,} embeddings of {d:,} numbers each."]
+    return Result(lines, data, [lab.folder("features")], lab)
+
+
+def _counts(outcome: "Outcome") -> dict[str, Any]:
+    return {
         "n_photos": outcome.n_photos,
-        "n_embeddings": n,
-        "width": d,
         "n_extracted": outcome.n_extracted,
         "n_reused": outcome.n_reused,
         "failed": outcome.failed,
         "seconds": outcome.seconds,
-        "labelled": lab.photos.labelled,
     }
-    lines = [str(outcome), f"{n:,} embeddings of {d:,} numbers each."]
-    return Result(lines, data, [lab.folder("features")], lab)
+
+
+def _extract_from(source: str, to: str, address: str | None, workers: int | None) -> Result:
+    from caltech_lab.addresses import file_system
+    from caltech_lab.backbones import backbone
+    from caltech_lab.ray_extraction import extract_shards
+    from caltech_lab.shards import read_shards
+
+    network = backbone()
+    outcome = extract_shards(source, network, to, address=address, workers=workers)
+    n = outcome.n_extracted + outcome.n_reused
+    tables = read_shards(*file_system(to), ["category"])
+    labelled = all(bool(table["category"].ne("").all()) for table in tables)
+    lines = [str(outcome), f"{n:,} embeddings of {network.width:,} numbers each, in {to}."]
+    data = {**_counts(outcome), "n_embeddings": n, "width": network.width,
+            "labelled": labelled, "shards": to}  # fmt: skip
+    return Result(lines, data, [] if "://" in to else [Path(to)])
 
 
 @command
@@ -190,8 +254,9 @@ def export(
 
 
 @command
-def demo() -> Result:
+def demo(gallery: GALLERY = None) -> Result:
     """Open the retrieval demo in a browser, through Voilà."""
+    use_gallery(gallery)
     from caltech_lab.settings import settings
 
     notebook = settings().home / "notebooks" / "12_retrieval_demo.ipynb"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from caltech_lab.cli.common import Result, command, one_of, open_lab
+from caltech_lab.cli.common import GALLERY, Result, command, one_of, open_lab, use_gallery
 from caltech_lab.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -174,9 +174,19 @@ def _test(lab: "Lab", classifier: str) -> dict[str, Any]:
 
 
 @command
-def index() -> Result:
-    """Put all embeddings into a faiss index for exact search."""
+def index(gallery: GALLERY = None) -> Result:
+    """Put all embeddings into a faiss index for exact search, or into another gallery."""
+    use_gallery(gallery)
     lab = open_lab()
+    from caltech_lab.settings import settings
+
+    if (name := settings().gallery) != "exact":
+        from caltech_lab.gallery import describe
+
+        n, d = lab.gallery().ntotal, lab.embeddings.X.shape[1]
+        wrote = [lab.folder("models/galleries")]
+        line = f"{n:,} photos of {d:,} numbers each, {describe(name)}."
+        return Result([line], {"n_photos": n, "width": d, "gallery": name}, wrote, lab)
     made = lab.index()
     folder = lab.folder("models/faiss_index")
     return Result(

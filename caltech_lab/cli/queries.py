@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from caltech_lab.cli.common import Result, command, one_of, open_lab
+from caltech_lab.cli.common import GALLERY, Result, command, one_of, open_lab, use_gallery
 from caltech_lab.cli.learning import CLASSIFIERS
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ def retrieve(
     csv: Annotated[
         Path | None, typer.Option(help="Write the answers to this CSV.", metavar="CSV")
     ] = None,
+    gallery: GALLERY = None,
+    category: Annotated[
+        list[str] | None, typer.Option(help="Answer with photos of this category alone.")
+    ] = None,
 ) -> Result:
     """Find the photos that are most like these; labels are not needed.
 
@@ -97,19 +101,28 @@ def retrieve(
     import numpy as np
 
     from caltech_lab.exports import answers_table, write_answers
+    from caltech_lab.gallery import nearest
     from caltech_lab.retrieval import search, search_excluding_self
+    from caltech_lab.settings import settings
 
+    use_gallery(gallery)
     _check(photos)
     lab = open_lab()
     X, rows = _embedded(lab, photos)
-    index = lab.index()
-    found = [
-        search(index, x, k)
-        if row is None
-        else search_excluding_self(index, x[None], np.array([row]), k)
-        for x, row in zip(X, rows, strict=True)
-    ]
-    ids, similarities = [ids[0] for _, ids in found], [near[0] for near, _ in found]
+    if settings().gallery != "exact" or category:
+        searched = lab.gallery()
+        pairs = zip(X, rows, strict=True)
+        found = [nearest(searched, x, k, category, row) for x, row in pairs]
+    else:
+        index = lab.index()
+        found = [
+            search(index, x, k)
+            if row is None
+            else search_excluding_self(index, x[None], np.array([row]), k)
+            for x, row in zip(X, rows, strict=True)
+        ]
+        found = [(near[0], ids[0]) for near, ids in found]
+    ids, similarities = [ids for _, ids in found], [near for near, _ in found]
     table = answers_table([str(photo) for photo in photos], lab.embeddings, ids, similarities)
     answers: dict[str, list[dict[str, Any]]] = {str(photo): [] for photo in photos}
     lines = []

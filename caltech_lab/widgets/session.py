@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -23,9 +23,11 @@ from caltech_lab.engines import Engine, compile_backbone
 from caltech_lab.errors import ArgumentError
 from caltech_lab.feedback import rocchio, without_near_copies
 from caltech_lab.files import sha256_of
+from caltech_lab.gallery import nearest
 from caltech_lab.images import load_pixels, part_seen, read_photo
 from caltech_lab.novelty import familiarity, novelty_threshold
 from caltech_lab.retrieval import Ids, Similarities
+from caltech_lab.settings import settings
 from caltech_lab.similarity_map import region_at, shares_of_the_cosine, similarity_to_region
 from caltech_lab.widgets.answers import Answer, Box, Match, Query, Ranking, Steering, Vector
 from caltech_lab.widgets.thumbnails import shrunk, small_jpeg, thumbnail
@@ -39,6 +41,8 @@ N_CACHED = 2000  # pictures for the page, of about 10 KB each
 VIEW = 420  # pixels a side of the query as it is shown
 KEPT = 1024  # pixels a side of the query as it is kept, for parts to be cut from
 LEAST_PART = 8  # pixels
+CANDIDATES = 500  # asked of a gallery; more than are shown, so that marks can move them
+UNSEEN = -2  # below any cosine
 
 
 class SearchSession:
@@ -86,6 +90,8 @@ class SearchSession:
         self.kmeans = lab.kmeans(min(N_CLUSTERS, len(self.gallery)))
         self.thumbnail: Callable[[int], bytes] = lru_cache(N_CACHED)(self._thumbnail)
         self._mapper: Engine | None = None
+        # The exact gallery is the matrix itself, which is here already.
+        self._asks = None if settings().gallery == "exact" else lab.gallery()
 
     @property
     def max_k(self) -> int:
@@ -259,9 +265,9 @@ class SearchSession:
         X = query.vector[None]
         seconds = dict(query.seconds)
         with _timed(seconds, "search"):
-            cosines = self.gallery.X @ query.vector
+            cosines = self._scores(query.vector)
             if query.row is not None:
-                cosines[query.row] = -2
+                cosines[query.row] = UNSEEN
             ids = np.argsort(-cosines, kind="stable")[:k]
             familiar = float(familiarity(cosines[ids]))
         with _timed(seconds, "classify"):
@@ -292,11 +298,16 @@ class SearchSession:
             Fewer than k where the filters leave fewer.
         """
         query, gallery = answer.query, self.gallery
-        scores = answer.cosines
+        cosines = answer.cosines
+        if self._asks is not None and steering.categories:
+            cosines = self._scores(query.vector, steering.categories)
+            if query.row is not None:
+                cosines[query.row] = UNSEEN
+        scores = cosines
         if steering.good or steering.bad:
             good, bad = (gallery.X[list(rows)] for rows in (steering.good, steering.bad))
-            scores = gallery.X @ rocchio(query.vector, good, bad)
-        allowed = answer.cosines > -2
+            scores = self._scores(rocchio(query.vector, good, bad), steering.categories)
+        allowed = (cosines > UNSEEN) & (scores > UNSEEN)
         allowed[list(steering.bad)] = False
         if steering.categories:
             allowed &= np.isin(gallery.y, list(steering.categories))
@@ -310,8 +321,23 @@ class SearchSession:
         # The probabilities were learnt from plain rankings, so they go by the place in that.
         places = np.empty(len(gallery), dtype=np.int64)
         places[np.argsort(-answer.cosines, kind="stable")] = np.arange(len(gallery))
-        cosines = answer.cosines[ids]
-        return Ranking(ids, cosines, same_category_probability(self.curves, cosines, places[ids]))
+        near = cosines[ids]
+        return Ranking(ids, near, same_category_probability(self.curves, near, places[ids]))
+
+    def _scores(self, vector: Vector, categories: Iterable[int] = ()) -> Similarities:
+        """Return the similarity of each photo to a vector; `UNSEEN` where the gallery told none.
+
+        A gallery that is not exact, or elsewhere, is asked for the best `CANDIDATES`, of these
+        categories if there are any.
+        """
+        if self._asks is None:
+            scores: Similarities = self.gallery.X @ vector
+            return scores
+        names = [self.gallery.categories[i] for i in categories] or None
+        near, ids = nearest(self._asks, vector, min(CANDIDATES, len(self.gallery)), names)
+        scores = np.full(len(self.gallery), UNSEEN, np.float32)
+        scores[ids] = near
+        return scores
 
     # ---- why two photos are similar --------------------------------------------------------
 

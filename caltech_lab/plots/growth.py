@@ -1,0 +1,51 @@
+"""How costs grow with the number of photos."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from caltech_lab.growth import fitted_exponent
+from caltech_lab.plots.style import COLOURS, new_axes
+
+MARKERS = "osD^vP*X"
+INKS = (*(colour for colour in COLOURS if colour != "#F0E442"), "0.55")  # yellow lines fade
+
+
+def growth_curves(
+    table: pd.DataFrame, label: str = "processor seconds", ax: Axes | None = None
+) -> Axes:
+    """Draw what steps cost at several sizes, with the line fitted to each.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row a measurement: ``step``, ``n`` (photos) and ``cost``, above zero.
+    label : str
+        What the cost is, with its unit.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Both axes logarithmic, so that a power of n is a straight line and its exponent the slope;
+        the legend tells it. A dashed line goes on to where nothing was measured.
+    """
+    ax = new_axes(ax, 7.5, 4.6)
+    end = float(table["n"].max())
+    for i, (step, rows) in enumerate(table.groupby("step", sort=False)):
+        n, cost = rows["n"].to_numpy(float), rows["cost"].to_numpy(float)
+        exponent, factor = fitted_exponent(n, cost)
+        colour, marker = INKS[i % len(INKS)], MARKERS[i % len(MARKERS)]
+        ax.plot(n, factor * n**exponent, color=colour, linewidth=1.2)
+        ax.plot(
+            n, cost, marker, color=colour, markersize=5, label=f"{step}: $n^{{{exponent:.2f}}}$"
+        )
+        if n.max() < end:
+            further = np.array([n.max(), end])
+            ax.plot(further, factor * further**exponent, "--", color=colour, linewidth=1, alpha=0.6)
+    ax.set(
+        xscale="log", yscale="log", xlabel="photos (logarithmic)", ylabel=f"{label} (logarithmic)"
+    )
+    ax.legend(frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1), loc="upper left")
+    return ax
