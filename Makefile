@@ -122,5 +122,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix --quiet caltech_lab tests benchmarks notebooks || true
 	$(BIN)/ruff format caltech_lab tests benchmarks
 
-clean:  ## remove the environment and all that the notebooks made
-	rm -rf $(VENV) .venv-lowest .venv-newest build outputs/*/ .*_cache
+clean:  ## remove the environment and all that the notebooks made, but no decision of yours
+	rm -rf $(VENV) .venv-lowest .venv-newest build .*_cache
+	find outputs -mindepth 2 -type f ! -name decisions.csv -delete
+	find outputs -mindepth 1 -type d -empty -delete

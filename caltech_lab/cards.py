@@ -90,6 +90,7 @@ def model_card(lab: "Lab") -> str:
     overall = pd.DataFrame(
         {"accuracy": summary(right, y[test]), "precision@10": summary(found.precision, y[test])}
     ).T
+    overall.columns = pd.Index(["photos", "categories", "worst decile", "Gini"])
     return _template("model_card.md").format(
         report=report,
         backbone=lab.backbone.title,
@@ -147,7 +148,8 @@ def _robustness(lab: "Lab") -> str:
     words = {"accuracy": "accuracy", "precision": "precision@10"}
     wide = wide.set_axis([f"{words[c[0]]}, strength {c[1]}" for c in wide.columns], axis=1)
     return (
-        "Held-out photos made worse on purpose (Hendrycks and Dietterich 2019). Untouched: "
+        "Held-out photos, as many of each category, made worse on purpose (Hendrycks and "
+        "Dietterich 2019), answered by the smaller machine of notebook 10. Untouched: "
         f"accuracy {clean['accuracy']:.3f}, precision@10 {clean['precision']:.3f}.\n\n"
         f"{_markdown(wide)}"
     )
@@ -217,7 +219,7 @@ def _doubts(lab: "Lab") -> str:
     train, _ = lab.embeddings.split(lab.seed)
     return (
         f"Confident learning doubts {len(table):,} of the {len(train):,} labels of the training "
-        f"part ({len(table) / len(train):.3f}); most of what it doubts is hard rather than wrong."
+        f"part ({len(table) / len(train):.3f}); whether they are wrong, only a person can say."
     )
 
 

@@ -87,7 +87,7 @@ def test_the_table_says_who_doubts_what(features):
 
 
 def test_too_few_photos_are_refused(features):
-    with pytest.raises(ArgumentError, match="needs 9 photos"):
+    with pytest.raises(ArgumentError, match="needs 9 training photos"):
         label_errors.out_of_sample_probabilities(svm(), features.X, features.y, 0.2, n_folds=9)
 
 
