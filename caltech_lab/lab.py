@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from caltech_lab.engines import Choice
     from caltech_lab.extraction import Outcome
     from caltech_lab.features import Features
+    from caltech_lab.views import View
 
 RECORD = "CALTECH_LAB_RECORD"  # when it is set, checkpoints are recorded and not compared
 
@@ -171,6 +172,44 @@ class Lab:
     def embeddings(self) -> "Features":
         """The same as `features()` gives, without its line."""
         return self._features[0]
+
+    def view(self, view: "View", part: str = "average") -> np.ndarray:
+        """Return one pooling of one view of all photos, extracted when it is not there.
+
+        Parameters
+        ----------
+        view : View
+            Through which network, and how the photo is shown to it.
+        part : str
+            One of `views.PARTS`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, width)
+            Rows of length one, in the order of `features()`.
+        """
+        from caltech_lab.extraction import extract
+        from caltech_lab.features import load
+        from caltech_lab.views import part_of
+
+        network = view.as_backbone()
+        folder = settings().outputs / self.photos.name / view.name / "features"
+        extract(self.photos, network, folder)
+        return part_of(load(folder, self.photos).X, view, part)
+
+    def fused(self) -> "Features":
+        """Return the average-pooled views of `views.chosen_views`, side by side in each row."""
+        import hashlib
+
+        from caltech_lab.features import Features
+        from caltech_lab.views import chosen_views, fused_views
+
+        views = chosen_views()
+        X = fused_views([[self.view(view) for view in group] for group in views])
+        made = hashlib.sha256(np.ascontiguousarray(X)).hexdigest()
+        names = [view.name for group in views for view in group]
+        identity = {"backbone": "+".join(names), "embeddings_sha256": made}
+        return Features(X, self.embeddings.photos, self.embeddings.identity | identity)
 
     def kmeans(self, k: int = 20) -> "KMeans":
         """Return K-Means fitted on all embeddings, kept in `models/clustering/`."""

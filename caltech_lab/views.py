@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from caltech_lab.backbones import Backbone, Fit, backbone
-from caltech_lab.errors import ArgumentError
+from caltech_lab.errors import ArgumentError, WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -89,8 +89,8 @@ class View:
         )
 
 
-def split_parts(X: NDArray[np.float32], view: View) -> dict[str, NDArray[np.float32]]:
-    """Cut the rows of a view into its parts.
+def part_of(X: NDArray[np.float32], view: View, part: str) -> NDArray[np.float32]:
+    """Cut one part out of the rows of a view.
 
     Parameters
     ----------
@@ -98,13 +98,93 @@ def split_parts(X: NDArray[np.float32], view: View) -> dict[str, NDArray[np.floa
         Rows as `extraction.extract` made them with `View.as_backbone`.
     view : View
         Which view they are of.
+    part : str
+        One of `PARTS`.
 
     Returns
     -------
-    dict
-        A matrix for each of `PARTS`, float32 of shape (n, width of the part), rows of length one.
+    ndarray of float32, shape (n, width of the part)
+        Rows of length one.
     """
-    return {name: normalize(X[:, columns]) for name, columns in view.parts.items()}
+    rows: NDArray[np.float32] = normalize(X[:, view.parts[part]])
+    return rows
+
+
+def split_parts(X: NDArray[np.float32], view: View) -> dict[str, NDArray[np.float32]]:
+    """Cut the rows of a view into all of its parts; see `part_of`."""
+    return {part: part_of(X, view, part) for part in PARTS}
+
+
+def chosen_views() -> list[list[View]]:
+    """Return the views that the best recipe fuses, grouped as `fused_views` wants them.
+
+    Cross-validation on the training part of Caltech-101 chose them. Networks whose weights are
+    not installed are left out.
+    """
+    groups = [
+        [View(), View(mirrored=True)],
+        [View(fit="crop")],
+        [
+            View("efficientnet-lite2", size=260),
+            View("efficientnet-lite2", size=260, mirrored=True),
+        ],
+        [View("efficientnet-lite0")],
+    ]
+    return [group for group in groups if _is_here(group[0])]
+
+
+def _is_here(view: View) -> bool:
+    try:
+        backbone(view.backbone).weights()
+    except WeightsError:
+        return False
+    return True
+
+
+def fused_views(groups: list[list[NDArray[np.float32]]]) -> NDArray[np.float32]:
+    """Fuse views: the mean within a group, such as a photo and its mirror image, then `fuse`.
+
+    Parameters
+    ----------
+    groups : list of list of ndarray of float32, shape (n, width)
+        Rows of length one; those of a group through the same network.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, sum of the groups' widths)
+        Rows of length one.
+    """
+    return fuse([np.sum(group, axis=0) for group in groups])
+
+
+def fuse(blocks: list[NDArray[np.float32]], power: float = 0.5) -> NDArray[np.float32]:
+    """Put embeddings of the same photos side by side, each weighing the same.
+
+    Parameters
+    ----------
+    blocks : list of ndarray of float32, shape (n, width)
+        Embeddings of several views, poolings or networks.
+    power : float
+        Exponent of the signed power that evens out strong activations first; 1 leaves them.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, sum of the widths)
+        Rows of length one; an inner product is the mean of those of the blocks.
+
+    References
+    ----------
+    F. Perronnin, J. Sánchez, T. Mensink: Improving the Fisher kernel for large-scale image
+    classification. European Conference on Computer Vision, 2010.
+
+    Examples
+    --------
+    >>> a, b = np.array([[4.0, 0.0]], np.float32), np.array([[0.0, -9.0]], np.float32)
+    >>> fuse([a, b]).round(3)
+    array([[ 0.707,  0.   ,  0.   , -0.707]], dtype=float32)
+    """
+    evened = [normalize(np.sign(block) * np.abs(block) ** power) for block in blocks]
+    return (np.hstack(evened) / np.sqrt(len(evened))).astype(np.float32)
 
 
 def generalised_mean(planes: "Tensor", power: float = GEM_POWER) -> "Tensor":
