@@ -217,9 +217,7 @@ class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type
         adam = torch.optim.AdamW([map_, proxies], self.rate, weight_decay=1e-2)
         for _ in range(self.epochs):
             for batch in torch.randperm(len(rows), generator=random).split(256):
-                cosines = (
-                    functional.normalize(rows[batch] @ map_) @ functional.normalize(proxies).T
-                )
+                cosines = functional.normalize(rows[batch] @ map_) @ functional.normalize(proxies).T
                 adam.zero_grad()
                 loss = functional.cross_entropy(self.scale * cosines, labels[batch])
                 loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
