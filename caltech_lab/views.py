@@ -184,7 +184,8 @@ def fuse(blocks: list[NDArray[np.float32]], power: float = 0.5) -> NDArray[np.fl
     array([[ 0.707,  0.   ,  0.   , -0.707]], dtype=float32)
     """
     evened = [normalize(np.sign(block) * np.abs(block) ** power) for block in blocks]
-    return (np.hstack(evened) / np.sqrt(len(evened))).astype(np.float32)
+    fused: NDArray[np.float32] = (np.hstack(evened) / np.sqrt(len(evened))).astype(np.float32)
+    return fused
 
 
 def generalised_mean(planes: "Tensor", power: float = GEM_POWER) -> "Tensor":
