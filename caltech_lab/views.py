@@ -223,8 +223,8 @@ def regional_maximum(planes: "Tensor") -> "Tensor":
     Returns
     -------
     Tensor
-        Shape (n, channels): the whole map, and 2 x 2 and 3 x 3 regions of it, each region about
-        twice as wide as the way to the next.
+        Shape (n, channels): the whole map, and squares of two thirds and of half of its side, in
+        steps of whole cells; on a map of 7 x 7 these are 2 x 2 and 4 x 4 regions.
 
     References
     ----------

@@ -64,8 +64,8 @@ class TestViews:
 
     def test_regions_that_see_the_same_point_the_same_way(self):
         planes = torch.zeros(1, 2, 7, 7)
-        planes[0, 0] = 3.0  # channel 0 everywhere: 1 + 4 + 9 regions of direction (1, 0)
-        assert_allclose(regional_maximum(planes), [[14.0, 0.0]], rtol=1e-6)
+        planes[0, 0] = 3.0  # channel 0 everywhere: 1 + 4 + 16 regions of direction (1, 0)
+        assert_allclose(regional_maximum(planes), [[21.0, 0.0]], rtol=1e-6)
 
     def test_mirror_images_are_averaged_before_blocks_are_joined(self):
         a, b = np.array([[1, 0]], np.float32), np.array([[0, 1]], np.float32)
