@@ -348,6 +348,7 @@ def _from_timm(name: str, pretrained: bool = True) -> Backbone:
     """Return any model of the timm library; its weights are downloaded when they are needed."""
     try:
         import timm
+        from timm import data
     except ImportError as error:
         raise ArgumentError(
             f"The backbone {name} needs an extra package: "
@@ -356,8 +357,8 @@ def _from_timm(name: str, pretrained: bool = True) -> Backbone:
     model = name.removeprefix(TIMM)
     if not timm.is_model(model):
         raise ArgumentError(f"timm has no model {model!r}: timm.list_models() names them all.")
-    with_graph_only = timm.create_model(model, pretrained=False, num_classes=0)
-    wants = timm.data.resolve_model_data_config(with_graph_only)
+    graph: Any = timm.create_model(model, pretrained=False, num_classes=0)
+    wants = data.resolve_model_data_config(graph)  # type: ignore[attr-defined,no-untyped-call,unused-ignore]
     scaled = [tuple(255 * v for v in wants[key]) for key in ("mean", "std")]
 
     def build() -> "nn.Module":
@@ -370,7 +371,7 @@ def _from_timm(name: str, pretrained: bool = True) -> Backbone:
         return digest.hexdigest()
 
     return Backbone(
-        name, f"{model} (timm)", with_graph_only.num_features, wants["input_size"][-1], "crop",
+        name, f"{model} (timm)", graph.num_features, wants["input_size"][-1], "crop",
         sha256, build,
     )  # fmt: skip
 
