@@ -5,9 +5,10 @@ shape (n, width). What a network wants done to its input, normalisation and chan
 part of the network here, so that no caller can get it wrong.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -28,6 +29,7 @@ RESNET50_SHA256 = "2b87c851a840e531eb6cbf3102cf9fd0529bac651027935f6f1e182de752b
 CAFFE_MEANS_BGR = (103.939, 116.779, 123.68)
 IMAGENET_MEANS = (123.675, 116.28, 103.53)
 IMAGENET_DEVIATIONS = (58.395, 57.12, 57.375)
+TIMM = "timm-"  # before the name of a model of that library
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ def backbone(name: str | None = None) -> Backbone:
     Parameters
     ----------
     name : str, optional
-        One of `BACKBONES`; that of the settings by default.
+        One of `BACKBONES`, or ``timm-`` and the name of a model of the timm library; that of the
+        settings by default.
 
     Returns
     -------
@@ -93,6 +96,8 @@ def backbone(name: str | None = None) -> Backbone:
         When there is none of that name.
     """
     name = name or settings().backbone
+    if name.startswith(TIMM):
+        return _from_timm(name)
     if name not in BACKBONES:
         raise ArgumentError(f"There is no backbone {name!r}: choose one of {', '.join(BACKBONES)}.")
     return BACKBONES[name]
@@ -337,6 +342,54 @@ def _lite(variant: str) -> "nn.Module":
 
 def _lite_sha256(variant: str) -> str:
     return sha256_of(_lite_weights(variant))
+
+
+def _from_timm(name: str, pretrained: bool = True) -> Backbone:
+    """Return any model of the timm library; its weights are downloaded when they are needed."""
+    try:
+        import timm
+        from timm import data
+    except ImportError as error:
+        raise ArgumentError(
+            f"The backbone {name} needs an extra package: "
+            "install it with `pip install 'caltech-lab[timm]'`."
+        ) from error
+    model = name.removeprefix(TIMM)
+    if not timm.is_model(model):
+        raise ArgumentError(f"timm has no model {model!r}: timm.list_models() names them all.")
+    graph: Any = timm.create_model(model, pretrained=False, num_classes=0)
+    wants = data.resolve_model_data_config(graph)  # type: ignore[attr-defined,no-untyped-call,unused-ignore]
+    scaled = [tuple(255 * v for v in wants[key]) for key in ("mean", "std")]
+
+    def build() -> "nn.Module":
+        return embedder(_timm_model(model, pretrained), scaled[0], scaled[1])
+
+    def sha256() -> str:
+        digest = hashlib.sha256()
+        for key, tensor in _timm_model(model, pretrained).state_dict().items():
+            digest.update(key.encode() + tensor.numpy().tobytes())
+        return digest.hexdigest()
+
+    return Backbone(
+        name, f"{model} (timm)", graph.num_features, wants["input_size"][-1], "crop",
+        sha256, build,
+    )  # fmt: skip
+
+
+@cache
+def _timm_model(model: str, pretrained: bool) -> Any:
+    import timm
+    import torch
+
+    try:
+        with torch.random.fork_rng():  # weights without training must not move other choices
+            torch.manual_seed(0)
+            return timm.create_model(model, pretrained=pretrained, num_classes=0).eval()
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"The weights of {model} could not be downloaded ({type(error).__name__}): go on with "
+            "the backbone resnet50, whose weights are here, or try again with a network."
+        ) from error
 
 
 # ---- classical descriptors -----------------------------------------------------------------

@@ -166,6 +166,10 @@ def sha256_of(path: Path) -> str:
 # Types beyond scikit-learn's own, which skops trusts already, that our models are made of.
 TRUSTED_TYPES: tuple[str, ...] = (
     "caltech_lab.classification.PowerNormalizer",
+    "caltech_lab.projections.PartialWhitener",
+    "caltech_lab.projections.PosteriorProjection",
+    "caltech_lab.projections.ProxyProjection",
+    "caltech_lab.projections.WithinClassWhitener",
     "sklearn.tree._tree.Tree",
 )
 MAX_MODEL_BYTES = 4 * 2**30  # unpacked; the forest of 9,144 photos has 0.8 GB

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from caltech_lab.extraction import Outcome
     from caltech_lab.features import Features
     from caltech_lab.gallery import Gallery
+    from caltech_lab.views import View
 
 RECORD = "CALTECH_LAB_RECORD"  # when it is set, checkpoints are recorded and not compared
 
@@ -173,6 +174,44 @@ class Lab:
     def embeddings(self) -> "Features":
         """The same as `features()` gives, without its line."""
         return self._features[0]
+
+    def view(self, view: "View", part: str = "average") -> np.ndarray:
+        """Return one pooling of one view of all photos, extracted when it is not there.
+
+        Parameters
+        ----------
+        view : View
+            Through which network, and how the photo is shown to it.
+        part : str
+            One of `views.PARTS`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, width)
+            Rows of length one, in the order of `features()`.
+        """
+        from caltech_lab.extraction import extract
+        from caltech_lab.features import load
+        from caltech_lab.views import part_of
+
+        network = view.as_backbone()
+        folder = settings().outputs / self.photos.name / view.name / "features"
+        extract(self.photos, network, folder)
+        return part_of(load(folder, self.photos).X, view, part)
+
+    def fused(self) -> "Features":
+        """Return the average-pooled views of `views.chosen_views`, side by side in each row."""
+        import hashlib
+
+        from caltech_lab.features import Features
+        from caltech_lab.views import chosen_views, fused_views
+
+        views = chosen_views()
+        X = fused_views([[self.view(view) for view in group] for group in views])
+        made = hashlib.sha256(np.ascontiguousarray(X).data).hexdigest()
+        names = [view.name for group in views for view in group]
+        identity = {"backbone": "+".join(names), "embeddings_sha256": made}
+        return Features(X, self.embeddings.photos, self.embeddings.identity | identity)
 
     def kmeans(self, k: int = 20) -> "KMeans":
         """Return K-Means fitted on all embeddings, kept in `models/clustering/`."""
@@ -375,6 +414,72 @@ class Lab:
                 plt.close(figure)  # a notebook would show it
             write_json(path, made)
             return made
+
+    def vectors(self, name: str) -> "Features":
+        """Return learned vectors of all photos, the model fitted on the training part.
+
+        Parameters
+        ----------
+        name : str
+            As `projections.recipe` takes it.
+
+        Returns
+        -------
+        Features
+            Rows of length one; the model is kept as `models/vectors/<name>.skops`.
+        """
+        from dataclasses import replace
+
+        from caltech_lab.projections import recipe
+
+        fused = self.fused()
+        train, _ = fused.split(self.seed)
+        key = {"fused": fused.identity["embeddings_sha256"]}
+        folder = self.folder("models/vectors")
+        model = self.kept(
+            folder / f"{name}.skops",
+            lambda: recipe(name, seed=self.seed).fit(fused.X[train], fused.y[train]),
+            **key,
+        )
+        X = model.transform(fused.X)
+        return replace(fused, X=X, identity=fused.identity | {"recipe": name})
+
+    def beyond(self, seeds: Sequence[int] = (0, 1)) -> dict[str, Any]:
+        """Measure what the best vectors reach, and write it into `final_report.json`.
+
+        It takes some ten minutes on two cores, and is read from the file where it is there.
+
+        Parameters
+        ----------
+        seeds : sequence of int
+            Each is a run from scratch.
+
+        Returns
+        -------
+        dict
+            ``views``, ``by_seed`` as `targets.reached` gives it, and ``targets`` as
+            `targets.table` does.
+        """
+        from caltech_lab.progress import progress
+        from caltech_lab.targets import reached, table
+
+        path, made, fused = self.folder("") / "final_report.json", self.report(), self.fused()
+        key = {"embeddings_sha256": fused.identity["embeddings_sha256"], "seeds": [*seeds]}
+        saved = made.get("beyond", {}).get("vectors", {})
+        if key.items() <= saved.items():
+            return dict(saved)
+        plain, y = self.embeddings.X, self.embeddings.y
+        by_seed = {seed: reached(plain, fused.X, y, seed) for seed in progress(seeds, desc="Seed")}
+        vectors = {
+            **key,
+            "views": fused.identity["backbone"].split("+"),
+            "by_seed": {str(seed): figures for seed, figures in by_seed.items()},
+            "targets": table(self.photos.name, by_seed),
+        }
+        with lock(path):
+            made = read_json(path)
+            write_json(path, made | {"beyond": made.get("beyond", {}) | {"vectors": vectors}})
+        return vectors
 
     def kept(self, path: Path, make: Callable[[], Any], **parameters: Any) -> Any:
         """Load what was made from these embeddings before, or make it and keep it.

@@ -132,3 +132,16 @@ def test_the_registry_knows_the_backbones_of_the_series() -> None:
 
 def test_choice_reads_well() -> None:
     assert str(Choice("openvino", "bf16")) == "OpenVINO, bfloat16"
+
+
+def test_any_model_of_timm_is_a_backbone() -> None:
+    pytest.importorskip("timm")
+    from caltech_lab.backbones import _from_timm
+
+    network = _from_timm("timm-test_vit", pretrained=False)
+    assert len(network.weights()) == 64
+    pixels = torch.randint(0, 256, (2, network.size, network.size, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert network.build()(pixels).shape == (2, network.width)
+    with pytest.raises(ArgumentError, match="no model 'nothing'"):
+        backbone("timm-nothing")

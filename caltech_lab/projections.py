@@ -1,0 +1,308 @@
+"""Projections of embeddings: learned without labels, from labels, and towards the labels alone.
+
+All are scikit-learn transformers whose rows have length one, so that an inner product of two is
+their similarity, as for plain embeddings. They are fitted on the training part only. ``X`` is
+float32 of shape (n, d), ``y`` int64 of shape (n,).
+"""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import Normalizer, normalize
+from sklearn.utils.validation import check_is_fitted
+
+from caltech_lab.errors import ArgumentError
+
+Floats = NDArray[np.float32]
+
+
+class PartialWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Centre, turn to the principal components, and shrink the strong ones partly.
+
+    Parameters
+    ----------
+    n_components : int
+        How many components to keep; fewer where there are fewer photos or columns.
+    power : float
+        Each component is divided by its variance to this power: 0 is plain PCA, 0.5 whitens.
+    seed : int
+        Of the randomised decomposition.
+
+    References
+    ----------
+    H. Jégou, O. Chum: Negative evidences and co-occurences in image retrieval: the benefit of PCA
+    and whitening. European Conference on Computer Vision, 2012.
+    """
+
+    def __init__(self, n_components: int = 512, power: float = 0.25, seed: int = 0) -> None:
+        self.n_components = n_components
+        self.power = power
+        self.seed = seed
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Find mean and components; `y` is not used."""
+        rows = np.asarray(X, np.float32)
+        count = min(self.n_components, rows.shape[1], len(rows) - 1)
+        self.pca_ = PCA(
+            count, svd_solver="randomized", iterated_power=4, random_state=self.seed
+        ).fit(rows)
+        return self
+
+    def transform(self, X: ArrayLike) -> Floats:
+        """Return rows of length one, float32 of shape (n, components)."""
+        check_is_fitted(self)
+        turned = self.pca_.transform(np.asarray(X, np.float32))
+        # Components beyond the rank have no variance, and nothing to say.
+        strength = np.maximum(self.pca_.explained_variance_, 1e-9)
+        rows: Floats = normalize(turned / strength**self.power).astype(np.float32)
+        return rows
+
+
+class WithinClassWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Shrink the directions in which photos of the same category differ.
+
+    It learns from the labels what to ignore, and drops nothing: other than a discriminant
+    analysis it keeps every direction, so that categories that it never saw stay apart.
+
+    Parameters
+    ----------
+    shrinkage : float
+        Share of a multiple of the identity in the covariance, 0 to 1.
+    power : float
+        Each direction is divided by its variance within the categories to this power; 0.5 makes
+        these variances equal.
+
+    References
+    ----------
+    A. O. Hatch, S. Kajarekar, A. Stolcke: Within-class covariance normalization for SVM-based
+    speaker recognition. Interspeech 2006.
+    """
+
+    def __init__(self, shrinkage: float = 0.3, power: float = 0.5) -> None:
+        self.shrinkage = shrinkage
+        self.power = power
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Find the covariance within the categories `y`."""
+        rows = np.asarray(X, np.float64)
+        _, labels = np.unique(np.asarray(y), return_inverse=True)
+        sums = np.zeros((labels.max() + 1, rows.shape[1]))
+        np.add.at(sums, labels, rows)
+        rest = rows - (sums / np.bincount(labels)[:, None])[labels]
+        within = rest.T @ rest / len(rows)
+        level = np.trace(within) / len(within)
+        within = (1 - self.shrinkage) * within + self.shrinkage * level * np.eye(len(within))
+        variances, directions = np.linalg.eigh(within)
+        scaled = directions / np.maximum(variances, 1e-12) ** self.power
+        self.projection_ = scaled.astype(np.float32)
+        return self
+
+    def transform(self, X: ArrayLike) -> Floats:
+        """Return rows of length one, float32 of the shape of `X`."""
+        check_is_fitted(self)
+        rows: Floats = normalize(np.asarray(X, np.float32) @ self.projection_)
+        return rows
+
+
+class PosteriorProjection(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """The square root of the class probabilities of a logistic regression, as the vector.
+
+    The inner product of two such rows is the Bhattacharyya coefficient of two distributions: 1
+    where the model believes the same of both photos. What the labels do not tell apart, such a
+    space cannot tell apart either.
+
+    Parameters
+    ----------
+    classifier : estimator
+        With `predict_proba`; `LogisticRegression` with C = 300 by default.
+
+    References
+    ----------
+    A. Bhattacharyya: On a measure of divergence between two statistical populations defined by
+    their probability distributions. Bulletin of the Calcutta Mathematical Society 35, 1943.
+    """
+
+    def __init__(self, classifier: Any = None) -> None:
+        self.classifier = classifier
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit the classifier."""
+        default = LogisticRegression(C=300, max_iter=300)
+        self.model_ = clone(default if self.classifier is None else self.classifier)
+        self.model_.fit(np.asarray(X, np.float32), y)
+        return self
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The categories, in the order of the columns."""
+        classes: NDArray[Any] = self.model_.classes_
+        return classes
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+        """Return the probability of each category, shape (n, categories)."""
+        check_is_fitted(self)
+        shares: NDArray[np.floating[Any]] = self.model_.predict_proba(np.asarray(X, np.float32))
+        return shares
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the most probable category of each row."""
+        best: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return best
+
+    def transform(self, X: ArrayLike) -> Floats:
+        """Return rows of length one, float32 of shape (n, categories)."""
+        rows: Floats = np.sqrt(self.predict_proba(X)).astype(np.float32)
+        return rows
+
+
+class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """A linear map learned by pulling each photo to its category's proxy and off the others.
+
+    The loss is the cross-entropy of the scaled cosines between a projected photo and one learned
+    unit vector, the proxy, for each category. It begins as the identity on the leading columns.
+    The proxies make a classifier of it, too.
+
+    Parameters
+    ----------
+    n_components : int
+        Columns of the result, at most those of `X`.
+    scale : float
+        What the cosines are multiplied by, above 0.
+    epochs : int
+        Passes over the photos, in batches of 256.
+    rate : float
+        Learning rate of Adam.
+    seed : int
+        Of the batches and the proxies.
+
+    References
+    ----------
+    Y. Movshovitz-Attias et al.: No fuss distance metric learning using proxies. ICCV 2017.
+    A. Zhai, H.-Y. Wu: Classification is a strong baseline for deep metric learning. BMVC 2019.
+    """
+
+    def __init__(
+        self,
+        n_components: int = 512,
+        scale: float = 16.0,
+        epochs: int = 40,
+        rate: float = 2e-3,
+        seed: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.scale = scale
+        self.epochs = epochs
+        self.rate = rate
+        self.seed = seed
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Learn the map."""
+        import torch
+        from torch.nn import functional
+
+        random = torch.Generator().manual_seed(self.seed)
+        rows = torch.from_numpy(np.asarray(X, np.float32))
+        self.classes_, places = np.unique(np.asarray(y), return_inverse=True)
+        labels = torch.from_numpy(places)
+        map_ = torch.eye(rows.shape[1], min(self.n_components, rows.shape[1])).requires_grad_()
+        sums = torch.zeros(int(labels.max()) + 1, rows.shape[1]).index_add_(0, labels, rows)
+        proxies = (sums @ map_).detach().requires_grad_()  # the middle of each category
+        adam = torch.optim.AdamW([map_, proxies], self.rate, weight_decay=1e-2)
+        for _ in range(self.epochs):
+            for batch in torch.randperm(len(rows), generator=random).split(256):
+                cosines = functional.normalize(rows[batch] @ map_) @ functional.normalize(proxies).T
+                adam.zero_grad()
+                loss = functional.cross_entropy(self.scale * cosines, labels[batch])
+                loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
+                adam.step()
+        self.projection_ = map_.detach().numpy()
+        self.proxies_ = normalize(proxies.detach().numpy())
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+        """Return the probability of each category, shape (n, categories)."""
+        shares: NDArray[np.floating[Any]] = softmax(
+            self.scale * self.transform(X) @ self.proxies_.T, axis=1
+        )
+        return shares
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the category with the nearest proxy for each row."""
+        best: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return best
+
+    def transform(self, X: ArrayLike) -> Floats:
+        """Return rows of length one, float32 of shape (n, `n_components`)."""
+        check_is_fitted(self)
+        rows: Floats = normalize(np.asarray(X, np.float32) @ self.projection_)
+        return rows
+
+
+def discriminant(shrinkage: float = 0.1) -> Pipeline:
+    """Build Fisher's linear discriminant analysis with shrinkage, rows scaled to length one.
+
+    Parameters
+    ----------
+    shrinkage : float
+        Share of a multiple of the identity in the covariance within the categories, 0 to 1.
+
+    Returns
+    -------
+    Pipeline
+        Not fitted; from (n, d) to (n, categories - 1).
+
+    References
+    ----------
+    R. A. Fisher: The use of multiple measurements in taxonomic problems. Annals of Eugenics 7,
+    1936.
+    """
+    return make_pipeline(
+        LinearDiscriminantAnalysis(solver="eigen", shrinkage=shrinkage), Normalizer()
+    )
+
+
+LEARNED = ("none", "within", "discriminant", "proxy", "posterior")
+
+
+def recipe(name: str, *, n_components: int = 512, seed: int = 0) -> Pipeline:
+    """Build one of the recipes that the notebooks compare, for fused embeddings.
+
+    Parameters
+    ----------
+    name : {"none", "within", "discriminant", "proxy", "posterior"}
+        What is learned from labels behind the whitening: nothing, what to ignore, what tells the
+        categories apart, a map towards proxies, or the categories themselves.
+    n_components : int
+        Principal components kept.
+    seed : int
+        Of what is random in it.
+
+    Returns
+    -------
+    Pipeline
+        Not fitted.
+
+    Raises
+    ------
+    ArgumentError
+        When there is no such recipe.
+    """
+    # Powers of the whitening as cross-validation on the training part chose them.
+    powers: dict[str, float] = {"none": 0.2, "proxy": 0.25, "posterior": 0.25}
+    steps: dict[str, list[BaseEstimator]] = {
+        "none": [],
+        "within": [WithinClassWhitener()],
+        "discriminant": [discriminant()],
+        "proxy": [ProxyProjection(seed=seed)],
+        "posterior": [PosteriorProjection(ProxyProjection(seed=seed))],
+    }
+    if name not in steps:
+        raise ArgumentError(f"There is no recipe {name!r}: choose one of {', '.join(LEARNED)}.")
+    return make_pipeline(PartialWhitener(n_components, powers.get(name, 0.0), seed), *steps[name])
