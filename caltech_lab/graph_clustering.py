@@ -71,7 +71,9 @@ def neighbour_graph(
         )
     graph = csr_array(kneighbors_graph(X, n_neighbours, mode="distance"), dtype=np.float64)
     graph.data = np.clip(1 - graph.data**2 / 2, 1e-6, None)  # cosine, of rows of length one
-    return csr_array(graph.minimum(graph.T) if mutual else graph.maximum(graph.T))
+    both = csr_array(graph.minimum(graph.T) if mutual else graph.maximum(graph.T))
+    both.indices, both.indptr = both.indices.astype(np.int32), both.indptr.astype(np.int32)
+    return both  # with the indices that scikit-learn takes
 
 
 def spectral_embedding(graph: csr_array, n_components: int) -> NDArray[np.float32]:
