@@ -20,6 +20,7 @@ from caltech_lab.deep_clustering import train_heads
 from caltech_lab.evaluation import agreement_scores, bootstrap_interval, silhouette
 from caltech_lab.graph_clustering import neighbour_graph, spectral_clusters, spectral_embedding
 from caltech_lab.progress import progress
+from caltech_lab.views import View
 
 Ints = NDArray[np.int64]
 Matrix = NDArray[np.float32]
@@ -33,6 +34,14 @@ RECIPE = "average linkage of means"
 CONSENSUS = "consensus of the others"
 SHARE = 0.9  # of the photos, that a repetition from scratch draws
 DRAWS = 100  # of the bootstrap
+SECOND_VIEW = View("efficientnet-lite2", size=260)  # what joins ResNet-50's view
+# Number of clusters and whitening, by subset.
+CHOSEN = {"all": (101, WHITENING), "report51": (50, 0.0)}
+# What was aimed at: the least of a score, or the most of Davies-Bouldin.
+TARGETS = {
+    "all": {"nmi": 0.90, "ari": 0.65},
+    "report51": {"silhouette": 0.30, "davies_bouldin": 1.6, "nmi": 0.766},
+}
 
 
 class Clustering(NamedTuple):
@@ -296,3 +305,28 @@ def better_clusters(
         **measured(better_recipe(pieces, k, power), y, seed),
         "repetitions": repeated,
     }
+
+
+def against(subset: str, found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Set what was found beside what was aimed at.
+
+    Parameters
+    ----------
+    subset : str
+        The photos' name.
+    found : dict
+        As `better_clusters` gives it.
+
+    Returns
+    -------
+    list of dict
+        One a target: ``figure``, ``target``, ``measured`` (estimate and interval), and ``met``.
+    """
+    rows = []
+    for figure, target in TARGETS.get(subset, {}).items():
+        value, interval = found[figure]["value"], found[figure]["interval"]
+        met = value <= target if figure == "davies_bouldin" else value >= target
+        rows.append(
+            {"figure": figure, "target": target, "measured": [value, *interval], "met": met}
+        )
+    return rows
