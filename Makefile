@@ -107,7 +107,7 @@ test-newest: pyproject.toml constraints.txt  ## unit tests with the newest versi
 	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/held.txt -e ".[dev,efficientnet]"
 	.venv-newest/bin/python -m pytest tests --ignore=tests/promises --ignore=tests/browser --ignore=tests/scale
 
-bench: $(INSTALLED)  ## measure speed on Caltech-101, in under 30 minutes: benchmarks/README.md
+bench: $(INSTALLED)  ## measure speed on Caltech-101 in about half an hour: benchmarks/README.md
 	set -e; for name in $(BENCHMARKS); do $(REAL) $(BIN)/python benchmarks/$$name.py; done
 	$(BIN)/python benchmarks/tables.py
 
