@@ -16,11 +16,13 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, normalize
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from caltech_lab.errors import ArgumentError
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
+FLOATS = (np.float64, np.float32)  # what goes in comes out
 
 
 class PartialWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -48,7 +50,7 @@ class PartialWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Find mean and components; `y` is not used."""
-        rows = np.asarray(X, np.float32)
+        rows = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
         count = min(self.n_components, rows.shape[1], len(rows) - 1)
         self.pca_ = PCA(
             count, svd_solver="randomized", iterated_power=4, random_state=self.seed
@@ -56,12 +58,12 @@ class PartialWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Return rows of length one, float32 of shape (n, components)."""
+        """Return rows of length one, shape (n, components)."""
         check_is_fitted(self)
-        turned = self.pca_.transform(np.asarray(X, np.float32))
+        turned = self.pca_.transform(validate_data(self, X, dtype=FLOATS, reset=False))
         # Components beyond the rank have no variance, and nothing to say.
         strength = np.maximum(self.pca_.explained_variance_, 1e-9)
-        rows: Floats = normalize(turned / strength**self.power).astype(np.float32)
+        rows: Floats = normalize(turned / strength**self.power)
         return rows
 
 
@@ -89,10 +91,16 @@ class WithinClassWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc
         self.shrinkage = shrinkage
         self.power = power
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Find the covariance within the categories `y`."""
-        rows = np.asarray(X, np.float64)
-        _, labels = np.unique(np.asarray(y), return_inverse=True)
+        given, labels = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=2)
+        rows = given.astype(np.float64)
+        _, labels = np.unique(labels, return_inverse=True)
         sums = np.zeros((labels.max() + 1, rows.shape[1]))
         np.add.at(sums, labels, rows)
         rest = rows - (sums / np.bincount(labels)[:, None])[labels]
@@ -101,13 +109,14 @@ class WithinClassWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc
         within = (1 - self.shrinkage) * within + self.shrinkage * level * np.eye(len(within))
         variances, directions = np.linalg.eigh(within)
         scaled = directions / np.maximum(variances, 1e-12) ** self.power
-        self.projection_ = scaled.astype(np.float32)
+        self.projection_ = scaled.astype(given.dtype)
         return self
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Return rows of length one, float32 of the shape of `X`."""
+        """Return rows of length one, of the shape of `X`."""
         check_is_fitted(self)
-        rows: Floats = normalize(np.asarray(X, np.float32) @ self.projection_)
+        given = validate_data(self, X, dtype=FLOATS, reset=False)
+        rows: Floats = normalize(given @ self.projection_)
         return rows
 
 
@@ -132,11 +141,18 @@ class PosteriorProjection(TransformerMixin, BaseEstimator):  # type: ignore[misc
     def __init__(self, classifier: Any = None) -> None:
         self.classifier = classifier
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit the classifier."""
         default = LogisticRegression(C=300, max_iter=300)
         self.model_ = clone(default if self.classifier is None else self.classifier)
-        self.model_.fit(np.asarray(X, np.float32), y)
+        rows, labels = validate_data(self, X, y, dtype=FLOATS)
+        check_classification_targets(labels)
+        self.model_.fit(rows, labels)
         return self
 
     @property
@@ -148,17 +164,19 @@ class PosteriorProjection(TransformerMixin, BaseEstimator):  # type: ignore[misc
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """Return the probability of each category, shape (n, categories)."""
         check_is_fitted(self)
-        shares: NDArray[np.floating[Any]] = self.model_.predict_proba(np.asarray(X, np.float32))
+        rows = validate_data(self, X, dtype=FLOATS, reset=False)
+        shares: NDArray[np.floating[Any]] = self.model_.predict_proba(rows).astype(rows.dtype)
         return shares
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable category of each row."""
-        best: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        places = self.predict_proba(X).argmax(axis=1)
+        best: NDArray[Any] = self.classes_[places]
         return best
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Return rows of length one, float32 of shape (n, categories)."""
-        rows: Floats = np.sqrt(self.predict_proba(X)).astype(np.float32)
+        """Return rows of length one, shape (n, categories)."""
+        rows: Floats = np.sqrt(self.predict_proba(X))
         return rows
 
 
@@ -208,8 +226,10 @@ class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type
         from torch.nn import functional
 
         random = torch.Generator().manual_seed(self.seed)
-        rows = torch.from_numpy(np.asarray(X, np.float32))
-        self.classes_, places = np.unique(np.asarray(y), return_inverse=True)
+        given, categories = validate_data(self, X, y, dtype=FLOATS)
+        check_classification_targets(categories)
+        rows = torch.from_numpy(given.astype(np.float32))
+        self.classes_, places = np.unique(categories, return_inverse=True)
         labels = torch.from_numpy(places)
         map_ = torch.eye(rows.shape[1], min(self.n_components, rows.shape[1])).requires_grad_()
         sums = torch.zeros(int(labels.max()) + 1, rows.shape[1]).index_add_(0, labels, rows)
@@ -235,13 +255,15 @@ class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the category with the nearest proxy for each row."""
-        best: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        places = self.predict_proba(X).argmax(axis=1)
+        best: NDArray[Any] = self.classes_[places]
         return best
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Return rows of length one, float32 of shape (n, `n_components`)."""
+        """Return rows of length one, shape (n, `n_components`)."""
         check_is_fitted(self)
-        rows: Floats = normalize(np.asarray(X, np.float32) @ self.projection_)
+        given = validate_data(self, X, dtype=FLOATS, reset=False)
+        rows: Floats = normalize(given @ self.projection_)
         return rows
 
 
