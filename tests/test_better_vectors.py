@@ -215,7 +215,7 @@ def test_the_first_step_is_drawn_on_top_in_each_average():
         "over categories",
     ]
     drawn = ax.containers[1].lines[0]
-    assert_allclose(drawn.get_xdata(), [0.7, 0.9])
+    assert_allclose(drawn.get_xdata().astype(float), [0.7, 0.9])
 
 
 def test_the_nearest_mean_decides():
