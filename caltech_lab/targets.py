@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
 
 from caltech_lab.evaluation import (
     Interval,
@@ -34,6 +35,30 @@ def held_out_scores(vectors: Floats, y: Ints, train: Ints, test: Ints, k: int = 
     return retrieval_scores(
         vectors[train], y[train], queries=vectors[test], query_labels=y[test], k=k
     )
+
+
+def nearest_mean(vectors: Floats, y: Ints, train: Ints, test: Ints) -> NDArray[np.bool_]:
+    """Tell which held-out photos lie nearest to the mean of their own category.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+        Rows of length one.
+    y : ndarray of int64, shape (n,)
+        Categories.
+    train, test : ndarray of int64
+        Rows; the means are those of the training part, scaled to length one.
+
+    Returns
+    -------
+    ndarray of bool, shape (number of test rows,)
+        Whether the simplest of classifiers is right.
+    """
+    gallery, labels = vectors[train], y[train]
+    categories = np.unique(labels)
+    means = normalize([gallery[labels == label].mean(axis=0) for label in categories])
+    right: NDArray[np.bool_] = categories[(vectors[test] @ means.T).argmax(axis=1)] == y[test]
+    return right
 
 
 def left_out(y: Ints, seed: int = 0) -> NDArray[np.bool_]:

@@ -1,14 +1,18 @@
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 
 from caltech_lab import reranking, targets
 from caltech_lab.backbones import backbone
+from caltech_lab.costs import forward_milliseconds
 from caltech_lab.errors import ArgumentError
 from caltech_lab.files import load_model, save_model
+from caltech_lab.plots.better_vectors import steps
 from caltech_lab.projections import (
     LEARNED,
     PartialWhitener,
@@ -191,3 +195,36 @@ class TestTargets:
         assert row["seed_1"] == [0.96, 0, 1]
         by_seed[1] = by_seed[0]
         assert targets.table("report51", by_seed)[0]["met"]
+
+
+def test_the_first_step_is_drawn_on_top_in_each_average():
+    rows = [("plain", 0.7), ("learned", 0.9)]
+    table = pd.DataFrame(
+        [
+            {"step": step, "average": average, "estimate": at, "low": at - 0.1, "high": at + 0.05}
+            for step, at in rows
+            for average in ("over photos", "over categories")
+        ]
+    )
+    ax = steps(table)
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    heights = dict(zip(names, ax.get_yticks(), strict=True))
+    assert heights["plain"] > heights["learned"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "over photos",
+        "over categories",
+    ]
+    drawn = ax.containers[1].lines[0]
+    assert_allclose(drawn.get_xdata().astype(float), [0.7, 0.9])
+
+
+def test_the_nearest_mean_decides():
+    vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [0.9, 0.436], [0.5, 0.866]], np.float32)
+    y = np.array([3, 3, 7, 3, 3])
+    right = targets.nearest_mean(vectors, y, np.arange(3), np.array([3, 4]))
+    assert_array_equal(right, [True, False])
+
+
+def test_a_forward_pass_is_timed_without_what_is_around_it(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "photo.png")
+    assert 0 < forward_milliseconds(backbone("pixels"), [tmp_path / "photo.png"] * 3) < 1000
