@@ -90,7 +90,7 @@ def test_whatever_the_package_imports_has_a_range() -> None:
     missing = {
         name: module
         for name, module in imported().items()
-        if COMES_WITH.get(name, "").lower() not in ours
+        if COMES_WITH.get(name, name).lower().replace("_", "-") not in ours
         and not {owner.lower().replace("_", "-") for owner in owners.get(name, [])} & ours
     }
     assert missing == {}
