@@ -245,7 +245,7 @@ def tune_svm(
     # Points that are right on as many photos keep the order of the grid, whatever the rounding.
     table = table.sort_values("accuracy", key=lambda a: -a.round(9), kind="stable").reset_index()
     best = dict(zip(grid, table[list(grid)].to_numpy()[0].tolist(), strict=True))
-    model = svm(**best).set_params(pca__svd_solver=_solver(X))
+    model = svm(**best).set_params(pca__svd_solver=pca_solver(*X.shape))
     return model.fit(X, y), table
 
 
@@ -284,14 +284,14 @@ def _squared_distances(A: NDArray[np.float32], B: NDArray[np.float32]) -> NDArra
     return products
 
 
-def _solver(X: NDArray[np.float32]) -> str:
-    """Name the faster of PCA's solvers for this shape; the components are the same."""
-    return "covariance_eigh" if len(X) > X.shape[1] else "full"
+def pca_solver(n: int, d: int) -> str:
+    """Name the faster of PCA's solvers for n rows of d numbers; the components are the same."""
+    return "covariance_eigh" if n > d else "full"
 
 
 def _principal_axes(X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the axes of PCA as columns, and the variance along each, the largest first."""
-    if _solver(X) == "full":
+    if pca_solver(*X.shape) == "full":
         pca = PCA(svd_solver="full").fit(X)
         return pca.components_.T, pca.explained_variance_
     # The same axes as PCA's, in half the time: "evd" is the faster of LAPACK's drivers for all.
@@ -498,8 +498,7 @@ def out_of_sample_margins(
     margins = np.empty((len(y), len(np.unique(y))))
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     for fit, held in progress([*folds.split(X, y)], desc="Asking the SVM", unit="fold"):
-        # The same components as those of the full solver, sooner.
-        solver = "covariance_eigh" if len(fit) > X.shape[1] else "full"
+        solver = pca_solver(len(fit), X.shape[1])
         front = clone(model[:-1]).set_params(pca__svd_solver=solver)
         A, B = front.fit_transform(X[fit]), front.transform(X[held])
         gamma = model[-1].gamma

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from caltech_lab.classification import svm_probabilities
+from caltech_lab.classification import pca_solver, svm_probabilities
 from caltech_lab.clustering import kmeans
 from caltech_lab.evaluation import (
     agreement_scores,
@@ -296,7 +296,7 @@ def _figures(
     X: Rows, y: Ints, train: Ints, test: Ints, model: Pipeline, temperature: float, seed: int
 ) -> dict[str, Any]:
     """Everything that `_row` takes means of, for all held-out photos and all photos."""
-    solver = "covariance_eigh" if len(train) > X.shape[1] else "full"
+    solver = pca_solver(len(train), X.shape[1])
     fitted = clone(model).set_params(pca__svd_solver=solver).fit(X[train], y[train])
     probabilities = svm_probabilities(fitted, X[test], temperature)
     found = retrieval_scores(X[train], y[train], queries=X[test], query_labels=y[test])

@@ -142,6 +142,23 @@ def open_gallery(name: str, dimension: int, folder: Path, *, new: bool = False) 
     return FaissGallery(name, dimension, folder / name, new=new)
 
 
+def checked_vectors(ids: Ids, X: NDArray[np.float32], d: int) -> NDArray[np.float32]:
+    """Return the vectors as faiss and Milvus read them.
+
+    Raises
+    ------
+    ArgumentError
+        When there is not one id a vector, or a vector is not of d numbers.
+    """
+    X = np.ascontiguousarray(X, np.float32)
+    if X.ndim != 2 or X.shape[1] != d or len(ids) != len(X):
+        raise ArgumentError(
+            f"The gallery takes one id and {d} numbers a vector: take vectors of the "
+            "backbone that it was made with."
+        )
+    return X
+
+
 def fill(gallery: Gallery, X: NDArray[np.float32], categories: Sequence[str]) -> None:
     """Put all embeddings into an empty gallery under the numbers of their rows, and save it."""
     gallery.remove(np.arange(len(X)))
@@ -240,12 +257,7 @@ class FaissGallery:
         self, ids: Ids, X: NDArray[np.float32], categories: Sequence[str] | None = None
     ) -> None:
         """See `Gallery.add`."""
-        X = np.ascontiguousarray(X, np.float32)
-        if X.ndim != 2 or X.shape[1] != self.d or len(ids) != len(X):
-            raise ArgumentError(
-                f"The gallery takes one id and {self.d} numbers a vector: take vectors of the "
-                "backbone that it was made with."
-            )
+        X = checked_vectors(ids, X, self.d)
         if len(np.unique(ids)) != len(ids) or np.isin(ids, self._ids[self._there]).any():
             raise ArgumentError("Some of these ids are in the gallery already: remove them first.")
         if self._index is None:

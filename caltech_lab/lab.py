@@ -201,8 +201,6 @@ class Lab:
 
     def fused(self) -> "Features":
         """Return the average-pooled views of `views.chosen_views`, side by side in each row."""
-        import hashlib
-
         from caltech_lab.features import Features
         from caltech_lab.views import chosen_views, fused_views
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.gallery import NOTHING, quoted
+from caltech_lab.gallery import NOTHING, checked_vectors, quoted
 from caltech_lab.retrieval import Ids, Similarities
 
 COLLECTION = "caltech_lab"
@@ -89,12 +89,7 @@ class MilvusGallery:
         self, ids: Ids, X: NDArray[np.float32], categories: Sequence[str] | None = None
     ) -> None:
         """See `Gallery.add`."""
-        X = np.ascontiguousarray(X, np.float32)
-        if X.ndim != 2 or X.shape[1] != self.d or len(ids) != len(X):
-            raise ArgumentError(
-                f"The gallery takes one id and {self.d} numbers a vector: take vectors of the "
-                "backbone that it was made with."
-            )
+        X = checked_vectors(ids, X, self.d)
         names = [""] * len(X) if categories is None else list(categories)
         if self._there(ids):
             raise ArgumentError("Some of these ids are in the gallery already: remove them first.")
