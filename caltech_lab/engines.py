@@ -186,9 +186,11 @@ class OpenVinoEngine:
         import torch
 
         self.precision, self.batch = precision, OPENVINO_BATCH[precision]
-        shape = (self.batch, backbone.size, backbone.size, 3)
-        example = torch.zeros(shape, dtype=torch.uint8)
-        model = openvino.convert_model(backbone.build(), example_input=example, input=[shape])
+        photo = (backbone.size, backbone.size, 3)
+        example = torch.zeros((1, *photo), dtype=torch.uint8)  # one will do to trace the network
+        model = openvino.convert_model(
+            backbone.build(), example_input=example, input=[(self.batch, *photo)]
+        )
         streams = settings().threads
         self.compiled: Any = openvino.Core().compile_model(
             model,

@@ -11,7 +11,6 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -35,9 +34,9 @@ from caltech_lab.files import (
 )
 from caltech_lab.images import load_pixels
 from caltech_lab.progress import progress
-from caltech_lab.settings import settings
+from caltech_lab.threads import map_ahead
 
-VERSION = 1  # raised whenever this code would give other rows for the same recipe
+VERSION = 2  # raised whenever this code would give other rows for the same recipe
 ROWS_AT_ONCE = 1024  # how many rows pass through memory when the matrix is written
 SECONDS_BETWEEN_FLUSHES = 2.0
 CANNOT_BE_OPENED = "{} cannot be opened: check that it is there and may be read."
@@ -315,10 +314,16 @@ def _embed(
     """Yield the sha256 and unit row of each photo in `todo` that can be read."""
     under_way: deque[list[str]] = deque()
 
+    def decode(i: int) -> np.ndarray | PhotoError:
+        try:
+            return load_pixels(photos.file(i), backbone.size, backbone.fit)
+        except PhotoError as error:
+            return error
+
     def batches() -> Iterator[np.ndarray]:
         shas: list[str] = []
         pixels: list[np.ndarray] = []
-        for i, decoded in _decoded_ahead(photos, todo, backbone, ahead=8 * engine.batch):
+        for i, decoded in zip(todo, map_ahead(decode, todo), strict=True):
             bar.update()
             if isinstance(decoded, PhotoError):
                 reasons[photos.sha256[i]] = str(decoded)
@@ -336,32 +341,6 @@ def _embed(
     with progress(total=len(todo), desc=backbone.title, unit=" photos") as bar:
         for rows in engine.embed(batches()):
             yield from zip(under_way.popleft(), unit_rows(rows), strict=True)
-
-
-def _decoded_ahead(
-    photos: Photos, todo: list[int], backbone: Backbone, ahead: int
-) -> Iterator[tuple[int, np.ndarray | PhotoError]]:
-    """Yield each photo's pixels in order, decoded by threads a little ahead of their use."""
-
-    def decode(i: int) -> np.ndarray | PhotoError:
-        try:
-            return load_pixels(photos.file(i), backbone.size, backbone.fit)
-        except PhotoError as error:
-            return error
-
-    waiting: deque[tuple[int, Future[np.ndarray | PhotoError]]] = deque()
-    with ThreadPoolExecutor(settings().threads, thread_name_prefix="decode") as pool:
-        try:
-            for i in todo:
-                waiting.append((i, pool.submit(decode, i)))
-                if len(waiting) > ahead:
-                    index, future = waiting.popleft()
-                    yield index, future.result()
-            while waiting:
-                index, future = waiting.popleft()
-                yield index, future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 # ---- what is known already -----------------------------------------------------------------

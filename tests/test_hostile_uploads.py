@@ -189,7 +189,9 @@ def small_demo(
         settings.cache_clear()
         tiny = replace(backbone("pixels"), name="tiny", size=12, width=12 * 12 * 3)
         session = SearchSession(Lab(folder.scan(_drawn_once), tiny))
-        assert session.engine  # compiled, so that no upload has to wait for it
+        # Compiled and imported, so that no upload has to wait for it.
+        assert session.engine
+        session.from_photo(png(9, 9, 8, 0, zeros(9 * 10)))
         yield RetrievalDemo(session)
     settings.cache_clear()
 

@@ -1,7 +1,6 @@
 """`Photos`: a table with one row a photo, and where its files lie."""
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ import pandas as pd
 from caltech_lab.errors import DatasetError
 from caltech_lab.files import sha256_of
 from caltech_lab.progress import progress
-from caltech_lab.settings import settings
+from caltech_lab.threads import map_ahead
 
 
 @dataclass(frozen=True)
@@ -136,6 +135,5 @@ def hash_files(files: list[Path], desc: str | None = None) -> list[str]:
         except OSError:
             return ""
 
-    with ThreadPoolExecutor(settings().threads) as pool:
-        digests = pool.map(digest, files, chunksize=64)
-        return list(progress(digests, total=len(files), desc=desc, disable=desc is None))
+    digests = map_ahead(digest, files)
+    return list(progress(digests, total=len(files), desc=desc, disable=desc is None))

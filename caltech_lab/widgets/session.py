@@ -214,11 +214,11 @@ class SearchSession:
         whole: Query | None = None,
     ) -> Query:
         backbone = self.lab.backbone
+        engine = self.engine  # not among the timings: only the first photo waits for it
         with _timed(seconds, "read"):
             pixels = load_pixels(photo, backbone.size, backbone.fit)
             kept = shrunk(photo, KEPT)
             picture = thumbnail(kept, VIEW)
-        engine = self.engine  # not among the timings: only the first photo waits for it
         with _timed(seconds, "embed"):
             (vector,) = self.embed(pixels[None], engine)
         return Query(vector, name, row, picture, seconds, kept, whole)
