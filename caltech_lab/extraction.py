@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from PIL.Image import Image
 
 from caltech_lab.backbones import Backbone
 from caltech_lab.datasets.photos import Photos
@@ -239,23 +240,25 @@ def _extract(
     return outcome
 
 
-def embed_files(
-    files: Sequence[Path], backbone: Backbone, choice: Choice | None = None
+def embed_few(
+    photos: Sequence[str | Path | bytes | Image],
+    backbone: Backbone,
+    engine: Engine | None = None,
 ) -> np.ndarray:
     """Embed a few photos, without keeping anything.
 
     Parameters
     ----------
-    files : sequence of Path
-        The photos.
+    photos : sequence of str, Path, bytes or PIL.Image.Image
+        Files, the contents of some, or what `images.read_photo` made of them.
     backbone : Backbone
         With what.
-    choice : Choice, optional
-        Engine and precision; chosen for this machine by default.
+    engine : Engine, optional
+        The backbone compiled; compiled for this machine by default.
 
     Returns
     -------
-    ndarray of float32, shape (number of files, width)
+    ndarray of float32, shape (number of photos, width)
         Rows of unit length, the same as `extract` makes of these photos.
 
     Raises
@@ -263,9 +266,9 @@ def embed_files(
     PhotoError
         When one cannot be read.
     """
-    pixels = [load_pixels(file, backbone.size, backbone.fit) for file in files]
-    engine = compile_backbone(backbone, choice)
-    batches = (np.stack(pixels[i : i + engine.batch]) for i in range(0, len(files), engine.batch))
+    pixels = [load_pixels(photo, backbone.size, backbone.fit) for photo in photos]
+    engine = engine or compile_backbone(backbone)
+    batches = (np.stack(pixels[i : i + engine.batch]) for i in range(0, len(pixels), engine.batch))
     return np.concatenate([unit_rows(rows) for rows in engine.embed(batches)])
 
 

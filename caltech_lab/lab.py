@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -413,8 +413,8 @@ class Lab:
             write_json(path, made)
             return made
 
-    def vectors(self, name: str) -> "Features":
-        """Return learned vectors of all photos, the model fitted on the training part.
+    def projected(self, name: str) -> "tuple[Pipeline, Features]":
+        """Return a projection fitted on the training part, and the vectors of all photos by it.
 
         Parameters
         ----------
@@ -423,24 +423,22 @@ class Lab:
 
         Returns
         -------
-        Features
-            Rows of length one; the model is kept as `models/vectors/<name>.skops`.
+        model : Pipeline
+            From fused embeddings to rows of length one; kept as `models/vectors/<name>.skops`.
+        vectors : Features
+            What it makes of `fused()`.
         """
-        from dataclasses import replace
-
         from caltech_lab.projections import recipe
 
         fused = self.fused()
         train, _ = fused.split(self.seed)
-        key = {"fused": fused.identity["embeddings_sha256"]}
-        folder = self.folder("models/vectors")
-        model = self.kept(
-            folder / f"{name}.skops",
+        model: Pipeline = self.kept(
+            self.folder("models/vectors") / f"{name}.skops",
             lambda: recipe(name, seed=self.seed).fit(fused.X[train], fused.y[train]),
-            **key,
+            fused=fused.identity["embeddings_sha256"],
         )
-        X = model.transform(fused.X)
-        return replace(fused, X=X, identity=fused.identity | {"recipe": name})
+        identity = fused.identity | {"recipe": name}
+        return model, replace(fused, X=model.transform(fused.X), identity=identity)
 
     def beyond(self, seeds: Sequence[int] = (0, 1)) -> dict[str, Any]:
         """Measure what the best vectors reach, and write it into `final_report.json`.

@@ -1,29 +1,32 @@
 """How well figures hold up when the photos get worse."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 
 from caltech_lab.clustering import kmeans
 from caltech_lab.corruptions import CORRUPTIONS, VERSION, corrupt
-from caltech_lab.engines import Engine, compile_backbone
+from caltech_lab.engines import compile_backbone
 from caltech_lab.evaluation import retrieval_scores
+from caltech_lab.extraction import embed_few
 from caltech_lab.features import Features
-from caltech_lab.images import load_pixels, read_photo
+from caltech_lab.images import read_photo
 from caltech_lab.progress import progress
-from caltech_lab.settings import settings
+from caltech_lab.threads import AT_ONCE, map_ahead
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
 
 Ints = NDArray[np.int64]
 Rows = NDArray[np.float32]
+Embed = Callable[[list[Image.Image]], Rows]
 
 STRENGTHS = (1, 2, 3)
 CLEAN = "none"
@@ -58,7 +61,7 @@ def even_sample(y: Ints, rows: Ints, each: int = 5, seed: int = 0) -> Ints:
     return np.sort(order[place < each])
 
 
-def corrupted_embeddings(lab: "Lab", rows: Ints) -> dict[str, Rows]:
+def corrupted_embeddings(lab: "Lab", rows: Ints, *, fused: bool = False) -> dict[str, Rows]:
     """Embed photos after each corruption in each strength, with a progress bar.
 
     They are kept in `results/robustness/` by corruption, and made again when the photos, the
@@ -70,6 +73,8 @@ def corrupted_embeddings(lab: "Lab", rows: Ints) -> dict[str, Rows]:
         Whose photos and backbone to use.
     rows : ndarray of int64, shape (m,)
         Which photos, as rows of ``lab.embeddings``.
+    fused : bool
+        Whether through all the views of `views.FusedViews`, rather than the lab's backbone alone.
 
     Returns
     -------
@@ -79,13 +84,14 @@ def corrupted_embeddings(lab: "Lab", rows: Ints) -> dict[str, Rows]:
     """
     photos = lab.embeddings.photos
     digest = hashlib.sha256("".join(photos.sha256[i] for i in rows).encode()).hexdigest()
-    folder, engine = lab.folder("results/robustness"), _Once(lab)
+    folder = lab.folder("results/robustness" + "/fused" * fused)
+    embed = _fused() if fused else _plain(lab)
     found = {}
     strengths: dict[str, tuple[float, ...]] = {CLEAN: ()}
     for name, values in (strengths | {n: c.strengths for n, c in CORRUPTIONS.items()}).items():
         found[name] = lab.kept(
             folder / f"{name}.npy",
-            partial(_embedded, lab.embeddings, rows, name, engine),
+            partial(_embedded, lab.embeddings, rows, name, embed),
             corruption=name, strengths=list(values), version=VERSION, photos=digest,
         )  # fmt: skip
     return found
@@ -106,40 +112,31 @@ def fingerprint(worse: Mapping[str, Rows]) -> str:
     return digest.hexdigest()
 
 
-class _Once:
-    """Compiles the backbone when it is first needed, and once."""
-
-    def __init__(self, lab: "Lab") -> None:
-        self.lab = lab
-        self._engine: Engine | None = None
-
-    def __call__(self) -> Engine:
-        if self._engine is None:
-            self._engine = compile_backbone(self.lab.backbone, self.lab.choice)
-        return self._engine
+def _plain(lab: "Lab") -> Embed:
+    """Return what embeds photos through the lab's backbone, compiled when it is first needed."""
+    compiled = cache(lambda: compile_backbone(lab.backbone, lab.choice))
+    return lambda photos: embed_few(photos, lab.backbone, compiled())
 
 
-def _embedded(features: Features, rows: Ints, name: str, compiled: _Once) -> Rows:
-    engine, photos, backbone = compiled(), features.photos, compiled.lab.backbone
-    strengths = (0,) if name == CLEAN else STRENGTHS
+def _fused() -> Embed:
+    from caltech_lab.views import FusedViews
 
-    def pixels(i: int) -> NDArray[np.uint8]:
+    return FusedViews().embed
+
+
+def _embedded(features: Features, rows: Ints, name: str, embed: Embed) -> Rows:
+    photos, strengths = features.photos, (0,) if name == CLEAN else STRENGTHS
+
+    def worse(i: int) -> list[Image.Image]:
         photo, sha = read_photo(photos.file(i)), photos.sha256[i]
-        worse = [corrupt(photo, name, strength, sha) for strength in strengths]
-        return np.stack([load_pixels(one, backbone.size, backbone.fit) for one in worse])
+        return [corrupt(photo, name, strength, sha) for strength in strengths]
 
-    def batches() -> Iterator[NDArray[np.uint8]]:
-        # A few at a time, so that pixels do not pile up ahead of the network.
-        step = 4 * engine.batch
-        with ThreadPoolExecutor(settings().threads) as pool:
-            for start in progress(range(0, len(rows), step), desc=f"Robustness, {name}"):
-                views = np.concatenate([*pool.map(pixels, rows[start : start + step].tolist())])
-                for first in range(0, len(views), engine.batch):
-                    yield views[first : first + engine.batch]
-
-    X = np.concatenate([*engine.embed(batches())])
-    X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
-    by_strength = X.reshape(len(rows), len(strengths), -1).swapaxes(0, 1)
+    found = []
+    # A few at a time, so that photos do not pile up ahead of the network.
+    made = progress(map_ahead(worse, rows.tolist()), total=len(rows), desc=f"Robustness, {name}")
+    while some := list(islice(made, AT_ONCE)):
+        found.append(embed([one for shown in some for one in shown]))
+    by_strength = np.concatenate(found).reshape(len(rows), len(strengths), -1).swapaxes(0, 1)
     return np.ascontiguousarray(by_strength, dtype=np.float32)
 
 

@@ -6,16 +6,20 @@ row, so that `extraction.extract` keeps them as it keeps any embeddings: a view 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 from sklearn.preprocessing import normalize
 
 from caltech_lab.backbones import Backbone, Fit, backbone
+from caltech_lab.engines import Engine, compile_backbone
 from caltech_lab.errors import ArgumentError, WeightsError
+from caltech_lab.extraction import embed_few
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -157,6 +161,38 @@ def fused_views(groups: list[list[NDArray[np.float32]]]) -> NDArray[np.float32]:
     return fuse([np.sum(group, axis=0) for group in groups])
 
 
+class FusedViews:
+    """The networks of `chosen_views`, compiled when they are first needed, to embed any photo."""
+
+    def __init__(self) -> None:
+        self.groups = chosen_views()
+        self._engines: dict[tuple[str, int], Engine] = {}
+
+    def embed(self, photos: Sequence[Image.Image]) -> NDArray[np.float32]:
+        """Embed photos as `Lab.fused` embeds those of a lab, but for rounding.
+
+        Parameters
+        ----------
+        photos : sequence of PIL.Image.Image
+            As `images.read_photo` gives them.
+
+        Returns
+        -------
+        ndarray of float32, shape (number of photos, width)
+            Rows of length one.
+        """
+        return fused_views([[self._seen(photos, view) for view in group] for group in self.groups])
+
+    def _seen(self, photos: Sequence[Image.Image], view: View) -> NDArray[np.float32]:
+        network = replace(backbone(view.backbone), size=view.size, fit=view.fit)
+        # A network that two views share is compiled once; the photo is mirrored, not its input.
+        key = view.backbone, view.size
+        if key not in self._engines:
+            self._engines[key] = compile_backbone(network)
+        shown = [ImageOps.mirror(photo) for photo in photos] if view.mirrored else photos
+        return embed_few(shown, network, self._engines[key])
+
+
 def fuse(blocks: list[NDArray[np.float32]], power: float = 0.5) -> NDArray[np.float32]:
     """Put embeddings of the same photos side by side, each weighing the same.
 
@@ -212,13 +248,15 @@ def generalised_mean(planes: "Tensor", power: float = GEM_POWER) -> "Tensor":
     return pooled
 
 
-def regional_maximum(planes: "Tensor") -> "Tensor":
+def regional_maximum(planes: "Tensor", side: int | None = None) -> "Tensor":
     """Sum the maxima of overlapping regions, each scaled to length one.
 
     Parameters
     ----------
     planes : Tensor
         Feature maps of shape (n, channels, side, side).
+    side : int, optional
+        That of the maps, for a tracer, to which a shape is no number.
 
     Returns
     -------
@@ -233,7 +271,7 @@ def regional_maximum(planes: "Tensor") -> "Tensor":
     """
     from torch.nn import functional
 
-    side = planes.shape[-1]
+    side = side or planes.shape[-1]
     total = functional.normalize(planes.amax((2, 3)), dim=1)
     for count in (2, 3):
         wide = math.ceil(2 * side / (count + 1))
@@ -267,7 +305,7 @@ def _pooled(base: Backbone, view: View) -> "nn.Module":
                     planes.mean((2, 3)),
                     planes.amax((2, 3)),
                     generalised_mean(planes),
-                    regional_maximum(planes),
+                    regional_maximum(planes, self.side),
                     self.earlier.pop(),
                 ],
                 1,

@@ -21,14 +21,16 @@ def _embedded(lab: "Lab", files: list[Path]) -> "tuple[np.ndarray, list[int | No
     """Return the vectors of files, and the row of each that is in the gallery, byte for byte."""
     import numpy as np
 
-    from caltech_lab.extraction import embed_files
+    from caltech_lab.engines import compile_backbone
+    from caltech_lab.extraction import embed_few
     from caltech_lab.files import sha256_of
 
     gallery = lab.embeddings
     row_of = {sha: row for row, sha in enumerate(gallery.photos.sha256) if sha}
     rows = [row_of.get(sha256_of(file)) for file in files]
     new = [file for file, row in zip(files, rows, strict=True) if row is None]
-    made = iter(embed_files(new, lab.backbone, lab.choice)) if new else iter(())
+    engine = compile_backbone(lab.backbone, lab.choice) if new else None
+    made = iter(embed_few(new, lab.backbone, engine)) if new else iter(())
     return np.stack([next(made) if row is None else gallery.X[row] for row in rows]), rows
 
 

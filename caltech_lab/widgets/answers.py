@@ -19,7 +19,7 @@ class Query:
     Attributes
     ----------
     vector : ndarray of float32, shape (d,)
-        Its embedding, of length one.
+        Its embedding, of length one, by the lab's backbone.
     name : str
         What to call it.
     row : int or None
@@ -32,6 +32,8 @@ class Query:
         The photo, or the part of it that is asked for, reduced to what is kept of it.
     whole : Query, optional
         What this one is a part of.
+    learned : ndarray of float32, optional
+        Its vector in the learned space, where it is searched there.
     """
 
     vector: Vector
@@ -41,6 +43,7 @@ class Query:
     seconds: dict[str, float] = field(default_factory=dict)
     photo: Image.Image | None = None
     whole: "Query | None" = None
+    learned: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -126,11 +129,12 @@ class Answer:
     seconds : dict
         How long each step took, by name, those of the query included.
     cosines : ndarray of float32, shape (n,)
-        The query's similarity to every photo of the gallery; -2 for the query itself.
+        The query's similarity to every photo of the gallery in the space that was searched; -2
+        for the query itself.
     same_category : ndarray of float64, shape (k,)
         The probabilities that the answers have the category of the query.
     familiarity : float
-        Mean similarity of the nearest few; see `novelty.familiarity`.
+        Mean similarity of the nearest few by plain vectors; see `novelty.familiarity`.
     is_novel : bool
         Whether that is below the threshold: the query is unlike anything in the gallery.
     """

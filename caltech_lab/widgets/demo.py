@@ -34,6 +34,7 @@ from caltech_lab.widgets.parts import (
     guarded,
 )
 from caltech_lab.widgets.session import SearchSession
+from caltech_lab.widgets.spaces import LEARNED, PLAIN
 
 N_SHELF = 8
 ALL = "all categories"
@@ -45,6 +46,14 @@ ACTIONS = [
     ("bad", "bad", "Nothing like this one: it goes, and the others are ranked anew"),
     ("why", "why?", "Show what the similarity rests on"),
 ]
+SPACES = [
+    ("the backbone's own vectors", PLAIN),
+    ("vectors that have learned the categories", LEARNED),
+]
+LEARNING = (
+    "Changing to other vectors; the first time, learned ones take some minutes, for more views of "
+    "all photos and a projection ..."
+)
 LOADING = "Loading and compiling the backbone, which takes some seconds the first time ..."
 
 
@@ -118,6 +127,13 @@ class RetrievalDemo(Panel):
             style=fitting,
             layout=Layout(width="100%", max_width="420px"),
         )
+        self.space = Dropdown(
+            options=SPACES,
+            value=session.space.name,
+            description="Search by:",
+            style=fitting,
+            layout=Layout(width="auto", max_width="100%"),
+        )
         self.add_category = Dropdown(options=[ANY, *session.gallery.categories], layout=natural)
         self.categories = TagsInput(
             allowed_tags=session.gallery.categories,
@@ -154,6 +170,7 @@ class RetrievalDemo(Panel):
         self.add_category.observe(self._category_added, "value")
         for control in (self.k, self.categories, self.own_cluster, self.no_copies):
             control.observe(self._steered, "value")
+        self.space.observe(self._space_chosen, "value")
         self.forget.on_click(self._marks_forgotten)
         self.of_query.on_click(self._region_clicked)
         self.all_regions.on_click(self._explain)
@@ -182,7 +199,8 @@ class RetrievalDemo(Panel):
         filters = [self.add_category, self.categories, self.own_cluster, self.no_copies]
         asked = [self.picture, Box([self.ask_part, self.ask_whole], layout=row), self.asked]
         answered = [
-            self.k, Box(filters, layout=row), self.marked, self.summary, self.why, self.grid,
+            self.space, self.k, Box(filters, layout=row), self.marked, self.summary, self.why,
+            self.grid,
         ]  # fmt: skip
         return [
             self.drop,
@@ -260,6 +278,21 @@ class RetrievalDemo(Panel):
     @guarded
     def _steered(self, _: Any) -> None:
         self._rank()
+
+    @guarded
+    def _space_chosen(self, _: Any) -> None:
+        if self.space.value == self.session.space.name:
+            return
+        before = self.session.space.name
+        self.say(LEARNING)
+        try:
+            self.session.use(self.space.value)
+            if self.answer is not None:
+                self._show(self.answer.query)
+        except Exception:  # what it says is what the search goes by
+            self.session.use(before)
+            self.space.value = before
+            raise
 
     @guarded
     def _act(self, action: str, row: int) -> None:
@@ -453,7 +486,8 @@ class RetrievalDemo(Panel):
                 picture.alt, picture.src, picture.frame = alt, data_uri(source), list(frame)
                 picture.heat = _light(heat)
         self.of_query.marks = [_place(match)] if match.region else []
-        cosine = self.answer.cosines[row]
+        # The maps are of the backbone, whatever the photos are searched by.
+        cosine = float(self.session.gallery.X[row] @ query.vector)
         self.why_text.value = (
             '<div style="line-height:1.4;overflow-wrap:anywhere"><b>Why is '
             f"{escape(self.session.path(row))} similar (cosine {cosine:.3f})?</b> "

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from caltech_lab.backbones import feature_map
-from caltech_lab.calibration import (
-    leave_one_out,
-    same_category_curves,
-    same_category_probability,
-)
+from caltech_lab.calibration import leave_one_out, same_category_probability
 from caltech_lab.classification import svm_probabilities
 from caltech_lab.engines import Engine, compile_backbone
 from caltech_lab.errors import ArgumentError
@@ -30,9 +27,11 @@ from caltech_lab.retrieval import Ids, Similarities
 from caltech_lab.settings import settings
 from caltech_lab.similarity_map import region_at, shares_of_the_cosine, similarity_to_region
 from caltech_lab.widgets.answers import Answer, Box, Match, Query, Ranking, Steering, Vector
+from caltech_lab.widgets.spaces import LEARNED, PLAIN, Space, learned_space, plain_space
 from caltech_lab.widgets.thumbnails import shrunk, small_jpeg, thumbnail
 
 if TYPE_CHECKING:
+    from caltech_lab.gallery import Gallery
     from caltech_lab.lab import Lab
 
 MAX_K = 50
@@ -68,8 +67,8 @@ class SearchSession:
         Rows of the gallery that the classifier was trained on.
     temperature : float
         Makes probabilities of the classifier's decisions; found on those rows alone.
-    curves : ndarray
-        Make probabilities "same category" of cosines; learnt on those rows alone.
+    space : Space
+        The vectors that are searched by, plain ones or learned ones; see `use`.
     threshold : float
         Familiarity below which a query is called unlike the gallery; likewise.
     kmeans : KMeans
@@ -86,7 +85,10 @@ class SearchSession:
         self.classifier = lab.svm()
         self.trained_on, _ = self.gallery.split(lab.seed)
         self.temperature = lab.svm_temperature()
-        self.curves, self.threshold = self._calibration()
+        self._pairs = lru_cache(1)(self._leave_one_out)
+        self._spaces: dict[str, Space] = {}
+        self.use(PLAIN)
+        self.threshold = self._novelty_threshold()
         self.kmeans = lab.kmeans(min(N_CLUSTERS, len(self.gallery)))
         self.thumbnail: Callable[[int], bytes] = lru_cache(N_CACHED)(self._thumbnail)
         self._mapper: Engine | None = None
@@ -109,6 +111,60 @@ class SearchSession:
         if self._engine is None:
             self._engine = compile_backbone(self.lab.backbone, self.lab.choice)
         return self._engine
+
+    # ---- the space that is searched --------------------------------------------------------
+
+    def use(self, name: str) -> None:
+        """Search by other vectors from now on.
+
+        The classifier, the clusters, the near-copies and what tells a photo unlike all others
+        keep to the plain ones: learned vectors know nothing but the categories.
+
+        Parameters
+        ----------
+        name : {"plain", "learned"}
+            The learned ones take some minutes the first time, and are kept.
+
+        Raises
+        ------
+        ArgumentError
+            When there are no such vectors.
+        """
+        makers = {
+            PLAIN: lambda: plain_space(self.lab, self._pairs),
+            LEARNED: lambda: learned_space(self.lab, MAX_K),
+        }
+        if name not in makers:
+            raise ArgumentError(f"There are no {name!r} vectors: choose 'plain' or 'learned'.")
+        if name not in self._spaces:
+            self._spaces[name] = makers[name]()
+        self.space = self._spaces[name]
+
+    def _by(self, query: Query) -> Vector:
+        """Return the vector of a query in the space that is searched."""
+        if self.space.embed is None:
+            return query.vector
+        assert query.learned is not None
+        return query.learned
+
+    def seen(self, query: Query) -> Query:
+        """Return a query with its vector in the space that is searched, embedded if need be.
+
+        Raises
+        ------
+        ArgumentError
+            When the query has no photo to embed.
+        """
+        if self.space.embed is None or query.learned is not None:
+            return query
+        if query.row is not None and query.whole is None:
+            return replace(query, learned=self.space.X[query.row])
+        if query.photo is None:
+            raise ArgumentError("This query has no photo that could be embedded once more.")
+        seconds = dict(query.seconds)
+        with _timed(seconds, "embed"):
+            learned = self.space.embed(query.photo)
+        return replace(query, learned=learned, seconds=seconds)
 
     # ---- from a photo to a query -----------------------------------------------------------
 
@@ -262,19 +318,18 @@ class SearchSession:
         """
         if not 1 <= k <= self.max_k:
             raise ArgumentError(f"k must be between 1 and {self.max_k}, not {k}.")
+        query = self.seen(query)
         X = query.vector[None]
         seconds = dict(query.seconds)
         with _timed(seconds, "search"):
-            cosines = self._scores(query.vector)
-            if query.row is not None:
-                cosines[query.row] = UNSEEN
+            cosines = self._scores(query)
             ids = np.argsort(-cosines, kind="stable")[:k]
-            familiar = float(familiarity(cosines[ids]))
+            familiar = self._familiarity(query, cosines)
         with _timed(seconds, "classify"):
             (probabilities,) = svm_probabilities(self.classifier, X, self.temperature)
         with _timed(seconds, "cluster"):
             cluster = int(self.kmeans.predict(X)[0])
-        same = same_category_probability(self.curves, cosines[ids], np.arange(k))
+        same = same_category_probability(self.space.curves, cosines[ids], np.arange(k))
         return Answer(
             query, ids, cosines[ids], probabilities, cluster, seconds,
             cosines, same, familiar, familiar < self.threshold,
@@ -299,14 +354,13 @@ class SearchSession:
         """
         query, gallery = answer.query, self.gallery
         cosines = answer.cosines
-        if self._asks is not None and steering.categories:
-            cosines = self._scores(query.vector, steering.categories)
-            if query.row is not None:
-                cosines[query.row] = UNSEEN
+        if self._asked_gallery is not None and steering.categories:
+            cosines = self._scores(query, categories=steering.categories)
         scores = cosines
         if steering.good or steering.bad:
-            good, bad = (gallery.X[list(rows)] for rows in (steering.good, steering.bad))
-            scores = self._scores(rocchio(query.vector, good, bad), steering.categories)
+            good, bad = (self.space.X[list(rows)] for rows in (steering.good, steering.bad))
+            moved = rocchio(self._by(query), good, bad)
+            scores = self._scores(query, moved, steering.categories)
         allowed = (cosines > UNSEEN) & (scores > UNSEEN)
         allowed[list(steering.bad)] = False
         if steering.categories:
@@ -322,22 +376,42 @@ class SearchSession:
         places = np.empty(len(gallery), dtype=np.int64)
         places[np.argsort(-answer.cosines, kind="stable")] = np.arange(len(gallery))
         near = cosines[ids]
-        return Ranking(ids, near, same_category_probability(self.curves, near, places[ids]))
+        probabilities = same_category_probability(self.space.curves, near, places[ids])
+        return Ranking(ids, near, probabilities)
 
-    def _scores(self, vector: Vector, categories: Iterable[int] = ()) -> Similarities:
-        """Return the similarity of each photo to a vector; `UNSEEN` where the gallery told none.
+    @property
+    def _asked_gallery(self) -> "Gallery | None":
+        # Galleries hold plain vectors; learned ones are few numbers each, and here already.
+        return self._asks if self.space.embed is None else None
 
-        A gallery that is not exact, or elsewhere, is asked for the best `CANDIDATES`, of these
-        categories if there are any.
+    def _scores(
+        self, query: Query, moved: Vector | None = None, categories: Iterable[int] = ()
+    ) -> Similarities:
+        """Return the similarity of each photo to a query, or to where marks have moved it.
+
+        `UNSEEN` stands for the query's own photo, and where the gallery told none: one that is
+        not exact, or elsewhere, is asked for the best `CANDIDATES`, of these categories if there
+        are any.
         """
-        if self._asks is None:
-            scores: Similarities = self.gallery.X @ vector
-            return scores
-        names = [self.gallery.categories[i] for i in categories] or None
-        near, ids = nearest(self._asks, vector, min(CANDIDATES, len(self.gallery)), names)
-        scores = np.full(len(self.gallery), UNSEEN, np.float32)
-        scores[ids] = near
+        vector = self._by(query) if moved is None else moved
+        if self._asked_gallery is None:
+            scores: Similarities = self.space.X @ vector
+        else:
+            names = [self.gallery.categories[i] for i in categories] or None
+            candidates = min(CANDIDATES, len(self.gallery))
+            near, ids = nearest(self._asked_gallery, vector, candidates, names)
+            scores = np.full(len(self.gallery), UNSEEN, np.float32)
+            scores[ids] = near
+        if query.row is not None:
+            scores[query.row] = UNSEEN
         return scores
+
+    def _familiarity(self, query: Query, cosines: Similarities) -> float:
+        if self.space.embed is not None:
+            cosines = self.gallery.X @ query.vector
+            if query.row is not None:
+                cosines[query.row] = UNSEEN
+        return float(familiarity(np.sort(cosines)[::-1]))
 
     # ---- why two photos are similar --------------------------------------------------------
 
@@ -405,21 +479,15 @@ class SearchSession:
         """Return the rows of the gallery's photos in a K-Means cluster."""
         return np.flatnonzero(self.kmeans.labels_ == cluster)
 
-    def _calibration(self) -> tuple[NDArray[np.float64], float]:
-        X, y = self.gallery.X[self.trained_on], self.gallery.y[self.trained_on]
-        folder = self.lab.folder("models/retrieval")
-
-        @lru_cache(1)
-        def pairs() -> tuple[Similarities, NDArray[np.bool_]]:
-            return leave_one_out(X, y, MAX_K)
-
-        curves: NDArray[np.float64] = self.lab.kept(
-            folder / "same_category_curves.npy", lambda: same_category_curves(*pairs())
+    def _leave_one_out(self) -> tuple[Similarities, NDArray[np.bool_]]:
+        return leave_one_out(
+            self.gallery.X[self.trained_on], self.gallery.y[self.trained_on], MAX_K
         )
-        kept: NDArray[np.float64] = self.lab.kept(
-            folder / "novelty_threshold.npy", lambda: np.array([novelty_threshold(pairs()[0])])
-        )
-        return curves, float(kept[0])
+
+    def _novelty_threshold(self) -> float:
+        path = self.lab.folder("models/retrieval") / "novelty_threshold.npy"
+        kept = self.lab.kept(path, lambda: np.array([novelty_threshold(self._pairs()[0])]))
+        return float(kept[0])
 
     def _thumbnail(self, row: int) -> bytes:
         file = self.gallery.photos.file(row)

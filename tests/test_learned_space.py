@@ -1,0 +1,129 @@
+"""The demo can search by learned vectors; what must not follow the labels stays with plain ones."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from caltech_lab import views
+from caltech_lab.backbones import backbone
+from caltech_lab.datasets import drawn, folder
+from caltech_lab.errors import ArgumentError
+from caltech_lab.images import read_photo
+from caltech_lab.lab import Lab
+from caltech_lab.settings import settings
+from caltech_lab.views import FusedViews, View
+from caltech_lab.widgets import RetrievalDemo, SearchSession, Steering
+from caltech_lab.widgets.spaces import LEARNED, PLAIN
+
+SMALL = [[View(size=64), View(size=64, mirrored=True)], [View(size=64, fit="crop")]]
+
+
+@pytest.fixture(scope="module", name="lab")
+def small_lab(_drawn_once, tmp_path_factory):
+    """Six drawn photos a category, 12 x 12 pixels for the lab and 64 x 64 for the views."""
+    root = tmp_path_factory.mktemp("learned")
+    shutil.copytree(_drawn_once, root / "photos")
+    (root / "photos" / drawn.MARKER).unlink(missing_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CALTECH_LAB_OUTPUTS", str(root / "outputs"))
+        patch.setattr(views, "chosen_views", lambda: SMALL)
+        settings.cache_clear()
+        tiny = replace(backbone("pixels"), name="tiny", size=12, width=12 * 12 * 3)
+        yield Lab(folder.scan(root / "photos"), tiny)
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="module", name="search")
+def search_session(lab):
+    session = SearchSession(lab)
+    session.use(LEARNED)
+    return session
+
+
+def test_any_photo_gets_the_row_that_the_lab_has_for_it(lab):
+    fused = lab.fused()
+    photos = [read_photo(fused.photos.file(row)) for row in (0, 40)]
+    again = FusedViews().embed(photos)
+    assert again.shape == (2, 2 * 2048)
+    np.testing.assert_array_less(0.999, (again * fused.X[[0, 40]]).sum(axis=1))
+
+
+def test_an_upload_is_searched_where_the_gallery_is(search, lab):
+    model, vectors = lab.projected("posterior")
+    data = search.gallery.photos.file(8).read_bytes() + b" "
+    answer = search.ask(search.from_photo(data, "again"), 5)
+    assert answer.query.row is None
+    assert answer.query.learned.shape == (len(search.gallery.categories),)
+    assert answer.ids[0] == 8  # the same picture
+    assert answer.similarities[0] > 0.99
+    np.testing.assert_allclose(answer.cosines, vectors.X @ answer.query.learned, atol=1e-6)
+    assert len(model.steps) == 2
+
+
+def test_what_is_not_about_similarity_keeps_to_plain_vectors(search):
+    row = 8
+    learned = search.ask(search.from_gallery(row), 5)
+    search.use(PLAIN)
+    plain = search.ask(search.from_gallery(row), 5)
+    search.use(LEARNED)
+    assert learned.familiarity == pytest.approx(plain.familiarity)
+    assert learned.cluster == plain.cluster
+    np.testing.assert_allclose(learned.probabilities, plain.probabilities)
+    assert not np.allclose(learned.similarities, plain.similarities)
+    assert row not in learned.ids
+
+
+def test_a_part_is_embedded_by_itself(search):
+    whole = search.from_gallery(8)
+    part = search.seen(search.part(whole, (0.0, 0.0, 0.5, 1.0)))
+    assert not np.allclose(part.learned, search.seen(whole).learned, atol=1e-3)
+
+
+def test_marks_and_filters_work_in_the_learned_space(search):
+    answer = search.ask(search.from_gallery(8), 5)
+    bad, label = int(answer.ids[0]), int(search.gallery.y[50])
+    ranking = search.rank(answer, Steering(bad=(bad,), categories=frozenset({label})), 5)
+    assert bad not in ranking.ids
+    assert set(search.gallery.y[ranking.ids]) == {label}
+
+
+def test_probabilities_come_from_projections_that_had_not_seen_the_query(search):
+    y, rows = search.gallery.y, np.arange(0, len(search.gallery), 3)
+    answers = [search.ask(search.from_gallery(int(row)), 5) for row in rows]
+    said = np.mean([answer.same_category for answer in answers])
+    trained = [row in search.trained_on for row in rows]
+    right = np.array([(y[a.ids] == y[a.query.row]).mean() for a in answers])
+    # Photos that the projection was fitted on find their own nearly always; the probabilities
+    # do not take that for granted.
+    assert right[trained].mean() > said
+
+
+def test_the_demo_changes_the_space_and_answers_again(lab):
+    demo = RetrievalDemo(SearchSession(lab))
+    before = demo.answer
+    demo.space.value = LEARNED
+    assert demo.session.space.name == LEARNED
+    assert demo.answer.query.name == before.query.name
+    assert demo.answer.query.learned is not None
+    assert "Answered" in demo.status.value
+    demo.space.value = PLAIN
+    np.testing.assert_array_equal(demo.answer.ids, before.ids)
+
+
+def test_a_space_that_cannot_be_had_leaves_the_search_as_it_is(lab, monkeypatch):
+    demo = RetrievalDemo(SearchSession(lab))
+
+    def fails(*_):
+        raise ArgumentError("No views today.")
+
+    monkeypatch.setattr("caltech_lab.widgets.session.learned_space", fails)
+    demo.space.value = LEARNED
+    assert "No views today." in demo.status.value
+    assert demo.space.value == demo.session.space.name == PLAIN
+
+
+def test_other_vectors_are_refused(search):
+    with pytest.raises(ArgumentError, match="choose 'plain' or 'learned'"):
+        search.use("borrowed")
