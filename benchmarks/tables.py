@@ -52,13 +52,14 @@ def extraction(found: dict[str, Any]) -> str:
             f"embeddings: mean {found['cosine_mean']:.5f}, least {found['cosine_least']:.5f}.",
             "512 photos, in alternation:",
             peers(found["alternated"]),
-            "AVX2 and nothing newer, float32, 128 photos, one run of each:",
+            "AVX2 and nothing newer, float32, 256 photos, one run of each:",
             peers(found["avx2"]),
             "The network alone:",
             "| engine | photos a second | start, s | GFLOP/s | of a product of matrices "
             "| cosine, mean | least |\n|---|---:|---:|---:|---:|---:|---:|\n" + engines,
-            f"**Roofline.** A photo takes {found['gflop_per_photo']} GFLOP. In a product of "
-            f"4,096 x 4,096 matrices the cores do {limits['f32']:,.0f} GFLOP/s in float32 and "
+            f"**Roofline.** A photo takes {found['gflop_per_photo']} GFLOP. In products of "
+            f"matrices (the best of 512, 1,024 and 2,048 a side) the cores do "
+            f"{limits['f32']:,.0f} GFLOP/s in float32 and "
             f"{limits['bf16']:,.0f} in bfloat16, so {limits['f32'] / found['gflop_per_photo']:.0f} "
             f"and {limits['bf16'] / found['gflop_per_photo']:.0f} photos a second at most; the "
             "fifth column says how near each engine comes.",

@@ -293,7 +293,7 @@ def discriminant(shrinkage: float = 0.1) -> Pipeline:
 LEARNED = ("none", "within", "discriminant", "proxy", "posterior")
 
 
-def recipe(name: str, *, n_components: int = 512, seed: int = 0) -> Pipeline:
+def recipe(name: str, *, n_components: int | None = None, seed: int = 0) -> Pipeline:
     """Build one of the recipes that the notebooks compare, for fused embeddings.
 
     Parameters
@@ -301,8 +301,8 @@ def recipe(name: str, *, n_components: int = 512, seed: int = 0) -> Pipeline:
     name : {"none", "within", "discriminant", "proxy", "posterior"}
         What is learned from labels behind the whitening: nothing, what to ignore, what tells the
         categories apart, a map towards proxies, or the categories themselves.
-    n_components : int
-        Principal components kept.
+    n_components : int, optional
+        Principal components kept; as many as cross-validation chose by default.
     seed : int
         Of what is random in it.
 
@@ -316,15 +316,20 @@ def recipe(name: str, *, n_components: int = 512, seed: int = 0) -> Pipeline:
     ArgumentError
         When there is no such recipe.
     """
-    # Powers of the whitening as cross-validation on the training part chose them.
-    powers: dict[str, float] = {"none": 0.2, "proxy": 0.25, "posterior": 0.25}
+    # What cross-validation on the training part chose: components, and power of the whitening.
+    whitening: dict[str, tuple[int, float]] = {
+        "none": (512, 0.2), "within": (512, 0.0), "discriminant": (512, 0.0),
+        "proxy": (1024, 0.25), "posterior": (1024, 0.25),
+    }  # fmt: skip
+    if name not in whitening:
+        raise ArgumentError(f"There is no recipe {name!r}: choose one of {', '.join(LEARNED)}.")
+    chosen, power = whitening[name]
+    count = n_components or chosen
     steps: dict[str, list[BaseEstimator]] = {
         "none": [],
         "within": [WithinClassWhitener()],
         "discriminant": [discriminant()],
-        "proxy": [ProxyProjection(seed=seed)],
-        "posterior": [PosteriorProjection(ProxyProjection(seed=seed))],
+        "proxy": [ProxyProjection(count, seed=seed)],
+        "posterior": [PosteriorProjection(ProxyProjection(count, seed=seed))],
     }
-    if name not in steps:
-        raise ArgumentError(f"There is no recipe {name!r}: choose one of {', '.join(LEARNED)}.")
-    return make_pipeline(PartialWhitener(n_components, powers.get(name, 0.0), seed), *steps[name])
+    return make_pipeline(PartialWhitener(count, power, seed), *steps[name])
