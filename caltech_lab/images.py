@@ -225,10 +225,9 @@ def load_pixels(
     if fit not in ("squash", "crop"):
         raise ArgumentError(f"There is no fit {fit!r}: choose 'squash' or 'crop'.")
     photo = source if isinstance(source, Image.Image) else _decoded(source, name)
-    pixels = np.array(photo) if isinstance(photo, Image.Image) and _is_small(photo) else photo
-    if fit == "squash" and isinstance(pixels, np.ndarray):
-        return _squashed(pixels, size)
-    image = photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
+    if fit == "squash" and (isinstance(photo, np.ndarray) or _is_small(photo)):
+        return _squashed(np.array(photo), size)
+    image = Image.fromarray(photo) if isinstance(photo, np.ndarray) else photo
     box = _centre(image.width, image.height, size) if fit == "crop" else None
     return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
 
