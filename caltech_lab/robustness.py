@@ -133,7 +133,9 @@ def _embedded(features: Features, rows: Ints, name: str, embed: Embed) -> Rows:
 
     found = []
     # A few at a time, so that photos do not pile up ahead of the network.
-    made = progress(map_ahead(worse, rows.tolist()), total=len(rows), desc=f"Robustness, {name}")
+    made = iter(
+        progress(map_ahead(worse, rows.tolist()), total=len(rows), desc=f"Robustness, {name}")
+    )
     while some := list(islice(made, AT_ONCE)):
         found.append(embed([one for shown in some for one in shown]))
     by_strength = np.concatenate(found).reshape(len(rows), len(strengths), -1).swapaxes(0, 1)

@@ -28,6 +28,7 @@ MAX_LINES = 15
 CELL_SECONDS = 3600
 MACHINE_PATH = re.compile(r"(?:/home/|/Users/|/root/|/work/|/tmp/|[A-Z]:\\\\Users)")
 WIDGET = "application/vnd.jupyter.widget-view+json"
+BAR, UP = re.compile(r"\d+%\|"), "\x1b[A"
 LEFTOVER = re.compile(r"^\s*(?:\[A)*\s*$")
 
 
@@ -124,9 +125,10 @@ def tags(cell: Any) -> list[str]:
 
 def _tidy(output: Any) -> Any:
     if output.output_type == "stream":
-        # What a progress bar overwrote with carriage returns was never meant to stay.
-        lines = [line.rpartition("\r")[2] for line in output.text.split("\n")]
-        output.text = "\n".join(line for line in lines if line.strip() or not line).lstrip("\n")
+        # What a progress bar overwrote was never meant to stay, nor a bar within another.
+        lines = [line.rpartition("\r")[2].replace(UP, "") for line in output.text.split("\n")]
+        kept = [line for line in lines if (line.strip() or not line) and not BAR.search(line)]
+        output.text = "\n".join(kept).lstrip("\n")
     elif "data" in output:
         output.metadata = nbformat.from_dict({})
         if "image/png" in output.data:  # a browser: its still stays, the widget needs a kernel

@@ -92,6 +92,7 @@ def test_embeddings_are_made_once_and_again_when_a_corruption_changes(
     photos, environment, monkeypatch
 ):
     lab, rows = Lab(photos, backbone("pixels")), np.array([3, 40, 7])
+    monkeypatch.setattr(robustness, "AT_ONCE", 2)  # so that three photos are two portions
     found = robustness.corrupted_embeddings(lab, rows)
     assert {name: X.shape[:2] for name, X in found.items()} == {
         "none": (1, 3), **dict.fromkeys(CORRUPTIONS, (3, 3)),
