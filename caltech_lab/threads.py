@@ -11,8 +11,8 @@ from caltech_lab.settings import settings
 S = TypeVar("S")
 T = TypeVar("T")
 
-# To hand a result over costs a switch between threads, about as long as a small photo takes to
-# decode, so several are handed over together.
+# To hand a result over costs a switch between threads, half as long as a small photo takes to
+# decode and resample, so several are handed over together.
 AT_ONCE = 16
 
 

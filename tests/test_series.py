@@ -48,6 +48,7 @@ def test_progress_bars_and_warnings_leave_no_trace() -> None:
     book.cells[-1].outputs = [
         stream("\r 10%|#   \r100%|####\r          \r"),
         stream("\r 50%|##  \rdone\nnext line\n"),
+        stream("Outer:  62%|#### | 5/8\nInner:   0%| | 0/3\n\x1b[AInner:   3%|# | 1/3\n\x1b[A"),
         stream("a warning", name="stderr"),
     ]
     outputs = normalise(book).cells[-1].outputs
