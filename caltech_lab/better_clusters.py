@@ -40,7 +40,7 @@ CHOSEN = {"all": (101, WHITENING), "report51": (50, 0.0)}
 # What was aimed at: the least of a score, or the most of Davies-Bouldin.
 TARGETS = {
     "all": {"nmi": 0.90, "ari": 0.65},
-    "report51": {"silhouette": 0.30, "davies_bouldin": 1.6, "nmi": 0.766},
+    "report51": {"silhouette": 0.30, "davies_bouldin": 1.6, "nmi": 0.769},
 }
 
 
