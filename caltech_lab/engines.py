@@ -7,6 +7,7 @@ its batch: an interrupted run and an uninterrupted one give the same bits.
 
 import os
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -188,9 +189,12 @@ class OpenVinoEngine:
         self.precision, self.batch = precision, OPENVINO_BATCH[precision]
         photo = (backbone.size, backbone.size, 3)
         example = torch.zeros((1, *photo), dtype=torch.uint8)  # one will do to trace the network
-        model = openvino.convert_model(
-            backbone.build(), example_input=example, input=[(self.batch, *photo)]
-        )
+        with warnings.catch_warnings():
+            # Sizes are fixed here, so what the tracer warns of taking for constants are constants.
+            warnings.filterwarnings("ignore", "Converting a tensor to")
+            model = openvino.convert_model(
+                backbone.build(), example_input=example, input=[(self.batch, *photo)]
+            )
         streams = settings().threads
         self.compiled: Any = openvino.Core().compile_model(
             model,

@@ -248,15 +248,13 @@ def generalised_mean(planes: "Tensor", power: float = GEM_POWER) -> "Tensor":
     return pooled
 
 
-def regional_maximum(planes: "Tensor", side: int | None = None) -> "Tensor":
+def regional_maximum(planes: "Tensor") -> "Tensor":
     """Sum the maxima of overlapping regions, each scaled to length one.
 
     Parameters
     ----------
     planes : Tensor
         Feature maps of shape (n, channels, side, side).
-    side : int, optional
-        That of the maps, for a tracer, to which a shape is no number.
 
     Returns
     -------
@@ -271,7 +269,7 @@ def regional_maximum(planes: "Tensor", side: int | None = None) -> "Tensor":
     """
     from torch.nn import functional
 
-    side = side or planes.shape[-1]
+    side = planes.shape[-1]
     total = functional.normalize(planes.amax((2, 3)), dim=1)
     for count in (2, 3):
         wide = math.ceil(2 * side / (count + 1))
@@ -305,7 +303,7 @@ def _pooled(base: Backbone, view: View) -> "nn.Module":
                     planes.mean((2, 3)),
                     planes.amax((2, 3)),
                     generalised_mean(planes),
-                    regional_maximum(planes, self.side),
+                    regional_maximum(planes),
                     self.earlier.pop(),
                 ],
                 1,

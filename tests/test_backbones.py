@@ -106,6 +106,11 @@ def test_the_engine_agrees_with_plain_float32(engine) -> None:
     assert cosine.min() > 0.999
 
 
+def test_compiling_warns_of_nothing_that_a_reader_could_mend(recwarn) -> None:
+    compile_backbone(backbone("efficientnet-lite0"))
+    assert [str(w.message) for w in recwarn if "deprecated" not in str(w.message)] == []
+
+
 def test_a_row_does_not_depend_on_its_place_or_its_neighbours(engine) -> None:
     pixels = noise(engine.batch, 224)
     (alone,) = engine.embed([pixels[:1]])
