@@ -9,6 +9,7 @@ import pytest
 from browsing import SECONDS, Demo, demo, distorted, open_and_run
 
 from caltech_lab.datasets import drawn
+from caltech_lab.widgets.demo import SPACES
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -158,8 +159,20 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
     person.wait("does not exist")
     page.get_by_role("button", name="Surprise me").click()
     person.wait("Answered")
+
+    # Other vectors, which the notebook has made: the same query, answered anew, and back.
+    plain = person.grid.inner_text()
+    spaces = page.locator(".jupyter-widgets select").filter(has_text="learned the categories")
+    for (label, _), same in zip(reversed(SPACES), (False, True), strict=True):
+        spaces.select_option(label=label)
+        page.wait_for_function(
+            """([before, same]) =>
+              (document.querySelectorAll('.cl-grid')[1].innerText === before) === same""",
+            arg=[plain, same],
+        )
     category = drawn.CATEGORIES[-1]
-    page.locator(".jupyter-widgets select").nth(1).select_option(category)
+    filters = page.locator(".jupyter-widgets select").filter(has_text="only categories")
+    filters.select_option(category)
     page.wait_for_function(
         """c => [...document.querySelectorAll('.cl-grid')[1].querySelectorAll('figcaption b')]
               .every(b => b.textContent.endsWith(c))""",
