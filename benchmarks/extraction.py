@@ -244,7 +244,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--child"]:
         return child(*sys.argv[2:])
     if sys.argv[1:2] == ["--without"]:
-        _, seconds = measure(sampled(False, 256), 1, (PLAIN, WARM))
+        _, seconds = measure(sampled(False, 256), 3, (PLAIN, WARM))
         print(json.dumps(compared(seconds)))
         return None
     options = arguments(__doc__)
