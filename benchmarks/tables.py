@@ -61,9 +61,9 @@ def extraction(found: dict[str, Any]) -> str:
             f"matrices (the best of 512, 1,024 and 2,048 a side) the cores do "
             f"{limits['f32']:,.0f} GFLOP/s in float32 and "
             f"{limits['bf16']:,.0f} in bfloat16, so {limits['f32'] / found['gflop_per_photo']:.0f} "
-            f"and {limits['bf16'] / found['gflop_per_photo']:.0f} photos a second if a network were "
-            "such products; the fifth column says how near each engine comes. A convolution, which "
-            "uses its weights at many places, can pass a product.",
+            f"and {limits['bf16'] / found['gflop_per_photo']:.0f} photos a second if a network "
+            "were such products; the fifth column says how near each engine comes. A convolution, "
+            "which uses its weights at many places, can pass a product.",
             f"Peak memory by number of photos: {peaks}.",
         ]
     )

@@ -150,6 +150,16 @@ class SearchSession:
     def seen(self, query: Query) -> Query:
         """Return a query with its vector in the space that is searched, embedded if need be.
 
+        Parameters
+        ----------
+        query : Query
+            As `from_gallery`, `from_photo` or `part` made it.
+
+        Returns
+        -------
+        Query
+            The same where plain vectors are searched; else with `learned`.
+
         Raises
         ------
         ArgumentError
