@@ -95,12 +95,16 @@ def read_photo(source: str | Path | bytes, name: str | None = None) -> Image.Ima
         short, or is larger than `MAX_BYTES`, `MAX_PIXELS` or `MAX_SIDE`.
     """
     with _opened(source, name) as image:
-        image.load()
-        upright = _UPRIGHT.get(_orientation(image.info.get("exif", b"")))
-        rgb = _to_rgb(image)
-        # What the metadata say is true of the file, and no longer of these pixels.
-        rgb.info = {}
-        return rgb if upright is None else rgb.transpose(upright)
+        return _upright(image)
+
+
+def _upright(image: ImageFile) -> Image.Image:
+    image.load()
+    turn = _UPRIGHT.get(_orientation(image.info.get("exif", b"")))
+    rgb = _to_rgb(image)
+    # What the metadata say is true of the file, and no longer of these pixels.
+    rgb.info = {}
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 class Head(NamedTuple):
@@ -258,7 +262,7 @@ def _decoded(source: str | Path | bytes, name: str | None) -> Image.Image | NDAr
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
             if pixels is not None:
                 return pixels.astype(np.uint8, copy=False)
-    return read_photo(source, name)
+        return _upright(image)
 
 
 def _squashed(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -3,12 +3,15 @@
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from caltech_lab.backbones import backbone
 from caltech_lab.datasets import drawn, folder
 from caltech_lab.datasets.photos import Photos
+from caltech_lab.lab import Lab
 from caltech_lab.settings import settings
 
 
@@ -48,6 +51,20 @@ def drawn_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = drawn.write(tmp_path_factory.mktemp("whole") / "drawn")
     (root / drawn.MARKER).unlink(missing_ok=True)
     return root
+
+
+@pytest.fixture(scope="module")
+def small_lab(_drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Six drawn photos a category seen as 12 x 12 pixels, with outputs of their own."""
+    root = tmp_path_factory.mktemp("small")
+    shutil.copytree(_drawn_once, root / "photos")
+    (root / "photos" / drawn.MARKER).unlink(missing_ok=True)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CALTECH_LAB_OUTPUTS", str(root / "outputs"))
+        settings.cache_clear()
+        tiny = replace(backbone("pixels"), name="tiny", size=12, width=12 * 12 * 3)
+        yield Lab(folder.scan(root / "photos"), tiny)
+    settings.cache_clear()
 
 
 @pytest.fixture

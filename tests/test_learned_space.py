@@ -1,18 +1,11 @@
 """The demo can search by learned vectors; what must not follow the labels stays with plain ones."""
 
-import shutil
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from caltech_lab import views
-from caltech_lab.backbones import backbone
-from caltech_lab.datasets import drawn, folder
 from caltech_lab.errors import ArgumentError
 from caltech_lab.images import read_photo
-from caltech_lab.lab import Lab
-from caltech_lab.settings import settings
 from caltech_lab.views import FusedViews, View
 from caltech_lab.widgets import RetrievalDemo, SearchSession, Steering
 from caltech_lab.widgets.spaces import LEARNED, PLAIN
@@ -21,18 +14,11 @@ SMALL = [[View(size=64), View(size=64, mirrored=True)], [View(size=64, fit="crop
 
 
 @pytest.fixture(scope="module", name="lab")
-def small_lab(_drawn_once, tmp_path_factory):
-    """Six drawn photos a category, 12 x 12 pixels for the lab and 64 x 64 for the views."""
-    root = tmp_path_factory.mktemp("learned")
-    shutil.copytree(_drawn_once, root / "photos")
-    (root / "photos" / drawn.MARKER).unlink(missing_ok=True)
+def lab_with_small_views(small_lab):
+    """Give the small lab views of 64 x 64 pixels."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CALTECH_LAB_OUTPUTS", str(root / "outputs"))
         patch.setattr(views, "chosen_views", lambda: SMALL)
-        settings.cache_clear()
-        tiny = replace(backbone("pixels"), name="tiny", size=12, width=12 * 12 * 3)
-        yield Lab(folder.scan(root / "photos"), tiny)
-    settings.cache_clear()
+        yield small_lab
 
 
 @pytest.fixture(scope="module", name="search")

@@ -11,8 +11,7 @@ from PIL import Image
 from sklearn.datasets import make_blobs
 
 from caltech_lab import classification
-from caltech_lab.backbones import backbone
-from caltech_lab.datasets import drawn, folder
+from caltech_lab.datasets import folder
 from caltech_lab.errors import ArgumentError, PhotoError
 from caltech_lab.feedback import NEAR_COPY, rocchio
 from caltech_lab.lab import Lab
@@ -23,17 +22,8 @@ from caltech_lab.widgets.thumbnails import small_jpeg, thumbnail
 
 
 @pytest.fixture(scope="module", name="lab")
-def small_lab(_drawn_once, tmp_path_factory):
-    """Six drawn photos a category seen as 12 x 12 pixels, with outputs of their own."""
-    root = tmp_path_factory.mktemp("widgets")
-    shutil.copytree(_drawn_once, root / "photos")
-    (root / "photos" / drawn.MARKER).unlink(missing_ok=True)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("CALTECH_LAB_OUTPUTS", str(root / "outputs"))
-        settings.cache_clear()
-        tiny = replace(backbone("pixels"), name="tiny", size=12, width=12 * 12 * 3)
-        yield Lab(folder.scan(root / "photos"), tiny)
-    settings.cache_clear()
+def lab_of_this_module(small_lab):
+    return small_lab
 
 
 @pytest.fixture(scope="module", name="search")
