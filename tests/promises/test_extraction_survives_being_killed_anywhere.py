@@ -80,7 +80,7 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bits(
             run = start(sample, goal)
             assert run.stdout is not None
             assert run.stdout.readline() == "ready\n"
-            # About one run in four is let through to its end, and so is the one after the last kill.
+            # One run in four is let through to its end, and so is the one after the last kill.
             patience = chance.uniform(0, 1.3 * seconds) if kills < KILLS else 240
             try:
                 run.wait(patience)
