@@ -267,12 +267,14 @@ class Lab:
         DataFrame
             As `classification.repeated_splits` gives it.
         """
-        from caltech_lab.classification import random_forest, repeated_splits, svm
+        from caltech_lab.classification import pca_solver, random_forest, repeated_splits, svm
 
         X, y = self.embeddings.X, self.embeddings.y
+        train, _ = self.embeddings.split(self.seed)
+        solver = pca_solver(len(train), X.shape[1])
         parameters = self.svm_parameters() if classifier == "svm" else {}
         makers = {
-            "svm": lambda: svm(**parameters),
+            "svm": lambda: svm(**parameters).set_params(pca__svd_solver=solver),
             "random_forest": lambda: random_forest(self.seed, n_jobs=-1),
         }
         path = self.folder("results/classification") / f"{classifier}_splits.csv"
