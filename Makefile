@@ -74,18 +74,20 @@ screenshots: $(INSTALLED)  ## the same, and write notebooks/images/
 
 # The limit of a cell is nbval's: one that sees all photos in other ways takes ten minutes on some
 # processors, more than pytest allows a test.
+NBVAL := $(BIN)/python -m pytest --nbval-lax --timeout=0
+
 test-notebooks: $(INSTALLED)
-	$(DRAWN) $(BIN)/python -m pytest --nbval-lax --timeout=0 --nbval-cell-timeout=600 notebooks
+	$(DRAWN) $(NBVAL) --nbval-cell-timeout=600 notebooks
 
 # What another processor would do: float32 where this one has bfloat16, and the kernels of 2013.
 ELSEWHERE := CALTECH_LAB_PRECISION=f32 OPENBLAS_CORETYPE=Haswell ONEDNN_MAX_CPU_ISA=AVX2 \
 	ATEN_CPU_CAPABILITY=avx2 FAISS_OPT_LEVEL=avx2
 
 test-other-cpu: $(INSTALLED)  ## the notebooks' checkpoints, computed as another processor would
-	$(DRAWN) $(ELSEWHERE) $(BIN)/python -m pytest --nbval-lax --timeout=0 --nbval-cell-timeout=600 notebooks
+	$(DRAWN) $(ELSEWHERE) $(NBVAL) --nbval-cell-timeout=600 notebooks
 
 test-caltech101: $(INSTALLED)  ## the notebooks on the real photographs
-	$(REAL) $(BIN)/python -m pytest --nbval-lax --timeout=0 --nbval-cell-timeout=1800 notebooks
+	$(REAL) $(NBVAL) --nbval-cell-timeout=1800 notebooks
 
 test-memory: $(INSTALLED)  ## the walkthrough on Caltech-101 stays under 4 GB
 	$(REAL) $(BIN)/python -m caltech_lab.series walkthrough --limit 4 $(ONLY)

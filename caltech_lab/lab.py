@@ -267,19 +267,20 @@ class Lab:
         DataFrame
             As `classification.repeated_splits` gives it.
         """
-        from caltech_lab.classification import pca_solver, random_forest, repeated_splits, svm
+        from sklearn.base import clone
+
+        from caltech_lab.classification import random_forest, repeated_splits
 
         X, y = self.embeddings.X, self.embeddings.y
-        train, _ = self.embeddings.split(self.seed)
-        solver = pca_solver(len(train), X.shape[1])
         parameters = self.svm_parameters() if classifier == "svm" else {}
-        makers = {
-            "svm": lambda: svm(**parameters).set_params(pca__svd_solver=solver),
+        models: dict[str, Callable[[], Any]] = {
+            "svm": self.svm,
             "random_forest": lambda: random_forest(self.seed, n_jobs=-1),
         }
+        model = models[classifier]()
         path = self.folder("results/classification") / f"{classifier}_splits.csv"
         table: pd.DataFrame = self.kept(
-            path, lambda: repeated_splits(makers[classifier], X, y, seed=self.seed), **parameters
+            path, lambda: repeated_splits(lambda: clone(model), X, y, seed=self.seed), **parameters
         )
         return table
 

@@ -43,6 +43,13 @@ def start(photos: Photos, goal: Path) -> "subprocess.Popen[str]":
     )
 
 
+def start_working(photos: Photos, goal: Path) -> "subprocess.Popen[str]":
+    run = start(photos, goal)
+    assert run.stdout is not None
+    assert run.stdout.readline() == "ready\n"
+    return run
+
+
 def bits(goal: Path) -> list[str]:
     names = ("embeddings.npy", "labels.npy", "items.csv")
     return [hashlib.sha256((goal / name).read_bytes()).hexdigest() for name in names]
@@ -58,9 +65,7 @@ def uninterrupted(
     sample: Photos, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[list[str], float]:
     goal = tmp_path_factory.mktemp("whole") / "outputs" / "drawn" / "hog" / "features"
-    run = start(sample, goal)  # a process of its own, since that is what will be killed
-    assert run.stdout is not None
-    assert run.stdout.readline() == "ready\n"
+    run = start_working(sample, goal)  # a process of its own, since that is what will be killed
     started = time.monotonic()
     assert run.wait(240) == 0
     return bits(goal), time.monotonic() - started
@@ -77,9 +82,7 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bits(
         rounds += 1
         goal = tmp_path / str(rounds) / "drawn" / "hog" / "features"
         while True:
-            run = start(sample, goal)
-            assert run.stdout is not None
-            assert run.stdout.readline() == "ready\n"
+            run = start_working(sample, goal)
             # One run in four is let through to its end, and so is the one after the last kill.
             patience = chance.uniform(0, 1.3 * seconds) if kills < KILLS else 240
             try:
