@@ -61,6 +61,14 @@ class Demo:
         )
         return 1000 * (time.perf_counter() - began)
 
+    def wait_for_text(self, text: str, *, same: bool) -> None:
+        """Wait until the cards say this, or something else."""
+        self.page.wait_for_function(
+            """([text, same]) =>
+              (document.querySelectorAll('.cl-grid')[1].innerText === text) === same""",
+            arg=[text, same],
+        )
+
 
 def distorted(page) -> list[str]:
     """Name the photos that are shown in other proportions than their own."""

@@ -343,8 +343,6 @@ class RetrievalDemo(Panel):
     def _show(self, query: Query) -> None:
         self.answer = self.session.ask(query)
         self.steering = replace(self.steering, good=(), bad=())
-        times = ", ".join(f"{step} {1000 * s:.0f} ms" for step, s in self.answer.seconds.items())
-        self.say(f"Answered {query.name} ({times}).")
         self._why_closed()
         with self.picture.hold_sync():
             self.picture.box = []
@@ -354,6 +352,8 @@ class RetrievalDemo(Panel):
         self.ask_whole.disabled = query.whole is None
         self.asked.value = self._asked(self.answer)
         self._rank()
+        times = ", ".join(f"{step} {1000 * s:.0f} ms" for step, s in self.answer.seconds.items())
+        self.say(f"Answered {query.name} ({times}).")  # last: what it tells of is on the page
 
     def _rank(self) -> None:
         if self.answer is None:

@@ -157,7 +157,9 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
     path.fill("no/such/photo.jpg")
     path.press("Enter")
     person.wait("does not exist")
+    before = person.grid.inner_text()
     page.get_by_role("button", name="Surprise me").click()
+    person.wait_for_text(before, same=False)
     person.wait("Answered")
 
     # Other vectors, which the notebook has made: the same query, answered anew, and back.
@@ -165,11 +167,7 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
     spaces = page.locator(".jupyter-widgets select").filter(has_text="learned the categories")
     for (label, _), same in zip(reversed(SPACES), (False, True), strict=True):
         spaces.select_option(label=label)
-        page.wait_for_function(
-            """([before, same]) =>
-              (document.querySelectorAll('.cl-grid')[1].innerText === before) === same""",
-            arg=[plain, same],
-        )
+        person.wait_for_text(plain, same=same)
     category = drawn.CATEGORIES[-1]
     filters = page.locator(".jupyter-widgets select").filter(has_text="only categories")
     filters.select_option(category)
