@@ -24,7 +24,6 @@ J. P. Lewis: Fast normalized cross-correlation. Vision Interface, 1995.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -43,7 +42,7 @@ from caltech_lab.features import Features
 from caltech_lab.images import read_photo
 from caltech_lab.progress import progress
 from caltech_lab.retrieval import build_index, search_excluding_self
-from caltech_lab.settings import settings
+from caltech_lab.threads import map_ahead
 
 Gray = NDArray[np.uint8]
 Hashes = NDArray[np.uint8]
@@ -164,9 +163,8 @@ def gray_views(photos: Photos) -> list[Gray]:
         photo.thumbnail((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=None)
         return np.asarray(photo)
 
-    with ThreadPoolExecutor(settings().threads) as pool:
-        rows = pool.map(view, range(len(photos)), chunksize=16)
-        return list(progress(rows, total=len(photos), desc="Hashing", unit=" photos"))
+    rows = map_ahead(view, range(len(photos)))
+    return list(progress(rows, total=len(photos), desc="Hashing", unit=" photos"))
 
 
 def perceptual_hash(gray: Gray) -> Hashes:
@@ -243,10 +241,9 @@ def _crops(
         a, b = (views[row] for row in pair)
         return min(_crop_distance(a, b, t), _crop_distance(b, a, t))
 
-    with ThreadPoolExecutor(settings().threads) as pool:
-        found = pool.map(distance, candidates, chunksize=16)
-        bar = progress(found, total=len(candidates), desc="Looking for crops", unit=" pairs")
-        distances = np.fromiter(bar, np.int64, len(candidates))
+    # One thread: the steps are so small that two would mostly wait for the interpreter's lock.
+    bar = progress(candidates, desc="Looking for crops", unit=" pairs")
+    distances = np.fromiter(map(distance, bar), np.int64, len(candidates))
     right = distances <= t.crop_hash_distance
     a, b = candidates[right].T
     return _table(a, b, "crop", distances[right], cosines[right])
@@ -256,7 +253,7 @@ def _crop_distance(whole: Gray, part: Gray, t: Thresholds) -> int:
     """Return the bits in which `part` differs from its likeliest place in `whole`; 64 for none."""
     height, width = whole.shape
     scale = MATCHED_SIDE / max(height, width)
-    small = _shrunk(whole, scale)
+    small = _shrunk(Image.fromarray(whole), scale)
     best, window = t.crop_correlation, None
     for template in _templates(part, small.shape):
         correlations = cv2.matchTemplate(small, template, cv2.TM_CCOEFF_NORMED)
@@ -275,18 +272,19 @@ def _crop_distance(whole: Gray, part: Gray, t: Thresholds) -> int:
 
 def _templates(part: Gray, shape: tuple[int, ...]) -> Iterator[NDArray[np.float32]]:
     """Yield `part` in falling sizes, from the largest crop of a photo of that `shape`."""
+    picture = Image.fromarray(part)
     scale = min(shape[0] / part.shape[0], shape[1] / part.shape[1])
     while True:
-        template = _shrunk(part, scale)
+        template = _shrunk(picture, scale)
         sides = np.array(template.shape) / shape
         if sides.max() < SMALLEST_CROP or min(template.shape) < 8:
             return
         # A plain surface correlates with nothing.
-        if sides.prod() <= LARGEST_CROP and template.std() > 1:
+        if sides.prod() <= LARGEST_CROP and cv2.meanStdDev(template)[1][0, 0] > 1:
             yield template
         scale *= SCALE_STEP
 
 
-def _shrunk(gray: Gray, scale: float) -> NDArray[np.float32]:
-    size = [max(1, round(side * scale)) for side in gray.shape[::-1]]
-    return np.asarray(Image.fromarray(gray).resize(tuple(size), Image.Resampling.BOX), np.float32)
+def _shrunk(gray: Image.Image, scale: float) -> NDArray[np.float32]:
+    width, height = (max(1, round(side * scale)) for side in gray.size)
+    return np.asarray(gray.resize((width, height), Image.Resampling.BOX)).astype(np.float32)
