@@ -95,6 +95,9 @@ def clustering(found: dict[str, Any]) -> str:
             f"K-Means for five k with their silhouettes; inertia "
             f"{found['kmeans']['inertia_over_plain']:.4f} of scikit-learn's:",
             peers(found["kmeans"]["rows"]),
+            f"K-Means, k = {found['ten_starts']['k']}, the best of ten starts; adjusted Rand index "
+            f"between the clusters {found['ten_starts']['agreement']:.4f}:",
+            peers(found["ten_starts"]["rows"]),
             f"Ward's method; adjusted Rand index between the clusters "
             f"{found['ward']['agreement']:.4f}:",
             peers(found["ward"]["rows"]),

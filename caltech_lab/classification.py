@@ -281,7 +281,7 @@ def _squared_distances(A: NDArray[np.float32], B: NDArray[np.float32]) -> NDArra
 
 
 def _gaussian(squared_distances: NDArray[np.float32], gamma: float) -> NDArray[np.float64]:
-    return np.exp(-gamma * squared_distances).astype(np.float64)
+    return np.asarray(np.exp(-gamma * squared_distances), np.float64)
 
 
 def _through_kernel(

@@ -6,10 +6,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from caltech_lab.clustering import check_k
+from caltech_lab.clustering import check_k, kmeans
 from caltech_lab.errors import ArgumentError
 from caltech_lab.evaluation import silhouette
 from caltech_lab.progress import progress
@@ -72,8 +71,8 @@ def cluster_number_table(
 
     rows, clusterings = [], []
     for k in progress(list(ks), desc="Numbers of clusters", unit="k"):
-        model = KMeans(k, n_init=3, random_state=seed).fit(X)
-        expected = [np.log(KMeans(k, n_init=1, random_state=seed).fit(E).inertia_) for E in empty]
+        model = kmeans(X, k, seed, 3)
+        expected = [np.log(kmeans(E, k, seed, 1).inertia_) for E in empty]
         rows.append(
             {
                 "k": k,
@@ -136,8 +135,7 @@ def _stability(
     labels = np.full((len(samples), len(X)), -1)
     for i, sample in enumerate(samples):
         # Another seed each: a clustering that hangs on its start is not stable.
-        fitted = KMeans(k, n_init=1, random_state=seed + i).fit(X[sample])
-        labels[i, sample] = fitted.labels_
+        labels[i, sample] = kmeans(X[sample], k, seed + i, 1).labels_
     agreements = []
     for a, b in combinations(labels, 2):
         both = (a >= 0) & (b >= 0)

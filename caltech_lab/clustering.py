@@ -5,7 +5,7 @@ vector of shape (n,) with the category of each photo.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import fastcluster
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.cluster import KMeans
 from sklearn.metrics import davies_bouldin_score
 from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 from sklearn.neighbors import kneighbors_graph
@@ -42,7 +42,7 @@ LINKAGES = (
 
 
 def kmeans(X: NDArray[np.float32], k: int, seed: int = 0, n_init: int = 10) -> KMeans:
-    """Fit K-Means.
+    """Fit K-Means, the same as scikit-learn's but sooner.
 
     Parameters
     ----------
@@ -71,7 +71,68 @@ def kmeans(X: NDArray[np.float32], k: int, seed: int = 0, n_init: int = 10) -> K
     Discrete Algorithms, 2007.
     """
     check_k(k, len(X))
-    return KMeans(k, n_init=n_init, random_state=seed).fit(X)
+    starts: list[NDArray[np.float32]] = []
+
+    def next_start(
+        centred: NDArray[np.float32], k: int, random_state: np.random.RandomState
+    ) -> NDArray[np.float32]:
+        if not starts:
+            starts.extend(_starts(centred, k, [random_state] * n_init, 2 + int(np.log(k))))
+        return starts.pop(0)
+
+    model = KMeans(k, init=next_start, n_init=n_init, random_state=seed).fit(X)
+    return model.set_params(init="k-means++")
+
+
+def _starts(
+    X: NDArray[np.float32], k: int, generators: Sequence[np.random.RandomState], n_trials: int
+) -> list[NDArray[np.float32]]:
+    """Draw the centres that K-Means starts from, one array of shape (k, d) for each generator.
+
+    They are those that scikit-learn's greedy k-means++ draws. It reads all photos once for every
+    centre of every start; here the starts go side by side, and share the reading.
+    """
+    n, ones = len(X), np.ones(len(X), X.dtype)
+    squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)
+    chosen = np.empty((len(generators), k), np.int64)
+    luck = np.empty((len(generators), k - 1, n_trials))
+    for start, random in enumerate(generators):
+        chosen[start, 0] = random.choice(n, p=ones / n)
+        luck[start] = random.uniform(size=luck[start].shape)
+    nearest = _squared_distances(X, chosen[:, 0], squares)
+    potentials = nearest @ ones
+    for step in range(1, k):
+        ends = [
+            np.searchsorted(np.cumsum(near), luck[start, step - 1] * potentials[start])
+            for start, near in enumerate(nearest)
+        ]
+        candidates = np.minimum(np.stack(ends), n - 1)
+        distances = _squared_distances(X, candidates.ravel(), squares)
+        distances = distances.reshape(*candidates.shape, n)
+        for start, near in enumerate(distances):
+            np.minimum(near, nearest[start], out=near)
+            left = near @ ones
+            best = left.argmin()
+            chosen[start, step] = candidates[start, best]
+            potentials[start], nearest[start] = left[best], near[best]
+    return [X[rows] for rows in chosen]
+
+
+def _squared_distances(X: NDArray[np.float32], rows: Ints, squares: Floats) -> NDArray[np.float32]:
+    """Return the squared distances of some rows to all, computed in float64, shape (rows, n)."""
+    some = X[rows].astype(np.float64)
+    distances = np.empty((len(rows), len(X)), np.float32)
+    wide = np.empty((ROWS_AT_ONCE, X.shape[1]))  # one block, made once: fresh memory costs more
+    for start in range(0, len(X), ROWS_AT_ONCE):
+        part = slice(start, min(start + ROWS_AT_ONCE, len(X)))
+        block = wide[: part.stop - start]
+        block[:] = X[part]
+        products = some @ block.T
+        products *= -2
+        products += squares[rows, None]
+        products += squares[part]
+        distances[:, part] = products
+    return np.maximum(distances, 0, out=distances)
 
 
 def kmeans_sweep(
@@ -114,10 +175,7 @@ def kmeans_sweep(
         check_k(k, len(X) - 1)
     # A generator a start, and as many trials for each centre: the largest k changes no other.
     generators = [np.random.RandomState([seed, start]) for start in range(n_init)]
-    starts = [
-        kmeans_plusplus(X, max(ks, default=1), random_state=generator, n_local_trials=5)[0]
-        for generator in generators
-    ]
+    starts = _starts(X, max(ks, default=1), generators, n_trials=5)
     rows, clusterings = [], []
     for k in progress(ks, desc="K-Means", unit="k"):
         start = time.perf_counter()
