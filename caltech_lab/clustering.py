@@ -12,18 +12,18 @@ import fastcluster
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import KMeans
 from sklearn.metrics import davies_bouldin_score
 from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
-from sklearn.neighbors import kneighbors_graph
 from sklearn.preprocessing import normalize
 
 from caltech_lab.errors import ArgumentError
 from caltech_lab.evaluation import agreement_scores, silhouette
 from caltech_lab.memory import require
 from caltech_lab.progress import progress
+from caltech_lab.retrieval import build_index, search
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -411,8 +411,9 @@ def neighbour_means(X: NDArray[np.float32], n_neighbours: int = 10) -> NDArray[n
         raise ArgumentError(
             f"n_neighbours must be between 1 and {len(X) - 1} for these photos, not {n_neighbours}."
         )
-    # Each photo counts as the nearest neighbour of its own.
-    graph = kneighbors_graph(X, n_neighbours + 1, include_self=True)
+    _, near = search(build_index(X), X, n_neighbours + 1)  # each photo is nearest to itself
+    ends = np.arange(0, near.size + 1, n_neighbours + 1)
+    graph = csr_array((np.ones(near.size), near.ravel(), ends), shape=(len(X), len(X)))
     means: NDArray[np.float32] = normalize(graph @ X).astype(np.float32)
     return means
 
