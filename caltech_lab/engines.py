@@ -207,8 +207,8 @@ class OpenVinoEngine:
                 "ENABLE_CPU_PINNING": False,
             },
         )
-        # One more than there are streams, so that none waits for its next batch.
-        self.requests = [self.compiled.create_infer_request() for _ in range(streams + 1)]
+        # One under way and one waiting for each stream, so that none waits for its next batch.
+        self.requests = [self.compiled.create_infer_request() for _ in range(2 * streams)]
 
     def embed(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """See `Engine.embed`."""

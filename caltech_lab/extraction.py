@@ -35,7 +35,7 @@ from caltech_lab.files import (
 )
 from caltech_lab.images import load_pixels
 from caltech_lab.progress import progress
-from caltech_lab.threads import map_ahead
+from caltech_lab.threads import AT_ONCE, map_ahead
 
 VERSION = 2  # raised whenever this code would give other rows for the same recipe
 ROWS_AT_ONCE = 1024  # how many rows pass through memory when the matrix is written
@@ -317,29 +317,28 @@ def _embed(
     """Yield the sha256 and unit row of each photo in `todo` that can be read."""
     under_way: deque[list[str]] = deque()
 
-    def decode(i: int) -> np.ndarray | PhotoError:
-        try:
-            return load_pixels(photos.file(i), backbone.size, backbone.fit)
-        except PhotoError as error:
-            return error
+    def decode(some: Sequence[int]) -> tuple[list[str], np.ndarray]:
+        shas: list[str] = []
+        pixels = np.empty((len(some), backbone.size, backbone.size, 3), np.uint8)
+        for i in some:
+            try:
+                photo = load_pixels(photos.file(i), backbone.size, backbone.fit)
+            except PhotoError as error:
+                reasons[photos.sha256[i]] = str(error)
+                continue
+            pixels[len(shas)] = photo
+            shas.append(photos.sha256[i])
+        return shas, pixels[: len(shas)]
 
     def batches() -> Iterator[np.ndarray]:
-        shas: list[str] = []
-        pixels: list[np.ndarray] = []
-        for i, decoded in zip(todo, map_ahead(decode, todo), strict=True):
-            bar.update()
-            if isinstance(decoded, PhotoError):
-                reasons[photos.sha256[i]] = str(decoded)
-                continue
-            shas.append(photos.sha256[i])
-            pixels.append(decoded)
-            if len(shas) == engine.batch:
+        # Whole batches are made where photos are decoded, while they are near at hand.
+        parts = [todo[i : i + engine.batch] for i in range(0, len(todo), engine.batch)]
+        decoded = map_ahead(decode, parts, max(1, AT_ONCE // engine.batch))
+        for part, (shas, pixels) in zip(parts, decoded, strict=True):
+            bar.update(len(part))
+            if shas:
                 under_way.append(shas)
-                yield np.stack(pixels)
-                shas, pixels = [], []
-        if shas:
-            under_way.append(shas)
-            yield np.stack(pixels)
+                yield pixels
 
     with progress(total=len(todo), desc=backbone.title, unit=" photos") as bar:
         for rows in engine.embed(batches()):

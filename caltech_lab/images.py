@@ -230,7 +230,7 @@ def load_pixels(
         raise ArgumentError(f"There is no fit {fit!r}: choose 'squash' or 'crop'.")
     photo = source if isinstance(source, Image.Image) else _decoded(source, name)
     if fit == "squash" and (isinstance(photo, np.ndarray) or _is_small(photo)):
-        return _squashed(np.array(photo), size)
+        return _squashed(np.asarray(photo), size)
     image = Image.fromarray(photo) if isinstance(photo, np.ndarray) else photo
     box = _centre(image.width, image.height, size) if fit == "crop" else None
     return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
