@@ -121,7 +121,7 @@ def _starts(
 def _squared_distances(X: NDArray[np.float32], rows: Ints, squares: Floats) -> NDArray[np.float32]:
     """Return the squared distances of some rows to all, computed in float64, shape (rows, n)."""
     some = X[rows].astype(np.float64)
-    distances = np.empty((len(rows), len(X)), np.float32)
+    distances = np.empty((len(rows), len(X)), X.dtype)
     wide = np.empty((ROWS_AT_ONCE, X.shape[1]))  # one block, made once: fresh memory costs more
     for start in range(0, len(X), ROWS_AT_ONCE):
         part = slice(start, min(start + ROWS_AT_ONCE, len(X)))

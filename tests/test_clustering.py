@@ -33,10 +33,9 @@ def test_kmeans_finds_the_blobs_and_can_be_kept(blobs, tmp_path):
     np.testing.assert_array_equal(kept.predict(X), model.labels_)
 
 
-@pytest.mark.parametrize(("k", "n_init"), [(2, 1), (7, 4)])
-def test_kmeans_is_that_of_scikit_learn(k, n_init):
-    rng = np.random.default_rng(4)
-    X = rng.normal(size=(700, 60)).astype(np.float32)
+@pytest.mark.parametrize(("k", "n_init", "dtype"), [(2, 1, "f4"), (7, 4, "f4"), (7, 4, "f8")])
+def test_kmeans_is_that_of_scikit_learn(k, n_init, dtype):
+    X = np.random.default_rng(4).normal(size=(700, 60)).astype(dtype)
     theirs = KMeans(k, n_init=n_init, random_state=5).fit(X)
     ours = clustering.kmeans(X, k, seed=5, n_init=n_init)
     np.testing.assert_array_equal(ours.labels_, theirs.labels_)
