@@ -229,8 +229,11 @@ def load_pixels(
     if fit not in ("squash", "crop"):
         raise ArgumentError(f"There is no fit {fit!r}: choose 'squash' or 'crop'.")
     photo = source if isinstance(source, Image.Image) else _decoded(source, name)
-    if fit == "squash" and (isinstance(photo, np.ndarray) or _is_small(photo)):
-        return _squashed(np.asarray(photo), size)
+    if fit == "squash":
+        if isinstance(photo, np.ndarray):
+            return _squashed(photo, size)
+        if _is_small(photo):
+            return _squashed(np.array(photo), size)  # a copy that PyTorch may write to
     image = Image.fromarray(photo) if isinstance(photo, np.ndarray) else photo
     box = _centre(image.width, image.height, size) if fit == "crop" else None
     return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
