@@ -192,9 +192,10 @@ class OpenVinoEngine:
         with warnings.catch_warnings():
             # Sizes are fixed here, so what the tracer warns of taking for constants are constants.
             warnings.filterwarnings("ignore", "Converting a tensor to")
-            model = openvino.convert_model(
-                backbone.build(), example_input=example, input=[(self.batch, *photo)]
-            )
+            # Left to itself, OpenVINO traces the network twice, to compare.
+            traced = torch.jit.trace(backbone.build(), example, check_trace=False)
+        frozen = torch.jit.freeze(traced, optimize_numerics=False)  # converted in half the time
+        model = openvino.convert_model(frozen, example_input=example, input=[(self.batch, *photo)])
         streams = settings().threads
         self.compiled: Any = openvino.Core().compile_model(
             model,
