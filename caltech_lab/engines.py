@@ -1,8 +1,9 @@
 """Turns a backbone into the fastest function that this machine can make of it.
 
-Every engine takes batches of uint8 pixels and gives float32 rows, in order. A batch always has
-the same shape, the last one padded, so that a photo's row does not depend on what else was in
-its batch: an interrupted run and an uninterrupted one give the same bits.
+For many photos, every engine takes batches of uint8 pixels and gives float32 rows, in order. A
+batch always has the same shape, the last one padded, so that a photo's row does not depend on what
+else was in its batch: an interrupted run and an uninterrupted one give the same bits. For a person
+who waits, `Engine.embed_one` takes a single photo, unpadded, with all threads working on it.
 """
 
 import os
@@ -11,6 +12,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +21,7 @@ import numpy as np
 
 from caltech_lab.backbones import Backbone
 from caltech_lab.errors import ArgumentError
+from caltech_lab.networks import kept_network
 from caltech_lab.settings import settings
 
 # Kernels may differ with the batch's shape; these are the fastest by measurement.
@@ -41,6 +44,13 @@ class Engine(Protocol):
 
     def embed(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Give float32 rows (m, width) for each batch of uint8 (m, size, size, 3), in order."""
+        ...
+
+    def embed_one(self, pixels: np.ndarray) -> np.ndarray:
+        """Give the row (width,) of one photo, uint8 (size, size, 3), as soon as possible.
+
+        It differs from the row that `embed` gives by rounding alone.
+        """
         ...
 
 
@@ -171,45 +181,53 @@ class NumpyEngine:
         """See `Engine.embed`."""
         return map(self.describe, batches)
 
+    def embed_one(self, pixels: np.ndarray) -> np.ndarray:
+        """See `Engine.embed_one`."""
+        row: np.ndarray = self.describe(pixels[None])[0]
+        return row
+
 
 class OpenVinoEngine:
-    """Runs a network through OpenVINO, one stream a core.
+    """Runs a network through OpenVINO: a stream per core for many photos, all cores for one.
 
     References
     ----------
-    OpenVINO documentation, "Optimizing for throughput".
+    OpenVINO documentation, "Optimizing for throughput" and "Optimizing for latency".
     """
 
     name = "openvino"
 
     def __init__(self, backbone: Backbone, precision: str) -> None:
-        import openvino
-        import torch
-
         self.precision, self.batch = precision, OPENVINO_BATCH[precision]
-        photo = (backbone.size, backbone.size, 3)
-        example = torch.zeros((1, *photo), dtype=torch.uint8)  # one will do to trace the network
-        with warnings.catch_warnings():
-            # Sizes are fixed here, so what the tracer warns of taking for constants are constants.
-            warnings.filterwarnings("ignore", "Converting a tensor to")
-            # Left to itself, OpenVINO traces the network twice, to compare.
-            traced = torch.jit.trace(backbone.build(), example, check_trace=False)
-        frozen = torch.jit.freeze(traced, optimize_numerics=False)  # converted in half the time
-        model = openvino.convert_model(frozen, example_input=example, input=[(self.batch, *photo)])
+        self.shape = (backbone.size, backbone.size, 3)
+        self.model = kept_network(backbone, partial(_converted, backbone))
+
+    @cached_property
+    def requests(self) -> list[Any]:
+        """One under way and one waiting for each stream, so that none waits for its next batch."""
         streams = settings().threads
-        self.compiled: Any = openvino.Core().compile_model(
-            model,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": precision,
-                "NUM_STREAMS": streams,
-                "INFERENCE_NUM_THREADS": streams,
-                # Left to the system: pinned streams would shut decoding out of their cores.
-                "ENABLE_CPU_PINNING": False,
-            },
-        )
-        # One under way and one waiting for each stream, so that none waits for its next batch.
-        self.requests = [self.compiled.create_infer_request() for _ in range(2 * streams)]
+        # Left to the system: pinned streams would shut decoding out of their cores.
+        compiled = self._compiled(self.batch, NUM_STREAMS=streams, ENABLE_CPU_PINNING=False)
+        return [compiled.create_infer_request() for _ in range(2 * streams)]
+
+    @cached_property
+    def request(self) -> Any:
+        """What answers one photo at a time."""
+        return self._compiled(1, PERFORMANCE_HINT="LATENCY").create_infer_request()
+
+    def _compiled(self, batch: int, **wishes: Any) -> Any:
+        import openvino
+
+        model = self.model.clone()
+        model.reshape([batch, *self.shape])
+        threads = settings().threads
+        wishes |= {"INFERENCE_PRECISION_HINT": self.precision, "INFERENCE_NUM_THREADS": threads}
+        return openvino.Core().compile_model(model, "CPU", wishes)
+
+    def embed_one(self, pixels: np.ndarray) -> np.ndarray:
+        """See `Engine.embed_one`."""
+        row: np.ndarray = self.request.infer([pixels[None]], share_inputs=True)[0][0].copy()
+        return row
 
     def embed(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """See `Engine.embed`."""
@@ -237,6 +255,22 @@ class OpenVinoEngine:
                 request.wait()
 
 
+def _converted(backbone: Backbone) -> Any:
+    """Return a network as OpenVINO has it, for batches of any size."""
+    import openvino
+    import torch
+
+    photo = (backbone.size, backbone.size, 3)
+    example = torch.zeros((1, *photo), dtype=torch.uint8)  # one will do to trace the network
+    with warnings.catch_warnings():
+        # Sizes are fixed here, so what the tracer warns of taking for constants are constants.
+        warnings.filterwarnings("ignore", "Converting a tensor to")
+        # Left to itself, OpenVINO traces the network twice, to compare.
+        traced = torch.jit.trace(backbone.build(), example, check_trace=False)
+    frozen = torch.jit.freeze(traced, optimize_numerics=False)  # converted in half the time
+    return openvino.convert_model(frozen, example_input=example, input=[(-1, *photo)])
+
+
 class TorchEngine:
     """Runs a network through PyTorch, on the processor or a graphics card."""
 
@@ -255,17 +289,24 @@ class TorchEngine:
 
     def embed(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """See `Engine.embed`."""
+        for batch in batches:
+            yield self._rows(_padded(batch, self.batch))[: len(batch)]
+
+    def embed_one(self, pixels: np.ndarray) -> np.ndarray:
+        """See `Engine.embed_one`."""
+        row: np.ndarray = self._rows(pixels[None])[0]
+        return row
+
+    def _rows(self, batch: np.ndarray) -> np.ndarray:
         import torch
 
-        for batch in batches:
-            full = np.ascontiguousarray(_padded(batch, self.batch))
-            pixels = torch.from_numpy(full).to(self.device)
-            with (
-                torch.inference_mode(),
-                torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"),
-            ):
-                rows = self.network(pixels)[: len(batch)]
-            yield rows.float().cpu().numpy()
+        pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"),
+        ):
+            rows: np.ndarray = self.network(pixels).float().cpu().numpy()
+        return rows
 
 
 def _padded(batch: np.ndarray, size: int) -> np.ndarray:

@@ -245,7 +245,9 @@ def embed_few(
     backbone: Backbone,
     engine: Engine | None = None,
 ) -> np.ndarray:
-    """Embed a few photos, without keeping anything.
+    """Embed a few photos for somebody who waits, without keeping anything.
+
+    Fewer than a batch go through the network one by one: no batch has to be filled for them.
 
     Parameters
     ----------
@@ -259,7 +261,7 @@ def embed_few(
     Returns
     -------
     ndarray of float32, shape (number of photos, width)
-        Rows of unit length, the same as `extract` makes of these photos.
+        Rows of unit length, but for rounding the same as `extract` makes of these photos.
 
     Raises
     ------
@@ -268,6 +270,8 @@ def embed_few(
     """
     pixels = [load_pixels(photo, backbone.size, backbone.fit) for photo in photos]
     engine = engine or compile_backbone(backbone)
+    if len(pixels) < engine.batch:
+        return unit_rows(np.stack([engine.embed_one(photo) for photo in pixels]))
     batches = (np.stack(pixels[i : i + engine.batch]) for i in range(0, len(pixels), engine.batch))
     return np.concatenate([unit_rows(rows) for rows in engine.embed(batches)])
 

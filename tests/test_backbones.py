@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from caltech_lab.backbones import (
     BACKBONES,
@@ -15,6 +16,7 @@ from caltech_lab.backbones import (
 )
 from caltech_lab.engines import Choice, TorchEngine, choose, compile_backbone
 from caltech_lab.errors import ArgumentError, WeightsError
+from caltech_lab.extraction import embed_few
 
 
 def noise(n: int, size: int) -> np.ndarray:
@@ -128,6 +130,44 @@ def test_batches_come_back_in_order(engine) -> None:
     for batch, rows in zip(batches, streamed, strict=True):
         (expected,) = engine.embed([batch])
         np.testing.assert_array_equal(rows, expected)
+
+
+def test_a_photo_that_somebody_waits_for_has_the_row_of_a_batch(engine) -> None:
+    pixels = noise(3, 224)
+    (together,) = engine.embed([pixels])
+    for photo, row in zip(pixels, together, strict=True):
+        alone = engine.embed_one(photo)
+        assert alone.shape == (2048,)
+        assert alone.dtype == np.float32
+        assert alone @ row / np.linalg.norm(alone) / np.linalg.norm(row) > 0.9999
+
+
+@pytest.mark.parametrize("name", ["pixels", "hog"])
+def test_a_descriptor_of_one_photo(name: str) -> None:
+    descriptor, pixels = compile_backbone(backbone(name)), noise(2, backbone(name).size)
+    np.testing.assert_array_equal(
+        descriptor.embed_one(pixels[1]), [*descriptor.embed([pixels])][0][1]
+    )
+
+
+def test_one_photo_is_not_padded() -> None:
+    seen = []
+    torch_engine = TorchEngine(backbone("efficientnet-lite0"), "f32", "cpu")
+    torch_engine.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    torch_engine.embed_one(noise(1, 224)[0])
+    [*torch_engine.embed([noise(1, 224)])]
+    assert seen == [1, torch_engine.batch]
+
+
+def test_fewer_photos_than_a_batch_are_embedded_one_by_one(monkeypatch) -> None:
+    hog = compile_backbone(backbone("hog"))
+    calls = []
+    monkeypatch.setattr(hog, "embed_one", lambda p: calls.append(1) or hog.describe(p[None])[0])
+    photos = [Image.fromarray(pixels) for pixels in noise(hog.batch, 128)]
+    few = embed_few(photos[:3], backbone("hog"), hog)
+    assert len(calls) == 3
+    np.testing.assert_allclose(embed_few(photos, backbone("hog"), hog)[:3], few, atol=1e-6)
+    assert len(calls) == 3
 
 
 def test_the_registry_knows_the_backbones_of_the_series() -> None:

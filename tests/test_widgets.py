@@ -108,13 +108,6 @@ def test_a_photo_reaches_the_same_vector_as_in_the_gallery(search):
     np.testing.assert_allclose(query.vector, search.gallery.X[5], atol=1e-6)
 
 
-def test_embedding_many_is_embedding_each(search):
-    pixels = np.random.default_rng(0).integers(0, 256, (35, 12, 12, 3), dtype=np.uint8)
-    together = search.embed(pixels)
-    np.testing.assert_allclose(together, np.concatenate([search.embed(p[None]) for p in pixels]))
-    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=1e-5)
-
-
 @pytest.mark.parametrize("k", [-1, 0, 51])
 def test_k_has_limits(search, k):
     assert search.max_k == 50
@@ -356,9 +349,8 @@ def test_classical_descriptors_have_no_maps_to_show(search, lab):
 class Maps:
     """A network whose feature map is the photo itself on a grid of 3 x 3."""
 
-    def embed(self, batches):
-        for pixels in batches:
-            yield pixels.reshape(len(pixels), 3, 4, 3, 4, 3).mean(axis=(2, 4)).astype(np.float32)
+    def embed_one(self, pixels):
+        return pixels.reshape(3, 4, 3, 4, 3).mean(axis=(1, 3)).astype(np.float32)
 
 
 @pytest.fixture(name="mapped")

@@ -18,6 +18,7 @@ from caltech_lab.calibration import leave_one_out, same_category_probability
 from caltech_lab.classification import svm_probabilities
 from caltech_lab.engines import Engine, compile_backbone
 from caltech_lab.errors import ArgumentError
+from caltech_lab.extraction import unit_rows
 from caltech_lab.feedback import rocchio, without_near_copies
 from caltech_lab.files import sha256_of
 from caltech_lab.gallery import nearest
@@ -286,23 +287,8 @@ class SearchSession:
             kept = shrunk(photo, KEPT)
             picture = thumbnail(kept, VIEW)
         with _timed(seconds, "embed"):
-            (vector,) = self.embed(pixels[None], engine)
+            (vector,) = unit_rows(engine.embed_one(pixels)[None])
         return Query(vector, name, row, picture, seconds, kept, whole)
-
-    def embed(self, pixels: NDArray[np.uint8], engine: Engine | None = None) -> Vector:
-        """Send pixels through the backbone, and scale the rows to length one.
-
-        Parameters
-        ----------
-        pixels : ndarray of uint8, shape (m, size, size, 3)
-            RGB photos as `load_pixels` gives them.
-        """
-        engine = engine or self.engine
-        batches = (pixels[i : i + engine.batch] for i in range(0, len(pixels), engine.batch))
-        rows = np.concatenate([*engine.embed(batches)])
-        # A descriptor may have nothing to say of a black photo: no direction rather than no number.
-        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-        return rows
 
     # ---- from a query to an answer ---------------------------------------------------------
 
@@ -466,8 +452,7 @@ class SearchSession:
             self._mapper = compile_backbone(feature_map(self.lab.backbone), self.lab.choice)
         photos = [query.photo, read_photo(self.gallery.photos.file(row))]
         size, fit = self.lab.backbone.size, self.lab.backbone.fit
-        pixels = np.stack([load_pixels(photo, size, fit) for photo in photos])
-        ((first, second),) = self._mapper.embed([pixels])
+        first, second = (self._mapper.embed_one(load_pixels(photo, size, fit)) for photo in photos)
         seen, seen_of_result = (part_seen(*photo.size, size, fit) for photo in photos)
         if point is None:
             return Match(*shares_of_the_cosine(first, second), seen, seen_of_result)
