@@ -61,9 +61,7 @@ def main() -> None:
     for row in [chosen[0], *chosen]:  # the first compiles, and is not counted
         content = features.photos.file(int(row)).read_bytes()
         pixels = load_pixels(content, made.backbone.size, made.backbone.fit)
-        sized = {
-            view: load_pixels(content, view.size, view.fit) for view in passes
-        }
+        sized = {view: load_pixels(content, view.size, view.fit) for view in passes}
         photo = Image.open(io.BytesIO(content)).convert("RGB")
         found, taken = alternate(
             {

@@ -1,40 +1,41 @@
 """What a photo costs on its way through a network, measured here and now."""
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from caltech_lab.backbones import Backbone
-from caltech_lab.engines import compile_backbone
-from caltech_lab.images import load_pixels
+from caltech_lab.engines import Engine, compile_backbone
+from caltech_lab.settings import settings
 
 
-def forward_milliseconds(backbone: Backbone, photos: Sequence[Path], repeats: int = 3) -> float:
+def forward_milliseconds(
+    backbone: Backbone, engine: Engine | None = None, repeats: int = 3
+) -> float:
     """Time the forward pass alone: decoding, resizing and compiling are not counted.
 
     Parameters
     ----------
     backbone : Backbone
-        Compiled for this machine as for an extraction.
-    photos : sequence of Path
-        Some dozens are enough.
+        Shown noise, which takes as long as photos do.
+    engine : Engine, optional
+        The backbone compiled; compiled for this machine by default.
     repeats : int
-        The fastest of so many passes counts; the first one warms up.
+        The fastest of so many passes over two batches per core counts; one more warms up.
 
     Returns
     -------
     float
-        Milliseconds a photo.
+        Milliseconds per photo.
     """
-    engine = compile_backbone(backbone)
-    pixels = np.stack([load_pixels(photo, backbone.size, backbone.fit) for photo in photos])
-    batches = [pixels[i : i + engine.batch] for i in range(0, len(pixels), engine.batch)]
+    engine = engine or compile_backbone(backbone)
+    shape = (engine.batch, backbone.size, backbone.size, 3)
+    batch = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    batches = [batch] * (2 * settings().threads)
     seconds = []
-    for _ in range(repeats):
+    for _ in range(repeats + 1):
         began = time.perf_counter()
         for _ in engine.embed(batches):
             pass
         seconds.append(time.perf_counter() - began)
-    return min(seconds) / len(photos) * 1000
+    return min(seconds[1:]) / (len(batches) * engine.batch) * 1000

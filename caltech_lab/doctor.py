@@ -66,6 +66,7 @@ def examine() -> list[Check]:
         "graphics": _graphics,
         "engine": _engine,
         "weights": _weights,
+        "speed": _speed,
         "dataset": _dataset,
         "embeddings": _embeddings,
         "disk": _disk,
@@ -169,6 +170,18 @@ def _weights() -> Check:
         return Check("weights", "note", f"those of {chosen.name} are not here yet",
                      "They are downloaded when photos are first extracted.")  # fmt: skip
     return Check("weights", "found", f"{chosen.title}, sha256 {chosen.weights()[:12]}, as expected")
+
+
+def _speed() -> Check:
+    from caltech_lab.backbones import backbone
+    from caltech_lab.costs import forward_milliseconds
+
+    if _weights().status == "note":
+        return Check("speed", "note", "not measured before the weights are here")
+    rate = 1000 / forward_milliseconds(backbone(), repeats=1)
+    minutes = _n_photos() / rate / 60
+    found = f"{rate:,.0f} photos per second, so {minutes:.1f} minutes for the dataset's photos"
+    return Check("speed", "found", found)
 
 
 def _dataset() -> Check:

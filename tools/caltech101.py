@@ -1,0 +1,88 @@
+"""Runs the notebooks on Caltech-101 that this machine can run in some minutes, and names the rest.
+
+`python -m tools.caltech101 --minutes 15` measures how fast the network runs here, plans, and hands
+the chosen notebooks to pytest.
+"""
+
+import argparse
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from caltech_lab.backbones import backbone
+from caltech_lab.costs import forward_milliseconds
+from caltech_lab.settings import settings
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a notebook takes on Caltech-101 when those before it have been run.
+
+    Attributes
+    ----------
+    photos : int
+        Photos through ResNet-50, or through others that take as long together.
+    seconds : int
+        All the rest, on two cores with AVX-512.
+    after : str
+        A notebook that it needs, since it would make the same embeddings itself.
+    """
+
+    photos: int
+    seconds: int
+    after: str = ""
+
+
+NEEDS: dict[str, Need] = {}
+
+
+def plan(milliseconds: float, minutes: float) -> tuple[list[str], list[str]]:
+    """Choose notebooks, in their order, until the time is spent.
+
+    Parameters
+    ----------
+    milliseconds : float
+        What a photo takes through ResNet-50 here.
+    minutes : float
+        How long the chosen notebooks may take together.
+
+    Returns
+    -------
+    chosen, left_out : list of str
+        Names of notebooks.
+
+    Examples
+    --------
+    >>> plan(1000.0, 0.0)[0]
+    []
+    """
+    chosen: list[str] = []
+    left = 60 * minutes
+    for name, need in NEEDS.items():
+        takes = need.photos * milliseconds / 1000 + need.seconds
+        if takes <= left and (not need.after or need.after in chosen):
+            chosen.append(name)
+            left -= takes
+    return chosen, [name for name in NEEDS if name not in chosen]
+
+
+def main() -> int:
+    """Plan, say so, and run; see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m tools.caltech101", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=15)
+    options = parser.parse_args()
+    milliseconds = forward_milliseconds(backbone("resnet50"))
+    chosen, left_out = plan(milliseconds, options.minutes)
+    print(
+        f"A photo takes {milliseconds:.1f} ms here. On Caltech-101, in {options.minutes:g} minutes:"
+    )
+    print(f"  run: {', '.join(chosen) or 'none'}; left out: {', '.join(left_out) or 'none'}")
+    if not chosen:
+        return 0
+    paths = [str(settings().home / "notebooks" / f"{name}.ipynb") for name in chosen]
+    nbval = ["--nbval-lax", "--timeout=0", "--nbval-cell-timeout=1800"]
+    return subprocess.run([sys.executable, "-m", "pytest", *nbval, *paths], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
