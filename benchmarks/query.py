@@ -1,13 +1,13 @@
 """How long a person waits for the vector of one photo, beside the networks themselves.
 
-`python benchmarks/query.py` measures it with photos of Caltech-101; `--quick` on the offline sample.
+`python benchmarks/query.py` measures it with photos of Caltech-101; `--quick`, on the sample.
 """
 
 import io
 import statistics
 
 import numpy as np
-from common import arguments, compared, lab, machine, save
+from common import alternate, arguments, compared, lab, machine, save
 from PIL import Image
 
 from caltech_lab.backbones import IMAGENET_DEVIATIONS, IMAGENET_MEANS, Backbone, backbone
@@ -15,7 +15,6 @@ from caltech_lab.engines import OpenVinoEngine, choose, compile_backbone
 from caltech_lab.extraction import embed_few
 from caltech_lab.images import load_pixels
 from caltech_lab.views import FusedViews, chosen_views
-from common import alternate
 
 
 def alone(network: Backbone):
