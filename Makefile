@@ -127,13 +127,13 @@ bench-quick: $(INSTALLED)  ## the same on the drawn sample, to see that results 
 	set -e; for name in $(BENCHMARKS); do $(DRAWN) $(BIN)/python benchmarks/$$name.py --quick; done
 
 lint: $(INSTALLED)  ## ruff and mypy
-	$(BIN)/ruff check caltech_lab tests benchmarks notebooks
-	$(BIN)/ruff format --check caltech_lab tests benchmarks
+	$(BIN)/ruff check caltech_lab tests tools benchmarks notebooks
+	$(BIN)/ruff format --check caltech_lab tests tools benchmarks
 	$(BIN)/mypy
 
 format: $(INSTALLED)
-	$(BIN)/ruff check --fix --quiet caltech_lab tests benchmarks notebooks || true
-	$(BIN)/ruff format caltech_lab tests benchmarks
+	$(BIN)/ruff check --fix --quiet caltech_lab tests tools benchmarks notebooks || true
+	$(BIN)/ruff format caltech_lab tests tools benchmarks
 
 clean:  ## remove the environment and all that the notebooks made, but no decision of yours
 	rm -rf $(VENV) .venv-lowest .venv-newest build .*_cache

@@ -189,7 +189,7 @@ def _dataset() -> Check:
 
     wanted = settings().dataset or "caltech101"
     if wanted == "drawn":
-        return Check("dataset", "found", "the drawn sample, drawn when it is needed")
+        return Check("dataset", "found", "the drawn sample, which comes with the package")
     if wanted not in {*caltech101.SUBSETS, "caltech101"}:
         return Check("dataset", "found", folder.scan(Path(wanted)).origin)
     root = caltech101.find(settings().photo_places)

@@ -41,15 +41,21 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pyt
 
 
 @pytest.fixture(scope="session")
-def _drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return drawn.write(tmp_path_factory.mktemp("data") / "drawn", per_category=6)
+def drawn_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unpack the whole sample of 336 photos; to be copied before it is damaged."""
+    root = drawn.unpack(tmp_path_factory.mktemp("whole") / "drawn")
+    (root / drawn.MARKER).unlink()
+    return root
 
 
 @pytest.fixture(scope="session")
-def drawn_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Draw the whole sample of 336 photos; to be copied before it is damaged."""
-    root = drawn.write(tmp_path_factory.mktemp("whole") / "drawn")
-    (root / drawn.MARKER).unlink(missing_ok=True)
+def _drawn_once(drawn_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy the first six photos per category; to be copied before it is damaged."""
+    root = tmp_path_factory.mktemp("data") / "drawn"
+    for photo in drawn_sample.glob("*/image_000[1-6].jpg"):
+        copy = root / photo.relative_to(drawn_sample)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(photo, copy)
     return root
 
 
@@ -58,7 +64,6 @@ def small_lab(_drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     """Six drawn photos a category seen as 12 x 12 pixels, with outputs of their own."""
     root = tmp_path_factory.mktemp("small")
     shutil.copytree(_drawn_once, root / "photos")
-    (root / "photos" / drawn.MARKER).unlink(missing_ok=True)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CALTECH_LAB_OUTPUTS", str(root / "outputs"))
         settings.cache_clear()
@@ -72,5 +77,4 @@ def photos(_drawn_once: Path, tmp_path: Path) -> Photos:
     """Six drawn photos a category, in a folder that the test may damage."""
     root = tmp_path / "photos"
     shutil.copytree(_drawn_once, root)
-    (root / drawn.MARKER).unlink(missing_ok=True)
     return folder.scan(root)

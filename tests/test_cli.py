@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from PIL import Image
 
 from caltech_lab import backbones
 from caltech_lab.cli import common
-from caltech_lab.datasets import caltech101, drawn, folder
+from caltech_lab.datasets import caltech101, folder
 
 SCHEMA = json.loads((files("caltech_lab.cli") / "output.schema.json").read_text("utf-8"))
 COMMANDS = (
@@ -62,14 +63,14 @@ def run(*words: object, **environment: str) -> Done:
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photos(drawn_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a few drawn photos of four categories, as somebody's own folder."""
     root = tmp_path_factory.mktemp("home") / "my photos é"
     for category in ("pizza", "lotus", "watch", "ketch"):
         for number in range(1, 15):
             path = root / category / f"photo {number}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            drawn.draw(category, number).save(path, quality=90)
+            shutil.copyfile(drawn_sample / category / f"image_{number:04d}.jpg", path)
     return root
 
 
@@ -142,13 +143,15 @@ def test_cluster_writes_the_cluster_of_each_photo(lab: Any, words: tuple[str, ..
     assert value["result"]["k"] == len(sizes) == int(words[2])
 
 
-def test_classifiers_are_trained_tested_and_asked(lab: Any, photos: Path, tmp_path: Path) -> None:
+def test_classifiers_are_trained_tested_and_asked(
+    lab: Any, photos: Path, drawn_sample: Path, tmp_path: Path
+) -> None:
     for classifier in ("svm", "random-forest"):
         value = ended(lab("train", classifier, "--json")).json["result"]
         assert value["classifier"] == classifier
         assert value["accuracy_interval"][0] <= value["accuracy"] <= value["accuracy_interval"][1]
-    drawn.draw("pizza", 40).save(tmp_path / "new one.png")
-    known, new = photos / "pizza" / "photo 1.jpg", tmp_path / "new one.png"
+    known, new = photos / "pizza" / "photo 1.jpg", tmp_path / "new one.jpg"
+    shutil.copyfile(drawn_sample / "pizza" / "image_0020.jpg", new)
     for classifier in ("svm", "random-forest"):
         done = ended(lab("predict", known, new, "--classifier", classifier, "--json"))
         answers = done.json["result"]["predictions"]
@@ -337,10 +340,10 @@ def test_repair_names_a_missing_archive_and_spares_own_photos(photos: Path, tmp_
     failed(run("repair", "--archive", tmp_path / "nothing.zip"), "There is no file")
 
 
-def test_verify_finds_what_cannot_be_read(tmp_path: Path) -> None:
+def test_verify_finds_what_cannot_be_read(drawn_sample: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "photos" / name).mkdir(parents=True)
-        drawn.draw("pizza", 1).save(tmp_path / "photos" / name / "good.png")
+        shutil.copy(drawn_sample / "pizza" / "image_0001.jpg", tmp_path / "photos" / name)
     (tmp_path / "photos/a/bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     done = run("verify", "--dataset", tmp_path / "photos", "--json", "--outputs", tmp_path / "out")
     assert done.code == 1

@@ -1,5 +1,6 @@
 """Near-duplicates: copies and crops are found, and photos that only resemble each other are not."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from caltech_lab.backbones import backbone
-from caltech_lab.datasets import drawn, folder
+from caltech_lab.datasets import folder
 from caltech_lab.duplicates import Thresholds, find_duplicates, groups, perceptual_hash
 from caltech_lab.errors import ArgumentError
 from caltech_lab.extraction import extract
@@ -26,7 +27,7 @@ def embedded(root: Path, out: Path) -> Features:
 
 
 @pytest.fixture
-def album(tmp_path: Path) -> Path:
+def album(drawn_sample: Path, tmp_path: Path) -> Path:
     """Give seven different photos, and in `again` what became of some of them."""
     root = tmp_path / "album"
     for place in ("first", "again"):
@@ -42,7 +43,8 @@ def album(tmp_path: Path) -> Path:
         "umbrella",
     )
     for thing in things:
-        drawn.draw(thing, 3).save(root / "first" / f"{thing}.png")
+        with Image.open(drawn_sample / thing / "image_0003.jpg") as photo:
+            photo.save(root / "first" / f"{thing}.png")
     with Image.open(root / "first" / "pizza.png") as photo:
         photo.reduce(2).convert("RGB").save(root / "again" / "pizza small.jpg", quality=50)
     with Image.open(root / "first" / "watch.png") as photo:
@@ -87,22 +89,23 @@ def test_both_measures_must_agree(album: Path, tmp_path: Path) -> None:
         assert set(pairs["kind"]) == {"same bytes"}
 
 
-def test_many_files_of_the_same_bytes_are_one_star_and_not_all_pairs(tmp_path: Path) -> None:
-    first = tmp_path / "album" / "0.png"
-    first.parent.mkdir()
-    drawn.draw("pizza", 1).save(first)
-    for number in range(1, 40):
-        (first.parent / f"{number}.png").write_bytes(first.read_bytes())
+def test_many_files_of_the_same_bytes_are_one_star_and_not_all_pairs(
+    drawn_sample: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "album").mkdir()
+    for number in range(40):
+        copy = tmp_path / "album" / f"{number}.jpg"
+        shutil.copyfile(drawn_sample / "pizza" / "image_0001.jpg", copy)
     features = embedded(tmp_path / "album", tmp_path / "out")
     pairs = find_duplicates(features)
     assert len(pairs) == 39
     assert set(groups(pairs, 40)) == {0}
 
 
-def test_a_hash_survives_scaling_and_light_and_tells_photos_apart() -> None:
+def test_a_hash_survives_scaling_and_light_and_tells_photos_apart(drawn_sample: Path) -> None:
     hashes = {}
     for thing in ("pizza", "lotus", "ketch"):
-        photo = drawn.draw(thing, 2).convert("L")
+        photo = Image.open(drawn_sample / thing / "image_0002.jpg").convert("L")
         hashes[thing] = perceptual_hash(np.asarray(photo))
         for other in (photo.reduce(2), ImageEnhance.Brightness(photo).enhance(0.9)):
             bits = np.bitwise_count(perceptual_hash(np.asarray(other)) ^ hashes[thing]).sum()

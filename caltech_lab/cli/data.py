@@ -44,7 +44,7 @@ def _own(what: str) -> "Photos":
 
 @command
 def download() -> Result:
-    """Download Caltech-101 (137 MB), or draw the offline sample with --dataset drawn."""
+    """Download Caltech-101 (137 MB), or unpack the offline sample with --dataset drawn."""
     if _subset() is None:
         photos = _own("downloaded")
         root, fetched, n = photos.root, False, len(photos)
@@ -110,7 +110,7 @@ def repair(
 ) -> Result:
     """Restore missing and altered photos of Caltech-101, and no others."""
     if _subset() is None:
-        photos = _own("repaired")  # opening the drawn sample draws what is missing
+        photos = _own("repaired")  # opening the drawn sample restores what is missing
         return Result([photos.origin], {"root": str(photos.root), "restored": []})
     from caltech_lab.datasets import caltech101
 

@@ -1,4 +1,4 @@
-"""Where photographs come from: Caltech-101, anybody's own folder, or a drawn sample."""
+"""Where photographs come from: Caltech-101, anybody's own folder, or a small drawn sample."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ __all__ = ["Photos", "open_photos"]
 
 
 def open_photos(name: str | None = None) -> Photos:
-    """Find the photos of a dataset, downloading or drawing them where need be.
+    """Find the photos of a dataset, downloading or unpacking them where need be.
 
     Parameters
     ----------
@@ -43,7 +43,8 @@ def open_photos(name: str | None = None) -> Photos:
     except DatasetError as error:
         if wanted is not None:
             raise
-        return _drawn(f"Caltech-101 cannot be had ({str(error).rstrip('.')}), so this is drawn")
+        why = str(error).rstrip(".")
+        return _drawn(f"Caltech-101 cannot be had ({why}), so this is the drawn sample")
 
 
 def _caltech101(subset: str) -> Photos:
@@ -60,7 +61,7 @@ def _caltech101(subset: str) -> Photos:
 
 
 def _drawn(why: str) -> Photos:
-    root = drawn.write(settings().home / "data" / "drawn")
+    root = drawn.unpack(settings().home / "data" / "drawn")
     photos = folder.scan(root)
     origin = (
         f"{why}: {len(photos):,} pictures of {len(photos.categories)} things, drawn by a program"

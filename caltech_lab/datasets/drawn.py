@@ -1,166 +1,57 @@
-"""A small stand-in for Caltech-101 that the package draws itself, without a network.
+"""A small stand-in for Caltech-101: 336 computer-drawn pictures that come with the package.
 
-Each photo comes from a random stream of its own, named by the seed, the
-category and the number, so that one photo can be drawn without the others and
-a new category leaves the old ones as they are.
+They are the same bytes on every machine. The program that drew them is `tools/sample_painter` of
+the repository.
 """
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
-from uuid import uuid4
 
-import numpy as np
-from PIL import Image, ImageChops, ImageFilter
-
-from caltech_lab.datasets.brush import Brush, Chance, moved, petal
-from caltech_lab.datasets.motifs import MOTIFS, Motif
-from caltech_lab.datasets.scenery import LEAVES, SCENES, Pixels
 from caltech_lab.errors import DatasetError
-from caltech_lab.files import lock
+from caltech_lab.files import lock, sha256_of
 
-CATEGORIES: tuple[str, ...] = tuple(sorted(MOTIFS))
+ARCHIVE = Path(__file__).with_name("sample.zip")
+SHA256 = "b87d27b7d5bdf640b3e1a3968c712fb9eb556e5a87a4f32e0685b5d70d468f69"
+CATEGORIES: tuple[str, ...] = (
+    "butterfly", "cup", "ketch", "lotus", "pizza", "pyramid", "schooner", "soccer_ball", "starfish",
+    "stop_sign", "sunflower", "umbrella", "watch", "water_lilly",
+)  # fmt: skip
 PHOTOS_PER_CATEGORY: int = 24
-SEED: int = 101
-VERSION: int = 1  # raise it when the same seed gives other pictures than before
-MARKER = "drawn.json"
-LEAFY = ("garden", "meadow", "street", "pond", "room", "lawn", "sky")
+MARKER = "drawn.json"  # tells a folder of ours from a reader's own
 
 
-def draw(category: str, number: int, seed: int = SEED) -> Image.Image:
-    """Draw one photo.
+def opened() -> zipfile.ZipFile:
+    """Open the archive of the sample.
 
-    Parameters
-    ----------
-    category : str
-        One of `CATEGORIES`.
-    number : int
-        Which photo of the category, from 1.
-    seed : int
-        Seed of the whole set.
-
-    Returns
-    -------
-    PIL.Image.Image
-        250 to 300 pixels by 196 to 240, upright or wide; mode RGB, or L for the few photos
-        without colour.
+    Its entries are `drawn/<category>/image_0001.jpg` and so on, and `copies/`, which
+    `datasets.sample` describes.
 
     Raises
     ------
     DatasetError
-        When no such category can be drawn.
-
-    Examples
-    --------
-    >>> draw("pizza", 1).size == draw("pizza", 1).size
-    True
+        When the archive is missing or its sha256 is not the expected one.
     """
-    if category not in MOTIFS:
-        raise DatasetError(f"{category} cannot be drawn: choose one of {', '.join(CATEGORIES)}.")
-    c, motif = Chance(f"{seed}/{category}/{number}"), MOTIFS[category]
-    long, short = c.whole(250, 300), c.whole(196, 240)
-    width, height = (long, short) if c.happens(0.65) else (short, long)
-    scene, horizon = c.pick(motif.scenes), c.between(0.5, 0.68)
-    photo = SCENES[scene](c, width, height, horizon)
-    matrix = _pose(motif, c, width, height, horizon)
-    brush = Brush(width, height, matrix, oversample=3)
-    motif.paint(brush, c)
-    thing = brush.image()
-    _cast_shadow(photo, thing, motif, matrix, c)
-    photo.paste(thing, (0, 0), thing)
-    if scene in LEAFY and c.happens(0.25):
-        _hang_leaves(photo, c)
-    if motif.mirrored and c.happens(0.5):
-        photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return _develop(photo, c)
+    try:
+        sound = sha256_of(ARCHIVE) == SHA256
+    except OSError:
+        sound = False
+    if not sound:
+        raise DatasetError(f"{ARCHIVE} is missing or damaged: install caltech-lab again.")
+    return zipfile.ZipFile(ARCHIVE)
 
 
-def _pose(motif: Motif, c: Chance, width: int, height: int, horizon: float) -> Pixels:
-    """Choose where the motif is seen, from how near and at what slant, as a homography."""
-    radius = min(width, height) / 2 * c.between(0.62, 0.98)
-    turn = np.deg2rad(c.between(-motif.tilt, motif.tilt))
-    x = width / 2 + c.between(-0.6, 0.6) * max(width / 2 - radius, 8)
-    y = height / 2 + c.between(-0.6, 0.6) * max(height / 2 - radius, 8)
-    cos, sin = np.cos(turn), np.sin(turn)
-    view = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-    if motif.pose == "lying":
-        view = np.diag([1.0, c.between(0.78, 1.0), 1.0]) @ view
-    elif motif.pose == "free":
-        lean = np.array([[c.between(0.84, 1.0), c.between(-0.1, 0.1), 0], [0, 1, 0], [0, 0, 1]])
-        view = lean @ view
-    elif motif.pose in ("standing", "floating"):
-        ground = height * min(horizon + c.between(0.06, 0.2), 0.9)
-        y = max(ground - 0.9 * radius, radius)
-    if motif.pose != "resting":
-        view = np.array([[1, 0, 0], [0, 1, 0], [*(c.between(-0.1, 0.1) for _ in "xy"), 1]]) @ view
-    matrix: Pixels = np.array([[radius, 0, x], [0, radius, y], [0, 0, 1]]) @ view
-    return matrix
+def unpack(folder: Path) -> Path:
+    """Unpack the sample into a folder, laid out as Caltech-101 is.
 
-
-def _cast_shadow(
-    photo: Image.Image, thing: Image.Image, motif: Motif, matrix: Pixels, c: Chance
-) -> None:
-    """Darken what lies under the motif or behind it."""
-    if motif.pose in ("lying", "resting"):
-        reach = float(np.hypot(matrix[0, 0], matrix[1, 0])) * c.between(0.03, 0.1)
-        shade = Image.new("L", photo.size)
-        shade.paste(thing.getchannel("A"), (round(reach), round(1.2 * reach)))
-        shade = shade.filter(ImageFilter.GaussianBlur(reach))
-    elif motif.pose == "standing":
-        layer = Brush(*photo.size, matrix)
-        layer.ellipse(0.15, 0.94, 1.0, 0.12, (0, 0, 0), blur=0.09)
-        shade = layer.image().getchannel("A")
-    else:
-        return
-    photo.paste((16, 12, 14), (0, 0), ImageChops.multiply(shade, Image.new("L", shade.size, 145)))
-
-
-def _hang_leaves(photo: Image.Image, c: Chance) -> None:
-    """Let a twig reach into the photo from one side, near the lens and out of focus."""
-    width, height = photo.size
-    brush, colour = Brush(width, height), c.tint(c.pick(LEAVES))
-    left, y = c.happens(0.5), c.between(0.1, 1) * height
-    for _ in range(c.whole(2, 5)):
-        turn = c.between(-0.7, 0.7) + (0 if left else np.pi)
-        leaf = petal(c.between(45, 100), c.between(14, 32))
-        brush.polygon(
-            moved(leaf, -5 if left else width + 5, y + c.between(-30, 30), turn), c.tint(colour, 24)
-        )
-    twig = brush.image().filter(ImageFilter.GaussianBlur(c.between(1, 3)))
-    photo.paste(twig, (0, 0), twig)
-
-
-def _develop(photo: Image.Image, c: Chance) -> Image.Image:
-    """Give the photo its focus, light, contrast, vignette and grain, and now and then no colour."""
-    width, height = photo.size
-    if c.happens(0.3):
-        photo = photo.filter(ImageFilter.GaussianBlur(c.between(0.3, 0.8)))
-    pixels = np.asarray(photo, np.float32)
-    warmth, gain, contrast = c.between(-0.09, 0.11), c.between(0.8, 1.1), c.between(0.88, 1.14)
-    pixels = pixels * np.array([1 + warmth, 1, 1 - warmth], np.float32) * gain
-    pixels = (pixels - 118) * contrast + 118
-    x = np.linspace(-1, 1, width, dtype=np.float32)
-    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-    pixels *= (1 - c.between(0, 0.28) * ((x * x + y * y) / 2) ** 1.5)[..., None]
-    pixels += c.grain(height, width)[..., None] * c.between(0.5, 4.5)
-    photo = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-    return photo.convert("L") if c.happens(0.05) else photo
-
-
-def write(folder: Path, seed: int = SEED, per_category: int = PHOTOS_PER_CATEGORY) -> Path:
-    """Draw the whole set into a folder, laid out as Caltech-101 is.
-
-    The folder appears whole or not at all. One that holds the same set already is left as it
-    is; one that holds an older drawn set, and nothing else, is replaced.
+    The folder appears whole or not at all. A complete one is left as it is; one with missing or
+    damaged pictures, or with an older version of the sample, is replaced.
 
     Parameters
     ----------
     folder : Path
         Where `<category>/image_0001.jpg` and so on go.
-    seed : int
-        Seed of the whole set.
-    per_category : int
-        Photos in each category, at least 1.
 
     Returns
     -------
@@ -170,32 +61,34 @@ def write(folder: Path, seed: int = SEED, per_category: int = PHOTOS_PER_CATEGOR
     Raises
     ------
     DatasetError
-        When the folder holds anything else, or cannot be written.
+        When the folder holds anything else or cannot be written, or the archive is damaged.
     """
     folder = Path(folder).absolute()
-    marker = {"version": VERSION, "seed": seed, "photos": dict.fromkeys(CATEGORIES, per_category)}
-    try:
-        with lock(folder):
-            if not _is_finished(folder, marker):
-                _refuse_foreign(folder)
-                _write_anew(folder, marker, seed)
-    except OSError as error:
-        raise DatasetError(
-            f"The drawn photos could not be written to {folder} ({error.strerror or error}): "
-            "make room there, or choose another folder."
-        ) from error
+    photos = dict.fromkeys(CATEGORIES, PHOTOS_PER_CATEGORY)
+    marker: dict[str, object] = {"sha256": SHA256, "photos": photos}
+    with opened() as archive:
+        try:
+            with lock(folder):
+                if not _is_finished(folder, marker, archive):
+                    _refuse_foreign(folder)
+                    _unpack_anew(folder, marker, archive)
+        except OSError as error:
+            raise DatasetError(
+                f"The drawn sample could not be written to {folder} ({error.strerror or error}): "
+                "make room there, or choose another folder."
+            ) from error
     return folder
 
 
 def _files(marker: dict[str, object]) -> set[str]:
-    """Return the paths of a drawn set's photos, relative to its folder."""
+    """Return the paths of a sample's pictures, relative to its folder."""
     photos = marker.get("photos")
     counts = photos if isinstance(photos, dict) else {}
     return {f"{name}/image_{i:04d}.jpg" for name, n in counts.items() for i in range(1, n + 1)}
 
 
 def _read_marker(folder: Path) -> dict[str, object]:
-    """Return what a folder's marker says; nothing where there is no sound one."""
+    """Return the content of a folder's marker; nothing where there is no valid one."""
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -203,9 +96,12 @@ def _read_marker(folder: Path) -> dict[str, object]:
     return marker if isinstance(marker, dict) else {}
 
 
-def _is_finished(folder: Path, marker: dict[str, object]) -> bool:
-    files = [folder / name for name in _files(marker)]
-    return _read_marker(folder) == marker and all(f.is_file() and f.stat().st_size for f in files)
+def _is_finished(folder: Path, marker: dict[str, object], archive: zipfile.ZipFile) -> bool:
+    def is_whole(name: str) -> bool:
+        path, entry = folder / name, archive.getinfo(f"drawn/{name}")
+        return path.is_file() and path.stat().st_size == entry.file_size
+
+    return _read_marker(folder) == marker and all(map(is_whole, _files(marker)))
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -217,28 +113,23 @@ def _refuse_foreign(folder: Path) -> None:
     foreign = sorted(p for p in found if p.relative_to(folder).as_posix() not in own)
     if foreign:
         raise DatasetError(
-            f"{foreign[0]} was not drawn by this package, so nothing is drawn over it: "
-            "move it elsewhere, or choose another folder for the drawn photos."
+            f"{foreign[0]} does not belong to the drawn sample, and unpacking the sample there "
+            "would delete it: move it elsewhere, or choose another folder."
         )
 
 
-def _write_anew(folder: Path, marker: dict[str, object], seed: int) -> None:
-    """Draw beside the folder, then put the result in its place."""
-    new, old = (folder.with_name(f".{folder.name}.{uuid4().hex[:8]}") for _ in range(2))
+def _unpack_anew(folder: Path, marker: dict[str, object], archive: zipfile.ZipFile) -> None:
+    """Unpack beside the folder, then put the result in its place."""
+    aside = folder.with_name(f".{folder.name}.unpacking")
+    shutil.rmtree(aside, ignore_errors=True)  # left by a process that was killed
     try:
         for name in sorted(_files(marker)):
-            path = new / name
+            path = aside / "new" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            draw(path.parent.name, int(path.stem[-4:]), seed).save(path, quality=90)
-        (new / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
+            path.write_bytes(archive.read(f"drawn/{name}"))
+        (aside / "new" / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
         if folder.exists():
-            folder.rename(old)
-        try:
-            new.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
+            folder.rename(aside / "old")
+        (aside / "new").rename(folder)
     finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from PIL import Image
-
-from caltech_lab.datasets.drawn import draw
+from caltech_lab.datasets import drawn
 from caltech_lab.files import write_atomically
 
 THINGS = ("butterfly", "lotus", "pizza", "schooner", "stop_sign", "sunflower", "umbrella", "watch")
@@ -12,8 +10,14 @@ NUMBERS = range(1, 9)
 COPIED = ("butterfly 1", "lotus 2", "pizza 3", "schooner 4", "watch 5")
 
 
+def entries() -> dict[str, str]:
+    """Return the name of each photo in the folder, with its entry in the archive."""
+    photos = {f"{t} {n}.jpg": f"drawn/{t}/image_{n:04d}.jpg" for t in THINGS for n in NUMBERS}
+    return photos | {f"{name}, a copy.jpg": f"copies/{name}.jpg" for name in COPIED}
+
+
 def sample_folder(folder: Path) -> Path:
-    """Draw 64 photos into a folder, and five of them again, pressed into a poorer JPEG.
+    """Unpack 64 photos into a folder, and five of them again as JPEGs of lower quality.
 
     Parameters
     ----------
@@ -24,19 +28,16 @@ def sample_folder(folder: Path) -> Path:
     -------
     Path
         The same folder.
+
+    Raises
+    ------
+    DatasetError
+        When the archive of the sample is damaged.
     """
-    for thing in THINGS:
-        for number in NUMBERS:
-            path = folder / f"{thing} {number}.jpg"
+    with drawn.opened() as archive:
+        for name, entry in entries().items():
+            path = folder / name
             if not path.is_file():
                 with write_atomically(path) as temporary:
-                    draw(thing, number).save(temporary, quality=90)
-    for name in COPIED:
-        path = folder / f"{name}, a copy.jpg"
-        if not path.is_file():
-            with (
-                write_atomically(path) as temporary,
-                Image.open(folder / f"{name}.jpg") as photo,
-            ):
-                photo.save(temporary, quality=50)
+                    temporary.write_bytes(archive.read(entry))
     return folder

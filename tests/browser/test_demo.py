@@ -10,6 +10,7 @@ from browsing import SECONDS, Demo, demo, distorted, open_and_run
 
 from caltech_lab.datasets import drawn
 from caltech_lab.widgets.demo import SPACES
+from tools.sample_painter import draw
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -20,7 +21,7 @@ def photos() -> list[bytes]:
     found = []
     for category in drawn.CATEGORIES[:5]:
         buffer = io.BytesIO()
-        drawn.draw(category, drawn.PHOTOS_PER_CATEGORY + 1).save(buffer, "JPEG", quality=92)
+        draw(category, drawn.PHOTOS_PER_CATEGORY + 1).save(buffer, "JPEG", quality=92)
         found.append(buffer.getvalue())
     return found
 

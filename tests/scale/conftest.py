@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from caltech_lab import addresses
-from caltech_lab.datasets import drawn, folder
+from caltech_lab.datasets import folder
 from caltech_lab.datasets.photos import Photos
 
 ray = pytest.importorskip("ray", reason="needs `pip install 'caltech-lab[scale]'`")
@@ -17,18 +17,11 @@ os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
 MB = 2**20
 
 
-@pytest.fixture(scope="session")
-def _drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = drawn.write(tmp_path_factory.mktemp("data") / "drawn", per_category=6)
-    (root / drawn.MARKER).unlink()
-    return root
-
-
 @pytest.fixture
-def photos(_drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Photos:
+def photos(_drawn_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Photos:
     """84 good photos, some that cannot be read, and a copy; in parts of 10."""
     root = tmp_path / "photos"
-    shutil.copytree(_drawn, root)
+    shutil.copytree(_drawn_once, root)
     first = sorted(root.rglob("*.jpg"))
     (first[3].with_name("empty.jpg")).write_bytes(b"")
     (first[20].with_name("cut.jpg")).write_bytes(first[20].read_bytes()[:900])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from caltech_lab.datasets.brush import (
+from tools.sample_painter.brush import (
     Brush,
     Chance,
     Colour,
@@ -15,7 +15,7 @@ from caltech_lab.datasets.brush import (
     darker,
     lighter,
 )
-from caltech_lab.datasets.motifs.table import CLEAR, TURN, motif
+from tools.sample_painter.motifs.table import CLEAR, TURN, motif
 
 WINGS: tuple[tuple[Colour, Colour, Colour, Colour], ...] = (  # border, cells, glow, spots
     ((24, 18, 16), (232, 120, 24), (250, 180, 60), (250, 245, 230)),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from caltech_lab.datasets.brush import (
+from tools.sample_painter.brush import (
     Brush,
     Chance,
     Colour,

@@ -6,7 +6,7 @@ the right, y down), light comes from the upper left, and every choice it makes
 comes from its `Chance`.
 """
 
-from caltech_lab.datasets.motifs import animals, boats, flowers, outdoors, tableware
-from caltech_lab.datasets.motifs.table import MOTIFS, Motif
+from tools.sample_painter.motifs import animals, boats, flowers, outdoors, tableware
+from tools.sample_painter.motifs.table import MOTIFS, Motif
 
 __all__ = ["MOTIFS", "Motif", "animals", "boats", "flowers", "outdoors", "tableware"]

@@ -5,7 +5,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from caltech_lab.datasets.brush import (
+from tools.sample_painter.brush import (
     Brush,
     Chance,
     Linear,
@@ -18,7 +18,7 @@ from caltech_lab.datasets.brush import (
     moved,
     ring,
 )
-from caltech_lab.datasets.motifs.table import BLACK, CLEAR, TURN, motif
+from tools.sample_painter.motifs.table import BLACK, CLEAR, TURN, motif
 
 
 @motif("desert", pose="floating", tilt=0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from caltech_lab.datasets.brush import (
+from tools.sample_painter.brush import (
     Brush,
     Chance,
     Colour,
@@ -14,7 +14,7 @@ from caltech_lab.datasets.brush import (
     mix,
     moved,
 )
-from caltech_lab.datasets.motifs.table import WHITE, motif
+from tools.sample_painter.motifs.table import WHITE, motif
 
 
 def _sail(b: Brush, corners: Points, cloth: Colour, belly: float, seams: int) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from caltech_lab.datasets.brush import Brush, Chance, Colour
+from tools.sample_painter.brush import Brush, Chance, Colour
 
 Painter = Callable[[Brush, Chance], None]
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from caltech_lab.datasets.brush import (
+from tools.sample_painter.brush import (
     Brush,
     Chance,
     Linear,
@@ -17,7 +17,7 @@ from caltech_lab.datasets.brush import (
     petal,
     ring,
 )
-from caltech_lab.datasets.motifs.table import BLACK, CLEAR, TURN, WHITE, motif
+from tools.sample_painter.motifs.table import BLACK, CLEAR, TURN, WHITE, motif
 
 
 @motif("room room room wood studio", pose="standing", tilt=3)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from caltech_lab.datasets.brush import (
+from tools.sample_painter.brush import (
     Brush,
     Chance,
     Colour,
@@ -18,8 +18,8 @@ from caltech_lab.datasets.brush import (
     moved,
     petal,
 )
-from caltech_lab.datasets.motifs.table import CLEAR, TURN, WHITE, motif
-from caltech_lab.datasets.scenery import LEAVES, pad
+from tools.sample_painter.motifs.table import CLEAR, TURN, WHITE, motif
+from tools.sample_painter.scenery import LEAVES, pad
 
 PETALS: tuple[tuple[Colour, Colour], ...] = (
     ((250, 236, 238), (232, 130, 168)),

@@ -1,0 +1,1 @@
+"""Programs for maintaining the repository; they are not installed with the package."""

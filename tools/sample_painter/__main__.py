@@ -1,0 +1,11 @@
+"""Draw the offline sample anew and write its archive."""
+
+from caltech_lab.datasets import drawn
+from caltech_lab.files import sha256_of
+from tools.sample_painter.archive import paint, write
+
+write(drawn.ARCHIVE, paint())
+found = sha256_of(drawn.ARCHIVE)
+print(f"{drawn.ARCHIVE} was written.")
+if found != drawn.SHA256:
+    print(f"Its pictures have changed: set SHA256 in {drawn.__file__} to {found}.")

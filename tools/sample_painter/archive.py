@@ -1,0 +1,49 @@
+"""The archive of the sample: its pictures drawn, encoded as JPEG and zipped."""
+
+import io
+import zipfile
+from pathlib import Path
+
+from PIL import Image
+
+from caltech_lab.datasets import sample
+from caltech_lab.datasets.drawn import CATEGORIES, PHOTOS_PER_CATEGORY
+from caltech_lab.files import write_atomically
+from tools.sample_painter.painter import draw
+
+
+def encode(photo: Image.Image, quality: int) -> bytes:
+    """Return a photo as a JPEG file."""
+    buffer = io.BytesIO()
+    photo.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def paint() -> dict[str, bytes]:
+    """Draw all pictures, and encode some of them a second time at a lower quality.
+
+    Returns
+    -------
+    dict of str to bytes
+        The JPEG files by their names in the archive.
+    """
+    files = {
+        f"drawn/{category}/image_{number:04d}.jpg": encode(draw(category, number), 90)
+        for category in CATEGORIES
+        for number in range(1, PHOTOS_PER_CATEGORY + 1)
+    }
+    entries = sample.entries()
+    for name in sample.COPIED:
+        with Image.open(io.BytesIO(files[entries[f"{name}.jpg"]])) as photo:
+            files[entries[f"{name}, a copy.jpg"]] = encode(photo, 50)
+    return files
+
+
+def write(path: Path, files: dict[str, bytes]) -> None:
+    """Zip files so that the same files always give the same bytes."""
+    with write_atomically(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name)  # dated 1980-01-01, and stored: a JPEG cannot shrink
+            entry.create_system = 3  # Unix, also when it is written on Windows
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, files[name])
