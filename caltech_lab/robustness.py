@@ -74,18 +74,19 @@ def corrupted_embeddings(lab: "Lab", rows: Ints, *, fused: bool = False) -> dict
     rows : ndarray of int64, shape (m,)
         Which photos, as rows of ``lab.embeddings``.
     fused : bool
-        Whether through all the views of `views.FusedViews`, rather than the lab's backbone alone.
+        Whether also through the views of `views.FusedViews`.
 
     Returns
     -------
     dict of str to ndarray of float32, shape (3, m, width)
         By name of the corruption, the strengths from light to heavy; rows of length one. Under
-        `CLEAN` the photos only scaled as the others are, of shape (1, m, width).
+        `CLEAN` the photos only scaled as the others are, of shape (1, m, width). With `fused`, the
+        fused vector of a photo stands behind its plain one in the same row.
     """
     photos = lab.embeddings.photos
     digest = hashlib.sha256("".join(photos.sha256[i] for i in rows).encode()).hexdigest()
     folder = lab.folder("results/robustness" + "/fused" * fused)
-    embed = _fused() if fused else _plain(lab)
+    embed = _plain_and_fused(lab) if fused else _plain(lab)
     found = {}
     strengths: dict[str, tuple[float, ...]] = {CLEAN: ()}
     for name, values in (strengths | {n: c.strengths for n, c in CORRUPTIONS.items()}).items():
@@ -118,10 +119,19 @@ def _plain(lab: "Lab") -> Embed:
     return lambda photos: embed_few(photos, lab.backbone, compiled())
 
 
-def _fused() -> Embed:
-    from caltech_lab.views import FusedViews
+def _plain_and_fused(lab: "Lab") -> Embed:
+    """Return what embeds photos by the lab's backbone and by all views, each pass made once."""
+    from caltech_lab.views import FusedViews, View, fused_views
 
-    return FusedViews().embed
+    views, plain = FusedViews(), _plain(lab)
+    own = View(lab.backbone.name, lab.backbone.fit, lab.backbone.size)
+
+    def embed(photos: list[Image.Image]) -> Rows:
+        seen = {view: views.seen(photos, view) for group in views.groups for view in group}
+        fused = fused_views([[seen[view] for view in group] for group in views.groups])
+        return np.hstack([seen[own] if own in seen else plain(photos), fused])
+
+    return embed
 
 
 def _embedded(features: Features, rows: Ints, name: str, embed: Embed) -> Rows:

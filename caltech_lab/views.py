@@ -181,9 +181,10 @@ class FusedViews:
         ndarray of float32, shape (number of photos, width)
             Rows of length one.
         """
-        return fused_views([[self._seen(photos, view) for view in group] for group in self.groups])
+        return fused_views([[self.seen(photos, view) for view in group] for group in self.groups])
 
-    def _seen(self, photos: Sequence[Image.Image], view: View) -> NDArray[np.float32]:
+    def seen(self, photos: Sequence[Image.Image], view: View) -> NDArray[np.float32]:
+        """Embed photos through one view alone: rows of length one."""
         network = replace(backbone(view.backbone), size=view.size, fit=view.fit)
         # A network that two views share is compiled once; the photo is mirrored, not its input.
         key = view.backbone, view.size

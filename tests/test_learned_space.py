@@ -6,6 +6,7 @@ import pytest
 from caltech_lab import views
 from caltech_lab.errors import ArgumentError
 from caltech_lab.images import read_photo
+from caltech_lab.robustness import corrupted_embeddings
 from caltech_lab.views import FusedViews, View
 from caltech_lab.widgets import RetrievalDemo, SearchSession, Steering
 from caltech_lab.widgets.spaces import LEARNED, PLAIN
@@ -34,6 +35,21 @@ def test_any_photo_gets_the_row_that_the_lab_has_for_it(lab):
     again = FusedViews().embed(photos)
     assert again.shape == (2, 2 * 2048)
     np.testing.assert_array_less(0.999, (again * fused.X[[0, 40]]).sum(axis=1))
+
+
+def test_corrupted_photos_are_seen_once_for_both_kinds_of_vectors(lab):
+    rows = np.array([0, 40])
+    plain = corrupted_embeddings(lab, rows)
+    both = corrupted_embeddings(lab, rows, fused=True)
+    width = lab.backbone.width
+    assert {name: X.shape[:2] for name, X in both.items()} == {
+        name: X.shape[:2] for name, X in plain.items()
+    }
+    for name, X in both.items():
+        np.testing.assert_allclose(X[..., :width], plain[name], atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(both["blur"][..., width:], axis=2), 1, rtol=1e-5)
+    near = (both["none"][0, :, width:] * lab.fused().X[rows]).sum(axis=1)
+    assert near.min() > 0.9  # scaled, and seen through the same views
 
 
 def test_an_upload_is_searched_where_the_gallery_is(search, lab):
