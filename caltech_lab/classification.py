@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from itertools import product
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ from caltech_lab.progress import progress
 from caltech_lab.settings import settings
 
 Ints = NDArray[np.int64]
+Estimator = TypeVar("Estimator", bound=BaseEstimator)
 
 
 class PowerNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -243,8 +244,7 @@ def tune_svm(
     # Points that are right on as many photos keep the order of the grid, whatever the rounding.
     table = table.sort_values("accuracy", key=lambda a: -a.round(9), kind="stable").reset_index()
     best = dict(zip(grid, table[list(grid)].to_numpy()[0].tolist(), strict=True))
-    model = svm(**best).set_params(pca__svd_solver=pca_solver(*X.shape))
-    return model.fit(X, y), table
+    return fitted(svm(**best), X, y), table
 
 
 def _predictions(
@@ -309,7 +309,30 @@ def _answers(
     if isinstance(model, Pipeline) and list(model.named_steps) == list(svm().named_steps):
         machine, kernel = _through_kernel(model, X, y, X_test)
         return np.asarray(machine.predict(kernel), np.int64)
-    return np.asarray(model.fit(X, y).predict(X_test), np.int64)
+    return np.asarray(fitted(model, X, y).predict(X_test), np.int64)
+
+
+def fitted(model: Estimator, X: NDArray[np.float32], y: Ints) -> Estimator:
+    """Fit a classifier, with the faster of the solvers for these photos where it has a PCA.
+
+    Parameters
+    ----------
+    model : BaseEstimator
+        `svm`, `random_forest` or another classifier.
+    X : ndarray of float32, shape (n, d)
+        Embeddings.
+    y : ndarray of int64, shape (n,)
+        Their categories.
+
+    Returns
+    -------
+    BaseEstimator
+        The same object, fitted.
+    """
+    if isinstance(model, Pipeline) and "pca" in model.named_steps:
+        model.set_params(pca__svd_solver=pca_solver(*X.shape))
+    fit: Estimator = model.fit(X, y)
+    return fit
 
 
 def pca_solver(n: int, d: int) -> str:

@@ -16,7 +16,6 @@ from caltech_lab.evaluation import (
     RetrievalScores,
     bootstrap_interval,
     cluster_scores,
-    retrieval_scores,
 )
 from caltech_lab.features import Features
 
@@ -34,6 +33,7 @@ def final_report(
     kmeans_labels: np.ndarray,
     tree: np.ndarray,
     compared: pd.DataFrame,
+    retrieval: Mapping[str, RetrievalScores],
 ) -> dict[str, Any]:
     """Measure everything that `final_report.json` holds.
 
@@ -53,6 +53,8 @@ def final_report(
         Ward's tree, float64 of shape (n - 1, 4).
     compared : DataFrame
         As `clustering.compare_recipes` gives it, for `HIERARCHICAL_K` clusters.
+    retrieval : mapping of RetrievalScores
+        With `leave_one_out` and `held_out`, as `Lab.retrieval` gives them.
 
     Returns
     -------
@@ -61,9 +63,6 @@ def final_report(
     """
     X, y = features.X, features.y
     subset = features.photos.name
-    train, test = features.split(seed)
-    alone = retrieval_scores(X, y, k=10)
-    held_out = retrieval_scores(X[train], y[train], queries=X[test], query_labels=y[test], k=10)
     return {
         "dataset": "caltech101" if subset in SUBSETS else subset,
         "subset": subset,
@@ -83,10 +82,7 @@ def final_report(
             f"hierarchical_k{HIERARCHICAL_K}": cluster_scores(X, cut(tree, HIERARCHICAL_K), y),
             "best_k50": _best(compared),
         },
-        "retrieval": {
-            "leave_one_out": _retrieved(alone, seed),
-            "held_out": _retrieved(held_out, seed),
-        },
+        "retrieval": {name: _retrieved(scores, seed) for name, scores in retrieval.items()},
         "versions": {name: _version(name) for name in PACKAGES},
     }
 

@@ -120,6 +120,28 @@ def test_tree_across_blocks():
     )
 
 
+def test_trees_that_share_their_distances_are_the_same_as_alone(blobs, monkeypatch):
+    X, _ = blobs
+    alone = [clustering.linkage_tree(X, *pair) for pair in clustering.LINKAGES]
+    computed = []
+
+    def counted(X, metric, distances=clustering._condensed_distances):
+        computed.append(metric)
+        return distances(X, metric)
+
+    monkeypatch.setattr(clustering, "_condensed_distances", counted)
+    # Each linkage first once: none may change the distances that those after it read.
+    for shift in range(len(alone)):
+        pairs = np.roll(clustering.LINKAGES, shift, axis=0)
+        for tree, expected in zip(
+            clustering.linkage_trees(X, pairs), np.roll(alone, shift, axis=0), strict=True
+        ):
+            np.testing.assert_array_equal(tree, expected)
+    computed.clear()
+    assert len(list(clustering.linkage_trees(X, clustering.LINKAGES))) == 5
+    assert computed == ["euclidean", "cosine"]
+
+
 def test_faults_of_a_tree_are_sentences(blobs):
     X, _ = blobs
     with pytest.raises(ArgumentError, match=r"^Ward's method needs Euclidean .* cosine ones\.$"):
