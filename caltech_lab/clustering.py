@@ -6,8 +6,7 @@ vector of shape (n,) with the category of each photo.
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, groupby
-from operator import itemgetter
+from itertools import chain
 
 import fastcluster
 import numpy as np
@@ -233,7 +232,8 @@ def linkage_tree(X: NDArray[np.float32], method: str = "ward", metric: str = "eu
 def linkage_trees(X: NDArray[np.float32], pairs: Iterable[tuple[str, str]]) -> Iterator[Floats]:
     """Build the linkage matrices of several clusterings of the same photos.
 
-    Pairs with the same distance share one computation of it when they follow one another.
+    Linkages that follow one another share the distances, and cosine distances are made from
+    Euclidean ones where those came before.
 
     Parameters
     ----------
@@ -247,21 +247,37 @@ def linkage_trees(X: NDArray[np.float32], pairs: Iterable[tuple[str, str]]) -> I
     ndarray of float64, shape (n - 1, 4)
         A linkage matrix for each pair, as `linkage_tree` returns it.
     """
-    for metric, alike in groupby(pairs, key=itemgetter(1)):
-        distances = None
-        for method, _ in alike:
-            _check_linkage(len(X), method, metric)
-            if distances is None:
-                require(
-                    f"A tree of {len(X):,} photos",
-                    tree_bytes(*X.shape),
-                    "cluster a sample of the photos, or the centroids of a K-Means with a few "
-                    "hundred clusters",
-                )
-                distances = _condensed_distances(X, metric)
-            # Without `preserve_input` fastcluster works on its own one copy, and not on two.
-            tree = fastcluster.linkage(distances, method=method, preserve_input=False)
-            yield np.asarray(tree)
+    distances, kind = np.empty(0), ""
+    for method, metric in pairs:
+        _check_linkage(len(X), method, metric)
+        if (kind, metric) == ("euclidean", "cosine"):
+            _euclidean_to_cosine(distances, X)
+        elif kind != metric:
+            distances = np.empty(0)  # the old ones go before the new ones come
+            require(
+                f"A tree of {len(X):,} photos",
+                tree_bytes(*X.shape),
+                "cluster a sample of the photos, or the centroids of a K-Means with a few hundred "
+                "clusters",
+            )
+            distances = _condensed_distances(X, metric)
+        kind = metric
+        # Without `preserve_input` fastcluster works on its own one copy, and not on two.
+        yield np.asarray(fastcluster.linkage(distances, method=method, preserve_input=False))
+
+
+def _euclidean_to_cosine(distances: Floats, X: NDArray[np.float32]) -> None:
+    """Turn the Euclidean distances of the pairs into their cosine distances, in place."""
+    squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)
+    lengths = np.sqrt(np.where(squares > 0, squares, 1))
+    first = 0
+    for i in range(len(X) - 1):  # 1 - cos = 1 + (|a - b|² - |a|² - |b|²) / (2 |a| |b|)
+        tail = distances[first : (first := first + len(X) - 1 - i)]
+        tail *= tail
+        tail -= squares[i] + squares[i + 1 :]
+        tail /= 2 * lengths[i] * lengths[i + 1 :]
+        tail += 1
+    np.clip(distances, 0, 2, out=distances)
 
 
 def _check_linkage(n: int, method: str, metric: str) -> None:
@@ -533,7 +549,7 @@ def _recipes(
         yield f"{method} linkage, {metric}", cut(tree, k)
     yield "K-Means", kmeans(X, k, seed, 3).labels_
     means = neighbour_means(X)
-    yield "ward linkage of neighbour means", cut(linkage_tree(means), k)
+    ward, average = linkage_trees(means, [("ward", "euclidean"), ("average", "cosine")])
+    yield "ward linkage of neighbour means", cut(ward, k)
     yield "K-Means of neighbour means", kmeans(means, k, seed, 3).labels_
-    average = linkage_tree(means, "average", "cosine")
     yield "average linkage of neighbour means", cut(average, k)

@@ -248,12 +248,14 @@ class Lab:
 
     def random_forest(self) -> "Pipeline":
         """Return the random forest, fitted on the training part, kept as `random_forest.skops`."""
-        from caltech_lab.classification import fitted, random_forest
+        from caltech_lab.classification import fitted, forest_parameters, random_forest
 
         train, _ = self.embeddings.split(self.seed)
         path = self.folder("models/classifier") / "random_forest.skops"
         X, y = self.embeddings.X[train], self.embeddings.y[train]
-        return self.kept(path, lambda: fitted(random_forest(self.seed, n_jobs=-1), X, y))
+        return self.kept(
+            path, lambda: fitted(random_forest(self.seed, n_jobs=-1), X, y), **forest_parameters()
+        )
 
     def splits(self, classifier: str) -> "pd.DataFrame":
         """Return the accuracy of a classifier on five seeded splits, kept as .csv.
@@ -270,10 +272,10 @@ class Lab:
         """
         from sklearn.base import clone
 
-        from caltech_lab.classification import random_forest, repeated_splits
+        from caltech_lab.classification import forest_parameters, random_forest, repeated_splits
 
         X, y = self.embeddings.X, self.embeddings.y
-        parameters = self.svm_parameters() if classifier == "svm" else {}
+        parameters = self.svm_parameters() if classifier == "svm" else forest_parameters()
         models: dict[str, Callable[[], Any]] = {
             "svm": self.svm,
             "random_forest": lambda: random_forest(self.seed, n_jobs=-1),

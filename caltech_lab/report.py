@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from caltech_lab.classification import random_forest
+from caltech_lab.classification import forest_parameters
 from caltech_lab.clustering import cut
 from caltech_lab.datasets.caltech101 import SUBSETS
 from caltech_lab.evaluation import (
@@ -75,7 +75,7 @@ def final_report(
         "seed": seed,
         "classification": {
             "svm": _classified(splits["svm"], svm_parameters),
-            "random_forest": _classified(splits["random_forest"], _forest_parameters()),
+            "random_forest": _classified(splits["random_forest"], forest_parameters()),
         },
         "clustering": {
             f"kmeans_k{KMEANS_K}": cluster_scores(X, kmeans_labels, y),
@@ -91,11 +91,6 @@ def schema() -> dict[str, Any]:
     """Return the JSON schema of `final_report.json`."""
     path = files("caltech_lab") / "final_report.schema.json"
     return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _forest_parameters() -> dict[str, float]:
-    pca, forest = (step for _, step in random_forest().steps)
-    return {"n_components": pca.n_components, "n_estimators": forest.n_estimators}
 
 
 def _classified(splits: pd.DataFrame, parameters: Mapping[str, float]) -> dict[str, Any]:
