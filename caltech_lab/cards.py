@@ -17,7 +17,6 @@ from caltech_lab.errors import CacheError
 from caltech_lab.evaluation import (
     category_audit,
     expected_calibration_error,
-    retrieval_scores,
     unevenness,
 )
 from caltech_lab.fairness import size_quarters, summary
@@ -83,8 +82,7 @@ def model_card(lab: "Lab") -> str:
     right = predicted == y[test]
     probabilities = svm_probabilities(svm, X[test], temperature)
     p, best = probabilities.max(axis=1), probabilities.argmax(axis=1) == y[test]
-    k = min(10, len(train))
-    found = retrieval_scores(X[train], y[train], queries=X[test], query_labels=y[test], k=k)
+    found = lab.retrieval("held_out")
     audit = category_audit(y[test], predicted, names, found)
     by_split = report["classification"]["svm"]["accuracy_by_split"]
     overall = pd.DataFrame(

@@ -5,8 +5,8 @@ vector of shape (n,) with the category of each photo.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 import fastcluster
 import numpy as np
@@ -226,7 +226,61 @@ def linkage_tree(X: NDArray[np.float32], method: str = "ward", metric: str = "eu
     J. H. Ward: Hierarchical grouping to optimize an objective function. Journal of the American
     Statistical Association 58, 1963.
     """
-    n = len(X)
+    return next(linkage_trees(X, [(method, metric)]))
+
+
+def linkage_trees(X: NDArray[np.float32], pairs: Iterable[tuple[str, str]]) -> Iterator[Floats]:
+    """Build the linkage matrices of several clusterings of the same photos.
+
+    Linkages that follow one another share the distances, and cosine distances are made from
+    Euclidean ones where those came before.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings, at least two.
+    pairs : iterable of (method, metric)
+        As in `linkage_tree`, whose errors are raised for them.
+
+    Yields
+    ------
+    ndarray of float64, shape (n - 1, 4)
+        A linkage matrix for each pair, as `linkage_tree` returns it.
+    """
+    distances, kind = np.empty(0), ""
+    for method, metric in pairs:
+        _check_linkage(len(X), method, metric)
+        if (kind, metric) == ("euclidean", "cosine"):
+            _euclidean_to_cosine(distances, X)
+        elif kind != metric:
+            distances = np.empty(0)  # the old ones go before the new ones come
+            require(
+                f"A tree of {len(X):,} photos",
+                tree_bytes(*X.shape),
+                "cluster a sample of the photos, or the centroids of a K-Means with a few hundred "
+                "clusters",
+            )
+            distances = _condensed_distances(X, metric)
+        kind = metric
+        # Without `preserve_input` fastcluster works on its own one copy, and not on two.
+        yield np.asarray(fastcluster.linkage(distances, method=method, preserve_input=False))
+
+
+def _euclidean_to_cosine(distances: Floats, X: NDArray[np.float32]) -> None:
+    """Turn the Euclidean distances of the pairs into their cosine distances, in place."""
+    squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)
+    lengths = np.sqrt(np.where(squares > 0, squares, 1))
+    first = 0
+    for i in range(len(X) - 1):  # 1 - cos = 1 + (|a - b|² - |a|² - |b|²) / (2 |a| |b|)
+        tail = distances[first : (first := first + len(X) - 1 - i)]
+        tail *= tail
+        tail -= squares[i] + squares[i + 1 :]
+        tail /= 2 * lengths[i] * lengths[i + 1 :]
+        tail += 1
+    np.clip(distances, 0, 2, out=distances)
+
+
+def _check_linkage(n: int, method: str, metric: str) -> None:
     if n < 2:
         raise ArgumentError(f"A tree needs at least two photos, but there are {n}.")
     if method not in METHODS or metric not in DISTANCES:
@@ -236,14 +290,6 @@ def linkage_tree(X: NDArray[np.float32], method: str = "ward", metric: str = "eu
         )
     if method == "ward" and metric != "euclidean":
         raise ArgumentError(f"Ward's method needs Euclidean distances, not {metric} ones.")
-    require(
-        f"A tree of {n:,} photos",
-        tree_bytes(n, X.shape[1]),
-        "cluster a sample of the photos, or the centroids of a K-Means with a few hundred clusters",
-    )
-    return np.asarray(
-        fastcluster.linkage(_condensed_distances(X, metric), method=method, preserve_input=False)
-    )
 
 
 def linkage_bytes(n: int) -> int:
@@ -338,13 +384,16 @@ def compare_linkages(
         One row a pair: ``method``, ``metric``, ``silhouette`` (mean; always Euclidean, so that
         the rows compare), ``largest`` (share of the photos in the largest cluster; near 1 for a
         tree that chains), the scores of `evaluation.agreement_scores`, and ``seconds`` of the
-        tree.
+        linkage, where distances that several pairs share count for the first of them.
     """
     check_k(k, len(X) - 1)
     rows, clusterings = [], []
-    for method, metric in progress(list(pairs), desc="Linkages", unit="tree"):
-        start = time.perf_counter()
-        tree = linkage_tree(X, method, metric)
+    pairs = list(pairs)
+    start = time.perf_counter()
+    for (method, metric), tree in progress(
+        zip(pairs, linkage_trees(X, pairs), strict=True),
+        total=len(pairs), desc="Linkages", unit="tree",
+    ):  # fmt: skip
         seconds = time.perf_counter() - start
         clusters = cut(tree, k)
         rows.append(
@@ -357,6 +406,7 @@ def compare_linkages(
             }
         )
         clusterings.append(clusters)
+        start = time.perf_counter()
     table = pd.DataFrame(rows)
     table.insert(2, "silhouette", silhouette(X, clusterings).mean(axis=1))
     return table
@@ -443,7 +493,9 @@ def average_linkage_of_neighbour_means(
     return cut(linkage_tree(neighbour_means(X, n_neighbours), "average", "cosine"), k)
 
 
-def compare_recipes(X: NDArray[np.float32], y: Ints, k: int, seed: int = 0) -> pd.DataFrame:
+def compare_recipes(
+    X: NDArray[np.float32], y: Ints, k: int, seed: int = 0, ward: Floats | None = None
+) -> pd.DataFrame:
     """Score every linkage, K-Means, and both after `neighbour_means`, with a progress bar.
 
     Parameters
@@ -456,37 +508,22 @@ def compare_recipes(X: NDArray[np.float32], y: Ints, k: int, seed: int = 0) -> p
         Number of clusters, 2 to n - 1.
     seed : int
         Seed of K-Means, which keeps the best of three starts.
+    ward : ndarray of float64, shape (n - 1, 4), optional
+        ``linkage_tree(X)``, where it has been computed before.
 
     Returns
     -------
     DataFrame
-        One row a recipe, named in the index: ``silhouette`` and ``davies_bouldin``, always of
+        One row per recipe, named in the index: ``silhouette`` and ``davies_bouldin``, always of
         `X` itself so that the rows compare; ``nmi``, ``ami``, ``ari``, ``purity``,
         ``matched_accuracy``; ``largest``, the share of the photos in the largest cluster; and
-        ``seconds``, without those of the neighbour means.
+        ``seconds``, where what several recipes share counts for the first of them.
     """
     check_k(k, len(X) - 1)
-
-    def by_tree(method: str, metric: str) -> Ints:
-        return cut(linkage_tree(X, method, metric), k)
-
-    recipes: dict[str, Callable[[], Ints]] = {
-        f"{method} linkage, {metric}": partial(by_tree, method, metric)
-        for method, metric in LINKAGES
-    }
-    means = neighbour_means(X)
-    recipes |= {
-        "K-Means": lambda: kmeans(X, k, seed, 3).labels_,
-        "ward linkage of neighbour means": lambda: cut(linkage_tree(means), k),
-        "K-Means of neighbour means": lambda: kmeans(means, k, seed, 3).labels_,
-        "average linkage of neighbour means": lambda: cut(
-            linkage_tree(means, "average", "cosine"), k
-        ),
-    }
     rows, clusterings = {}, []
-    for name, recipe in progress(recipes.items(), desc="Recipes", unit="recipe"):
-        start = time.perf_counter()
-        clusters = recipe()
+    recipes = _recipes(X, k, seed, ward)
+    start = time.perf_counter()
+    for name, clusters in progress(recipes, total=len(LINKAGES) + 4, desc="Recipes", unit="recipe"):
         seconds = time.perf_counter() - start
         rows[name] = {
             "davies_bouldin": float(davies_bouldin_score(X, clusters)),
@@ -495,7 +532,24 @@ def compare_recipes(X: NDArray[np.float32], y: Ints, k: int, seed: int = 0) -> p
             "seconds": seconds,
         }
         clusterings.append(clusters)
+        start = time.perf_counter()
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("recipe")
-    # All the clusterings share one matrix of distances, and some the neighbour means.
+    # All the clusterings share one matrix of distances.
     table.insert(0, "silhouette", silhouette(X, np.stack(clusterings)).mean(axis=1))
     return table
+
+
+def _recipes(
+    X: NDArray[np.float32], k: int, seed: int, ward: Floats | None
+) -> Iterator[tuple[str, Ints]]:
+    """Yield the name and the clusters of each recipe that `compare_recipes` scores."""
+    given = [] if ward is None else [ward]  # the first of the linkages
+    trees = chain(given, linkage_trees(X, LINKAGES[len(given) :]))
+    for (method, metric), tree in zip(LINKAGES, trees, strict=True):
+        yield f"{method} linkage, {metric}", cut(tree, k)
+    yield "K-Means", kmeans(X, k, seed, 3).labels_
+    means = neighbour_means(X)
+    ward, average = linkage_trees(means, [("ward", "euclidean"), ("average", "cosine")])
+    yield "ward linkage of neighbour means", cut(ward, k)
+    yield "K-Means of neighbour means", kmeans(means, k, seed, 3).labels_
+    yield "average linkage of neighbour means", cut(average, k)

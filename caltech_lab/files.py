@@ -170,6 +170,7 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "caltech_lab.projections.PosteriorProjection",
     "caltech_lab.projections.ProxyProjection",
     "caltech_lab.projections.WithinClassWhitener",
+    "numpy.round",
     "sklearn.tree._tree.Tree",
 )
 MAX_MODEL_BYTES = 4 * 2**30  # unpacked; the forest of 9,144 photos has 0.8 GB

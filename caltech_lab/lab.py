@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from caltech_lab.engines import Choice
+    from caltech_lab.evaluation import RetrievalScores
     from caltech_lab.extraction import Outcome
     from caltech_lab.features import Features
     from caltech_lab.gallery import Gallery
@@ -247,12 +248,14 @@ class Lab:
 
     def random_forest(self) -> "Pipeline":
         """Return the random forest, fitted on the training part, kept as `random_forest.skops`."""
-        from caltech_lab.classification import random_forest
+        from caltech_lab.classification import fitted, forest_parameters, random_forest
 
         train, _ = self.embeddings.split(self.seed)
         path = self.folder("models/classifier") / "random_forest.skops"
         X, y = self.embeddings.X[train], self.embeddings.y[train]
-        return self.kept(path, lambda: random_forest(self.seed, n_jobs=-1).fit(X, y))
+        return self.kept(
+            path, lambda: fitted(random_forest(self.seed, n_jobs=-1), X, y), **forest_parameters()
+        )
 
     def splits(self, classifier: str) -> "pd.DataFrame":
         """Return the accuracy of a classifier on five seeded splits, kept as .csv.
@@ -269,10 +272,10 @@ class Lab:
         """
         from sklearn.base import clone
 
-        from caltech_lab.classification import random_forest, repeated_splits
+        from caltech_lab.classification import forest_parameters, random_forest, repeated_splits
 
         X, y = self.embeddings.X, self.embeddings.y
-        parameters = self.svm_parameters() if classifier == "svm" else {}
+        parameters = self.svm_parameters() if classifier == "svm" else forest_parameters()
         models: dict[str, Callable[[], Any]] = {
             "svm": self.svm,
             "random_forest": lambda: random_forest(self.seed, n_jobs=-1),
@@ -307,8 +310,46 @@ class Lab:
         self.photos.check_labels("Comparing clusterings with categories")
         X, y = self.embeddings.X, self.embeddings.y
         path = self.folder("results/clustering") / f"compared_k{k}.csv"
-        table: pd.DataFrame = self.kept(path, lambda: compare_recipes(X, y, k, self.seed), k=k)
+        table: pd.DataFrame = self.kept(
+            path, lambda: compare_recipes(X, y, k, self.seed, self.tree()), k=k
+        )
         return table
+
+    def retrieval(self, setting: str = "leave_one_out", k: int = 10) -> "RetrievalScores":
+        """Return the retrieval scores of every query, kept as .csv.
+
+        Parameters
+        ----------
+        setting : {"leave_one_out", "held_out"}
+            Whether every photo is a query to all the others, or the held-out photos are queries
+            to the training set.
+        k : int
+            Cut-off of precision and recall.
+
+        Returns
+        -------
+        RetrievalScores
+            As `evaluation.retrieval_scores` gives them.
+        """
+        import pandas as pd
+
+        from caltech_lab.evaluation import RetrievalScores, retrieval_scores
+
+        self.photos.check_labels("Scoring retrieval by categories")
+        X, y = self.embeddings.X, self.embeddings.y
+        train, test = self.embeddings.split(self.seed)
+        ways: dict[str, Callable[[], RetrievalScores]] = {
+            "leave_one_out": lambda: retrieval_scores(X, y, k=k),
+            "held_out": lambda: retrieval_scores(
+                X[train], y[train], queries=X[test], query_labels=y[test], k=k
+            ),
+        }
+        measure = ways[setting]
+        path = self.folder("results/retrieval") / f"{setting}_k{k}.csv"
+        table = self.kept(path, lambda: pd.DataFrame(measure().by_query()), k=k)
+        n_queries = len(y) if setting == "leave_one_out" else len(test)
+        columns = {name: table[name].to_numpy() for name in table}
+        return RetrievalScores(k=k, n_dropped=n_queries - len(table), **columns)
 
     def index(self) -> "faiss.IndexFlatIP":
         """Return the exact index of all embeddings, kept as `models/faiss_index/`."""
@@ -408,6 +449,7 @@ class Lab:
                 kmeans_labels=self.kmeans(KMEANS_K).labels_,
                 tree=self.tree(),
                 compared=self.clusterings(HIERARCHICAL_K),
+                retrieval={name: self.retrieval(name) for name in ("leave_one_out", "held_out")},
             )
             with write_atomically(path.with_name("performance_summary.png")) as picture:
                 figure = performance_summary(made)

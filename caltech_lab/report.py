@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from caltech_lab.classification import random_forest
+from caltech_lab.classification import forest_parameters
 from caltech_lab.clustering import cut
 from caltech_lab.datasets.caltech101 import SUBSETS
 from caltech_lab.evaluation import (
     RetrievalScores,
     bootstrap_interval,
     cluster_scores,
-    retrieval_scores,
 )
 from caltech_lab.features import Features
 
@@ -34,6 +33,7 @@ def final_report(
     kmeans_labels: np.ndarray,
     tree: np.ndarray,
     compared: pd.DataFrame,
+    retrieval: Mapping[str, RetrievalScores],
 ) -> dict[str, Any]:
     """Measure everything that `final_report.json` holds.
 
@@ -53,6 +53,8 @@ def final_report(
         Ward's tree, float64 of shape (n - 1, 4).
     compared : DataFrame
         As `clustering.compare_recipes` gives it, for `HIERARCHICAL_K` clusters.
+    retrieval : mapping of RetrievalScores
+        With `leave_one_out` and `held_out`, as `Lab.retrieval` gives them.
 
     Returns
     -------
@@ -61,9 +63,6 @@ def final_report(
     """
     X, y = features.X, features.y
     subset = features.photos.name
-    train, test = features.split(seed)
-    alone = retrieval_scores(X, y, k=10)
-    held_out = retrieval_scores(X[train], y[train], queries=X[test], query_labels=y[test], k=10)
     return {
         "dataset": "caltech101" if subset in SUBSETS else subset,
         "subset": subset,
@@ -76,17 +75,14 @@ def final_report(
         "seed": seed,
         "classification": {
             "svm": _classified(splits["svm"], svm_parameters),
-            "random_forest": _classified(splits["random_forest"], _forest_parameters()),
+            "random_forest": _classified(splits["random_forest"], forest_parameters()),
         },
         "clustering": {
             f"kmeans_k{KMEANS_K}": cluster_scores(X, kmeans_labels, y),
             f"hierarchical_k{HIERARCHICAL_K}": cluster_scores(X, cut(tree, HIERARCHICAL_K), y),
             "best_k50": _best(compared),
         },
-        "retrieval": {
-            "leave_one_out": _retrieved(alone, seed),
-            "held_out": _retrieved(held_out, seed),
-        },
+        "retrieval": {name: _retrieved(scores, seed) for name, scores in retrieval.items()},
         "versions": {name: _version(name) for name in PACKAGES},
     }
 
@@ -95,11 +91,6 @@ def schema() -> dict[str, Any]:
     """Return the JSON schema of `final_report.json`."""
     path = files("caltech_lab") / "final_report.schema.json"
     return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _forest_parameters() -> dict[str, float]:
-    pca, forest = (step for _, step in random_forest().steps)
-    return {"n_components": pca.n_components, "n_estimators": forest.n_estimators}
 
 
 def _classified(splits: pd.DataFrame, parameters: Mapping[str, float]) -> dict[str, Any]:

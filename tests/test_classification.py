@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 from caltech_lab import classification, files
@@ -130,6 +132,28 @@ def test_too_small_a_category_is_a_sentence():
     with pytest.raises(ArgumentError, match=r"needs 3 training photos .* and one has 2:"):
         tune_svm(X, y)
     assert len(tune_svm(X, y, grid={"power": [1.0], "C": [1.0]}, n_folds=2)[1]) == 2
+
+
+@pytest.mark.parametrize("n", [50, 400])  # fewer photos than dimensions, and more
+def test_projection_is_that_of_scikit_learns_pca(n):
+    X, _ = blobs([n], noise=2)
+    X = np.hstack([X, X[:, ::-1] ** 2, X[:, ::2] * X[:, 1::2]])  # 60 dimensions
+    pca = PCA(0.8, svd_solver="full")
+    expected = pca.fit_transform(X[:-10]), pca.transform(X[-10:])
+    for ours, theirs in zip(
+        classification._projected(clone(pca), X[:-10], X[-10:]), expected, strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+        assert ours.dtype == np.float32
+
+
+def test_rounding_the_components_loses_nothing():
+    X, y = blobs([60, 50, 40, 30], noise=1.2)
+    train, test = split(y)
+    forest = random_forest()
+    rounded = forest.fit(X[train], y[train]).score(X[test], y[test])
+    plain = make_pipeline(clone(forest[0]), clone(forest[-1])).fit(X[train], y[train])
+    assert rounded == pytest.approx(plain.score(X[test], y[test]), abs=0.06)
 
 
 # Repeated splits

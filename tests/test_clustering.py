@@ -120,6 +120,29 @@ def test_tree_across_blocks():
     )
 
 
+def test_trees_that_share_their_distances_are_the_same_as_alone(blobs, monkeypatch):
+    X = blobs[0] * np.linspace(0.5, 2, 150, dtype=np.float32)[:, None]
+    X[7] = 0
+    computed = []
+
+    def counted(X, metric, distances=clustering._condensed_distances):
+        computed.append(metric)
+        return distances(X, metric)
+
+    monkeypatch.setattr(clustering, "_condensed_distances", counted)
+    # Each linkage comes first once: none may change the distances that those after it read.
+    for shift in range(len(clustering.LINKAGES)):
+        pairs = clustering.LINKAGES[shift:] + clustering.LINKAGES[:shift]
+        for pair, tree in zip(pairs, clustering.linkage_trees(X, pairs), strict=True):
+            expected = clustering.linkage_tree(X, *pair)
+            np.testing.assert_allclose(tree[:, 2], expected[:, 2], atol=1e-12)
+            for k in (2, 5, 20):
+                np.testing.assert_array_equal(clustering.cut(tree, k), clustering.cut(expected, k))
+    computed.clear()
+    assert len(list(clustering.linkage_trees(X, clustering.LINKAGES))) == 5
+    assert computed == ["euclidean"]
+
+
 def test_faults_of_a_tree_are_sentences(blobs):
     X, _ = blobs
     with pytest.raises(ArgumentError, match=r"^Ward's method needs Euclidean .* cosine ones\.$"):

@@ -6,6 +6,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from caltech_lab import clustering
 from caltech_lab.errors import ArgumentError
+from caltech_lab.evaluation import cluster_scores
 
 
 @pytest.fixture
@@ -74,3 +75,15 @@ def test_comparison_has_every_recipe_and_scores_on_the_vectors_themselves(noisy)
     assert table.loc["single linkage, cosine", "largest"] > 0.8
     with pytest.raises(ArgumentError, match="k must be between 2 and 249"):
         clustering.compare_recipes(X, y, 250)
+
+
+def test_comparison_is_that_of_each_recipe_alone(noisy):
+    X, y = noisy
+    ward, means = clustering.linkage_tree(X), clustering.neighbour_means(X)
+    own, given = (clustering.compare_recipes(X, y, 6, 2, tree) for tree in (None, ward))
+    assert given.drop(columns="seconds").equals(own.drop(columns="seconds"))
+    alone = {f"{m} linkage, {d}": clustering.linkage_tree(X, m, d) for m, d in clustering.LINKAGES}
+    alone["ward linkage of neighbour means"] = clustering.linkage_tree(means)
+    for name, tree in alone.items():
+        scores = cluster_scores(X, clustering.cut(tree, 6), y)
+        assert given.loc[name, list(scores)].to_dict() == pytest.approx(scores, abs=1e-6)

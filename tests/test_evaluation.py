@@ -74,6 +74,16 @@ def test_average_precision_is_scikit_learns(blobs):
         assert scores.average_precision[i] == pytest.approx(expected, abs=1e-6)
 
 
+def test_ranking_is_that_of_a_stable_argsort():
+    rng = np.random.default_rng(5)
+    similarity = rng.normal(size=(6, 400)).astype(np.float32).round(2)  # ties within each row
+    similarity[1, 7] = -np.inf
+    similarity[2] = np.where(np.arange(400) % 3, 0.0, -0.0)
+    similarity[3] *= np.float32(1e-40)  # subnormal
+    expected = np.argsort(-similarity, axis=1, kind="stable")
+    np.testing.assert_array_equal(evaluation._ranking(similarity), expected)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(2, 30), st.integers(1, 4), st.integers(0, 10**6))
 def test_scores_match_a_plain_loop(n, categories, seed):

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
+from caltech_lab import evaluation
 from caltech_lab.backbones import backbone
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.errors import ArgumentError, DatasetError, LabError
@@ -85,6 +87,33 @@ def test_models_of_the_series_are_made_on_demand(lab: Lab) -> None:
         ".skops",
         ".json",
     }
+
+
+@pytest.mark.parametrize("setting", ["leave_one_out", "held_out"])
+def test_retrieval_scores_are_kept_and_measured_again_for_other_embeddings(
+    lab: Lab, setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = lab.embeddings.X, lab.embeddings.y
+    train, test = lab.embeddings.split(lab.seed)
+    asked = {"queries": X[test], "query_labels": y[test]}
+    expected = {
+        "leave_one_out": lambda k: evaluation.retrieval_scores(X, y, k=k),
+        "held_out": lambda k: evaluation.retrieval_scores(X[train], y[train], **asked, k=k),
+    }[setting]
+    first = lab.retrieval(setting)
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluation, "retrieval_scores", lambda *a, **k: pytest.fail("again"))
+        second = lab.retrieval(setting)
+    for scores, k in ((first, 10), (second, 10), (lab.retrieval(setting, 3), 3)):
+        for name, value in vars(expected(k)).items():
+            np.testing.assert_array_equal(getattr(scores, name), value)
+            assert np.asarray(getattr(scores, name)).dtype == np.asarray(value).dtype
+    features = lab.embeddings
+    identity = features.identity | {"embeddings_sha256": "other"}
+    other = replace(features, X=np.ascontiguousarray(X[:, ::2]), identity=identity)
+    vars(lab)["_features"] = other, lab.outcome
+    changed = lab.retrieval(setting)
+    assert changed.mean("precision") != first.mean("precision")
 
 
 @pytest.fixture

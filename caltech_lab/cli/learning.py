@@ -203,15 +203,14 @@ def evaluate(
     = 10,
 ) -> Result:  # fmt: skip
     """Measure classification, retrieval and clustering on this split."""
-    from caltech_lab.evaluation import category_audit, retrieval_scores
+    from caltech_lab.evaluation import category_audit
     from caltech_lab.files import save_table, write_json
 
     lab = open_lab()
     lab.photos.check_labels("Evaluation")
     X, y = lab.embeddings.X, lab.embeddings.y
-    train, test = lab.embeddings.split(lab.seed)
-    alone = retrieval_scores(X, y, k=k)
-    held = retrieval_scores(X[train], y[train], queries=X[test], query_labels=y[test], k=k)
+    _, test = lab.embeddings.split(lab.seed)
+    alone, held = lab.retrieval("leave_one_out", k), lab.retrieval("held_out", k)
     data: dict[str, Any] = {
         "k": k,
         "classification": {name: _test(lab, name) for name in CLASSIFIERS},
