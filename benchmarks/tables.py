@@ -145,10 +145,27 @@ def search(found: dict[str, Any]) -> str:
     return "\n\n".join([*parts, "\n".join(lines)])
 
 
+def passes(found: dict[str, Any]) -> str:
+    """Table of `passes.py`."""
+    datasets = ("all", "report51")
+    lines = [
+        "| passes | views | pooling | `all`, micro | macro | `report51`, micro | macro |",
+        "|---:|---|---|---:|---:|---:|---:|",
+    ]
+    for row in sorted(found["sets"].values(), key=lambda row: row["passes"]):
+        figures = " | ".join(f"{row[name][kind]:.4f}" for name in datasets
+                             for kind in ("micro", "macro"))  # fmt: skip
+        lines.append(
+            f"| {row['passes']} | {', '.join(row['views'])} | {', '.join(row['parts'])} "
+            f"| {figures} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Put each table between its marks."""
     page = PAGE.read_text(encoding="utf-8")
-    for make in (extraction, svm, clustering, tsne, search):
+    for make in (extraction, svm, clustering, tsne, search, passes):
         path = RESULTS / f"{make.__name__}.json"
         start = START.format(make.__name__)
         if not path.is_file() or start not in page:
@@ -156,7 +173,8 @@ def main() -> None:
         found = read_json(path)
         before, _, rest = page.partition(start)
         after = rest.partition(END)[2]
-        page = f"{before}{start}\n{machine(found['machine'])}\n\n{make(found)}\n\n{END}{after}"
+        on = f"{machine(found['machine'])}\n\n" if "machine" in found else ""
+        page = f"{before}{start}\n{on}{make(found)}\n\n{END}{after}"
     with write_atomically(PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

@@ -8,11 +8,12 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 
-from caltech_lab import reranking, targets
+from caltech_lab import reranking, targets, views
 from caltech_lab.backbones import backbone
 from caltech_lab.costs import forward_milliseconds
 from caltech_lab.errors import ArgumentError
 from caltech_lab.files import load_model, save_model
+from caltech_lab.growth import recorded
 from caltech_lab.plots.better_vectors import steps
 from caltech_lab.projections import (
     LEARNED,
@@ -23,7 +24,15 @@ from caltech_lab.projections import (
     discriminant,
     recipe,
 )
-from caltech_lab.views import PARTS, View, fuse, fused_views, generalised_mean, regional_maximum
+from caltech_lab.views import (
+    PARTS,
+    View,
+    chosen_views,
+    fuse,
+    fused_views,
+    generalised_mean,
+    regional_maximum,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -76,6 +85,42 @@ class TestViews:
         a, b = np.array([[1, 0]], np.float32), np.array([[0, 1]], np.float32)
         assert_allclose(fused_views([[a, b], [a]]), fuse([a + b, a]))
         assert_allclose(fused_views([[a, b], [a]]), [[0.5, 0.5, 0.70710678, 0]], rtol=1e-6)
+
+
+class TestChosenViews:
+    @pytest.fixture(autouse=True)
+    def all_networks(self, monkeypatch):
+        monkeypatch.setattr(views, "_is_here", lambda view: True)
+
+    def test_each_network_sees_the_photo_once(self):
+        names = [[view.name for view in group] for group in chosen_views()]
+        assert names == [
+            ["resnet50-squash-224"],
+            ["efficientnet-lite2-squash-260"],
+            ["efficientnet-lite0-squash-224"],
+        ]
+
+    def test_a_network_without_weights_is_left_out(self, monkeypatch):
+        monkeypatch.setattr(views, "_is_here", lambda view: view.backbone != "efficientnet-lite2")
+        assert [group[0].backbone for group in chosen_views()] == ["resnet50", "efficientnet-lite0"]
+
+    def test_no_smaller_set_is_within_0_004_of_the_best(self):
+        sets = list(recorded("passes")["sets"].values())
+        averages = [
+            ("all", "micro"),
+            ("all", "macro"),
+            ("report51", "micro"),
+            ("report51", "macro"),
+        ]
+        figures = np.array([[row[photos][mean] for photos, mean in averages] for row in sets])
+        within = (figures >= figures.max(axis=0) - 0.004).all(axis=1)
+        chosen = [view.name for group in chosen_views() for view in group]
+        fewest = min(row["passes"] for row, near in zip(sets, within, strict=True) if near)
+        assert len(chosen) == fewest <= 3
+        assert any(
+            near and row["views"] == chosen and row["parts"] == ["average"]
+            for row, near in zip(sets, within, strict=True)
+        )
 
 
 class TestProjections:
