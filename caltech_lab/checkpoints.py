@@ -247,17 +247,25 @@ def tolerance(value: Number, others: Iterable[Number], n_photos: int) -> Number:
     Returns
     -------
     number
-        Three times the largest movement, or `floor` where that is more.
+        Three times the largest movement, or `floor` where that is more. It does not let a rate
+        become 1 when no run came there: a leak would do that.
 
     Examples
     --------
     >>> tolerance(0.9, [0.91, 0.9, 0.895], 8677), tolerance(13, [13, 12], 69)
     (0.03, 3)
+    >>> tolerance(0.97, [0.98, 0.97], 8677), tolerance(0.97, [0.98, 1.0], 8677)
+    (0.02, 0.09)
     """
+    others = [*others]
     movement = max((abs(other - value) for other in others), default=0)
-    least = floor(value, n_photos)
-    moved = SAFETY * movement
-    return max(least, math.ceil(moved) if isinstance(value, int) else _up(moved))
+    moved, least = SAFETY * movement, floor(value, n_photos)
+    if isinstance(value, int):
+        return max(least, math.ceil(moved))
+    highest = max([value, *others])
+    if highest < 1 <= value + moved:
+        moved = max(movement, (highest + 1) / 2 - value)
+    return max(least, _up(moved))
 
 
 def too_wide(record: Mapping[str, Mapping[str, Recorded]]) -> list[str]:

@@ -185,7 +185,8 @@ def record(
                 write_json(folder / f"{notebook}.json", {**run, "code": code})
                 seconds = time.perf_counter() - began
                 print(f"{kind}/{precision} {notebook}, noise {seed}: {seconds:.0f} s", flush=True)
-            if merged := merge(place, runs, kind, path, seeds, wanted):
+            if seed == seeds[-1]:
+                merged = merge(place, runs, kind, path, seeds, wanted)
                 print(f"{kind} {notebook}: recorded in {' and '.join(merged)}", flush=True)
     for line in too_wide(read_record(place)):
         print(f"Too wide to fail, replace it: {line}")

@@ -209,6 +209,10 @@ def test_tests_see_the_table_and_fail_on_a_figure(
         (0.5, [0.6234], 8677, 0.38),
         (-0.002, [0.002], 8677, 0.012),
         (1234.5, [1200.0], 8677, 110.0),
+        (0.96, [0.98, 0.97], 8677, 0.03),  # half way from the highest that was seen to 1
+        (0.96, [0.98, 1.0], 8677, 0.12),
+        (0.97, [0.98, 0.93], 336, 0.04),  # but not less than was seen
+        (0.99, [0.99], 336, 0.015),
     ],
 )
 def test_a_tolerance_is_three_times_the_largest_movement_or_the_least_one(
