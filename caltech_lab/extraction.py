@@ -34,6 +34,7 @@ from caltech_lab.files import (
     write_json,
 )
 from caltech_lab.images import load_pixels
+from caltech_lab.perturbation import perturbed
 from caltech_lab.progress import progress
 from caltech_lab.threads import AT_ONCE, map_ahead
 
@@ -271,9 +272,13 @@ def embed_few(
     pixels = [load_pixels(photo, backbone.size, backbone.fit) for photo in photos]
     engine = engine or compile_backbone(backbone)
     if len(pixels) < engine.batch:
-        return unit_rows(np.stack([engine.embed_one(photo) for photo in pixels]))
-    batches = (np.stack(pixels[i : i + engine.batch]) for i in range(0, len(pixels), engine.batch))
-    return np.concatenate([unit_rows(rows) for rows in engine.embed(batches)])
+        rows = unit_rows(np.stack([engine.embed_one(photo) for photo in pixels]))
+    else:
+        parts = (
+            np.stack(pixels[i : i + engine.batch]) for i in range(0, len(pixels), engine.batch)
+        )
+        rows = unit_rows(np.concatenate(list(engine.embed(parts))))
+    return rows if backbone.classical else perturbed(rows)
 
 
 def embed_photos(
@@ -304,6 +309,7 @@ def embed_photos(
         known = dict(_embed(photos, sorted(first.values()), backbone, engine, {}))
     rows = [known[sha] for sha in photos.sha256 if sha in known]
     X = np.stack(rows) if rows else np.empty((0, backbone.width), np.float32)
+    X = X if backbone.classical else perturbed(X)
     return X, np.array([sha in known for sha in photos.sha256], bool)
 
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from caltech_lab.backbones import Backbone, backbone
+from caltech_lab.backbones import BACKBONES, Backbone, backbone
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.engines import Choice, Engine, choose
 from caltech_lab.errors import ArgumentError, CacheError
 from caltech_lab.extraction import Recipe, embed_photos, intact, read_identity, what_changed
 from caltech_lab.files import load_array
+from caltech_lab.perturbation import perturbed
 
 TEST_SHARE = 0.2
 
@@ -222,13 +223,18 @@ def _as_before(identity: dict[str, Any]) -> tuple[Backbone, Choice]:
 
 def _identity_of(X: np.ndarray, photos: Photos, identity: dict[str, Any]) -> dict[str, Any]:
     """Return the identity that an extraction of these rows would write."""
-    file = BytesIO()
-    np.lib.format.write_array(file, np.ascontiguousarray(X, "<f4"), version=(1, 0))
     sums = {
-        "embeddings_sha256": hashlib.sha256(file.getbuffer()).hexdigest(),
+        "embeddings_sha256": _sha256_of(X),
         "items_sha256": hashlib.sha256(photos.table.to_csv(index=False).encode()).hexdigest(),
     }
     return {**identity, "photos": photos.fingerprint, **sums}
+
+
+def _sha256_of(X: np.ndarray) -> str:
+    """Return the sha256 of the file of these rows."""
+    file = BytesIO()
+    np.lib.format.write_array(file, np.ascontiguousarray(X, "<f4"), version=(1, 0))
+    return hashlib.sha256(file.getbuffer()).hexdigest()
 
 
 def _matrix_of(frame: pd.DataFrame) -> np.ndarray:
@@ -281,4 +287,13 @@ def load(folder: Path, photos: Photos) -> Features:
     same = photos.fingerprint == identity.get("photos") and X.shape[0] == len(items) == kept.sum()
     if not same:
         raise CacheError(f"The embeddings in {folder} are of other photos: extract them again.")
-    return Features(X, photos if kept.all() else photos.subset(kept), identity)
+    read = photos if kept.all() else photos.subset(kept)
+    rows = X if _is_classical(identity) else perturbed(X)
+    if rows is not X:  # nothing that was made from the one may be taken for the other
+        identity |= {"embeddings_sha256": _sha256_of(rows)}
+    return Features(rows, read, identity)
+
+
+def _is_classical(identity: dict[str, Any]) -> bool:
+    known = BACKBONES.get(str(identity.get("backbone")))
+    return known is not None and known.classical

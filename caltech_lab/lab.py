@@ -1,8 +1,7 @@
 """The front door: one object that knows the dataset, the backbone and where everything is kept."""
 
 import hashlib
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -27,6 +26,7 @@ from caltech_lab.files import (
     write_json,
 )
 from caltech_lab.memory import release
+from caltech_lab.perturbation import perturbation
 from caltech_lab.settings import settings
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from caltech_lab.features import Features
     from caltech_lab.gallery import Gallery
     from caltech_lab.views import View
-
-RECORD = "CALTECH_LAB_RECORD"  # when it is set, checkpoints are recorded and not compared
 
 
 def open_lab(dataset: str | None = None, backbone: str | None = None) -> "Lab":
@@ -121,8 +119,15 @@ class Lab:
         return choose(self.backbone)
 
     def folder(self, name: str) -> Path:
-        """Return a folder under `outputs/<dataset>/<backbone>/`, made when it is not there."""
-        folder = settings().outputs / self.photos.name / self.backbone.name / name
+        """Return a folder under `outputs/<dataset>/<backbone>/`, made when it is not there.
+
+        What is made from perturbed embeddings has folders of its own; see `perturbation`.
+        """
+        folder = settings().outputs / self.photos.name / self.backbone.name
+        seed = perturbation()
+        if seed is not None and name != "features":
+            folder /= f"perturbed-{seed}"
+        folder /= name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -593,53 +598,19 @@ class Lab:
 
     # ---- checkpoints -----------------------------------------------------------------------
 
-    def checkpoint(
-        self, notebook: str, figures: dict[str, float], tolerances: dict[str, float] | None = None
-    ) -> None:
-        """Hold a notebook's figures against the recorded ones, and print both as a table.
-
-        The record is `notebooks/checkpoints.json`, by dataset and backbone.
+    def checkpoint(self, notebook: str, figures: Mapping[str, Any]) -> None:
+        """Say in one line whether a notebook's figures are the recorded ones.
 
         Parameters
         ----------
         notebook : str
             The notebook's number, such as "03", or its name where it has none.
-        figures : dict
+        figures : mapping
             What the notebook measured, by name.
-        tolerances : dict, optional
-            How far each may be off, by name; 0.01 for a float and 0 for an int by default.
-
-        Raises
-        ------
-        AssertionError
-            When a figure is outside its tolerance, or the recorded ones have other names.
         """
-        import pandas as pd
+        from caltech_lab.checkpoints import check
 
-        path = settings().home / "notebooks" / "checkpoints.json"
-        record = read_json(path) if path.is_file() else {}
-        recorded = record.setdefault(f"{self.photos.name}/{self.backbone.name}", {})
-        measured = {
-            name: getattr(value, "item", lambda v=value: v)() for name, value in figures.items()
-        }
-        if os.environ.get(RECORD):
-            recorded[notebook] = {n: round(v, 6) for n, v in measured.items()}
-            write_json(path, {key: dict(sorted(record[key].items())) for key in sorted(record)})
-        if notebook not in recorded:
-            print("Nothing is recorded for this dataset and backbone, so nothing is compared:")
-            print(pd.Series(measured).to_string())
-            return
-        allowed = {n: 0 if isinstance(v, int) else 0.01 for n, v in measured.items()}
-        allowed |= tolerances or {}
-        table = pd.DataFrame(
-            {"measured": measured, "recorded": recorded[notebook], "tolerance": allowed}
-        ).reindex([*measured, *(recorded[notebook].keys() - measured.keys())])
-        off = (table["measured"] - table["recorded"]).abs()
-        table["holds"] = off <= table["tolerance"] + 1e-6
-        print(table.to_string(float_format="{:.3f}".format))
-        assert table["holds"].all(), (
-            f"{', '.join(table.index[~table['holds']])}: outside the tolerance of the record."
-        )
+        check(self, notebook, figures)
 
 
 def _key_path(path: Path) -> Path:

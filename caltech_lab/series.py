@@ -5,10 +5,12 @@
 """
 
 import argparse
+import os
 import re
 import sys
 import time
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -38,13 +40,20 @@ def notebooks() -> list[Path]:
     return sorted(found, key=lambda path: (not path.name[0].isdigit(), path.name))
 
 
-def execute(path: Path) -> nbformat.NotebookNode:
+def key_of(path: Path) -> str:
+    """Return what a notebook's checkpoint calls it: its number, or its name where it has none."""
+    return path.stem[:2] if path.stem[0].isdigit() else path.stem
+
+
+def execute(path: Path, environment: Mapping[str, str] | None = None) -> nbformat.NotebookNode:
     """Run a notebook from top to bottom in a kernel of its own.
 
     Parameters
     ----------
     path : Path
         The notebook; the kernel works in its folder.
+    environment : mapping, optional
+        What the kernel's environment has beside that of this process.
 
     Returns
     -------
@@ -70,7 +79,7 @@ def execute(path: Path) -> nbformat.NotebookNode:
         coalesce_streams=True,  # or each step of a progress bar stays as an output of its own
     )
     try:
-        client.execute()
+        client.execute(env={**os.environ, **(environment or {})})
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise LabError(f"{path.name} did not run to its end.\n{error}") from error
     return notebook

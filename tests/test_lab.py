@@ -1,4 +1,4 @@
-"""The front door: what is made on demand, what is kept, and how figures are checked."""
+"""The front door: what is made on demand, and what is kept."""
 
 import json
 import subprocess
@@ -15,8 +15,7 @@ from caltech_lab.backbones import backbone
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.errors import ArgumentError, DatasetError, LabError
 from caltech_lab.features import split
-from caltech_lab.lab import RECORD, Lab, open_lab
-from caltech_lab.settings import settings
+from caltech_lab.lab import Lab, open_lab
 
 
 @pytest.fixture
@@ -114,34 +113,6 @@ def test_retrieval_scores_are_kept_and_measured_again_for_other_embeddings(
     vars(lab)["_features"] = other, lab.outcome
     changed = lab.retrieval(setting)
     assert changed.mean("precision") != first.mean("precision")
-
-
-@pytest.fixture
-def record(lab: Lab, environment: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Give the lab a home of its own, so that the committed record is left alone."""
-    (tmp_path / "notebooks").mkdir()
-    changed = settings().__class__(**{**vars(settings()), "home": tmp_path})
-    environment.setattr("caltech_lab.lab.settings", lambda: changed)
-    return tmp_path / "notebooks" / "checkpoints.json"
-
-
-def test_a_checkpoint_holds_figures_against_the_record(
-    lab: Lab, record: Path, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    figures = {"n": 10, "accuracy": 0.9}
-    lab.checkpoint("05", figures)
-    assert "Nothing is recorded" in capsys.readouterr().out
-    environment.setenv(RECORD, "1")
-    lab.checkpoint("05", figures)
-    environment.delenv(RECORD)
-    lab.checkpoint("05", {"n": np.int64(10), "accuracy": np.float32(0.905)})
-    for wrong in ({"n": 11, "accuracy": 0.9}, {"n": 10, "accuracy": 0.92}, {"n": 10}):
-        with pytest.raises(AssertionError, match="outside the tolerance"):
-            lab.checkpoint("05", wrong)
-    with pytest.raises(AssertionError, match="accuracy"):
-        lab.checkpoint("05", {"n": 10, "accuracy": 0.905}, {"accuracy": 0.001})
-    with pytest.raises(AssertionError, match="accuracy"):
-        lab.checkpoint("05", {"n": 10, "accuracy": float("nan")})
 
 
 def test_the_split_is_stratified_seeded_and_whole() -> None:

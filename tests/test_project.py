@@ -1,13 +1,14 @@
 """The files around the package agree with each other, and notebooks are as they should be."""
 
-import json
 import re
 import subprocess
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from caltech_lab import series
+from caltech_lab.checkpoints import STRICT, read_record, too_wide
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,10 +30,26 @@ def test_there_are_eight_notebooks_or_more() -> None:
 
 @pytest.mark.parametrize("dataset", ["all", "drawn"])
 def test_checkpoints_are_recorded_for_every_notebook(dataset: str) -> None:
-    recorded = json.loads((ROOT / "notebooks" / "checkpoints.json").read_text())
-    stems = [path.stem for path in series.notebooks()]
-    keys = {stem[:2] if stem[0].isdigit() else stem for stem in stems}
-    assert set(recorded[f"{dataset}/resnet50"]) == keys
+    recorded = read_record(ROOT / "notebooks" / "checkpoints.json")
+    keys = {series.key_of(path) for path in series.notebooks()}
+    assert set(recorded[f"{dataset}/resnet50/bf16"]) == keys
+
+
+def test_the_tolerance_of_every_checkpoint_is_narrow_enough_to_fail() -> None:
+    assert too_wide(read_record(ROOT / "notebooks" / "checkpoints.json")) == []
+
+
+def test_notebooks_are_tested_strictly_and_leave_readers_alone() -> None:
+    lines = (ROOT / "Makefile").read_text().splitlines()
+    runs = [line for line in lines if "--nbval-cell-timeout" in line]
+    assert len(runs) == 4
+    assert all("$(NBVAL)" in line for line in runs)
+    assert [line.split()[0] for line in lines if f"{STRICT}=strict" in line] == ["NBVAL"]
+    # With no word on tolerances in the notebooks, nothing else can make a checkpoint lenient.
+    for path in series.notebooks():
+        last = nbformat.read(path, as_version=4).cells[-1].source
+        assert re.search(r"\.checkpoint\(", last)
+        assert "toleran" not in last
 
 
 def test_no_photograph_of_caltech101_is_committed() -> None:
