@@ -9,7 +9,7 @@ MINUTES ?= 10000
 # What holds for every run of the tests: the drawn sample, and results of their own.
 DRAWN := CALTECH_LAB_DATASET=drawn
 REAL := CALTECH_LAB_DATASET=caltech101
-BENCHMARKS := extraction svm clustering tsne search
+BENCHMARKS := extraction query svm clustering tsne search
 DEMO := $(wildcard notebooks/*_retrieval_demo.ipynb)
 
 ROOMS := $(wildcard caltech_lab/*.py caltech_lab/datasets/*.py caltech_lab/widgets/*.py)

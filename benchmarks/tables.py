@@ -162,10 +162,23 @@ def passes(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def query(found: dict[str, Any]) -> str:
+    """Tables of `query.py`."""
+    return "\n\n".join(
+        [
+            f"{found['n_photos']} photos, one at a time, {found['engine']}; cosine to the kept "
+            f"embedding: median {found['cosine_median']:.6f}, least {found['cosine_least']:.6f}.",
+            peers(found["plain"]),
+            f"The {len(found['passes'])} passes of learned vectors ({', '.join(found['passes'])}):",
+            peers(found["learned"]),
+        ]
+    )
+
+
 def main() -> None:
     """Put each table between its marks."""
     page = PAGE.read_text(encoding="utf-8")
-    for make in (extraction, svm, clustering, tsne, search, passes):
+    for make in (extraction, query, svm, clustering, tsne, search, passes):
         path = RESULTS / f"{make.__name__}.json"
         start = START.format(make.__name__)
         if not path.is_file() or start not in page:
