@@ -10,7 +10,7 @@ from caltech_lab.settings import settings
 
 
 def forward_milliseconds(
-    backbone: Backbone, engine: Engine | None = None, repeats: int = 3
+    backbone: Backbone, engine: Engine | None = None, repeats: int = 2
 ) -> float:
     """Time the forward pass alone: decoding, resizing and compiling are not counted.
 
@@ -21,7 +21,7 @@ def forward_milliseconds(
     engine : Engine, optional
         The backbone compiled; compiled for this machine by default.
     repeats : int
-        The fastest of so many passes over two batches per core counts; one more warms up.
+        The fastest of so many passes over one batch per core counts.
 
     Returns
     -------
@@ -31,11 +31,11 @@ def forward_milliseconds(
     engine = engine or compile_backbone(backbone)
     shape = (engine.batch, backbone.size, backbone.size, 3)
     batch = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    batches = [batch] * (2 * settings().threads)
+    batches = [batch] * settings().threads
     seconds = []
-    for _ in range(repeats + 1):
+    for _ in range(repeats):
         began = time.perf_counter()
         for _ in engine.embed(batches):
             pass
         seconds.append(time.perf_counter() - began)
-    return min(seconds[1:]) / (len(batches) * engine.batch) * 1000
+    return min(seconds) / (len(batches) * engine.batch) * 1000

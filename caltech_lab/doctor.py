@@ -178,7 +178,7 @@ def _speed() -> Check:
 
     if _weights().status == "note":
         return Check("speed", "note", "not measured before the weights are here")
-    rate = 1000 / forward_milliseconds(backbone(), repeats=1)
+    rate = 1000 / forward_milliseconds(backbone())
     minutes = _n_photos() / rate / 60
     found = f"{rate:,.0f} photos per second, so {minutes:.1f} minutes for the dataset's photos"
     return Check("speed", "found", found)

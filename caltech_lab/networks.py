@@ -42,16 +42,15 @@ def kept_network(backbone: Backbone, convert: Callable[[], Any]) -> Any:
     key = _key(backbone)
     if key is None:
         return convert()
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    family = f"{backbone.name}-{backbone.size}"
-    record = settings().outputs / "networks" / f"{family}-{digest}.json"
+    network = _digest({name: key[name] for name in ("build", "size")})
+    record = settings().outputs / "networks" / f"{network}-{_digest(key)}.json"
     model = None
     with suppress(OSError), lock(record):
         model = _read(record)
         if model is None:
             model = convert()
             with suppress(CacheError):  # as on a full disk: it is converted again the next time
-                _keep(record, family, model)
+                _keep(record, model)
                 # Read back, since what is read may round otherwise than what was converted.
                 model = _read(record)
     return convert() if model is None else model
@@ -72,10 +71,14 @@ def _read(record: Path) -> Any:
     return None
 
 
-def _keep(record: Path, family: str, model: Any) -> None:
+def _digest(key: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _keep(record: Path, model: Any) -> None:
     import openvino
 
-    for older in record.parent.glob(f"{family}-{'?' * 16}.*"):
+    for older in record.parent.glob(f"{record.stem.partition('-')[0]}-*"):
         older.unlink(missing_ok=True)
     weights = record.with_suffix(".bin")
     with write_atomically(record.with_suffix(".xml")) as graph, write_atomically(weights) as data:

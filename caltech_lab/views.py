@@ -88,7 +88,8 @@ class View:
             width=self.parts["earlier"].stop,
             size=self.size,
             fit=self.fit,
-            build=partial(_pooled, base, self),
+            # How a photo becomes square is no part of the network.
+            build=partial(_pooled, base, replace(self, fit="squash")),
             grid=0,
         )
 

@@ -71,7 +71,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.caltech101", description=__doc__)
     parser.add_argument("--minutes", type=float, default=15)
     options = parser.parse_args()
-    milliseconds = forward_milliseconds(backbone("resnet50"))
+    milliseconds = forward_milliseconds(backbone("resnet50"), repeats=5)
     chosen, left_out = plan(milliseconds, options.minutes)
     print(
         f"A photo takes {milliseconds:.1f} ms here. On Caltech-101, in {options.minutes:g} minutes:"
