@@ -123,11 +123,10 @@ def split_parts(X: NDArray[np.float32], view: View) -> dict[str, NDArray[np.floa
 def chosen_views() -> list[list[View]]:
     """Return the views that the best recipe fuses, grouped as `fused_views` wants them.
 
-    Each photo passes once through each of three networks. This is the smallest set of views whose
-    precision@10, cross-validated on the training set, is within 0.004 of the best set's: over
-    photos and over categories, for `all` and for `report51`. `benchmarks/passes.py` measures the
-    sets and writes `benchmarks/results/passes.json`. Networks whose weights are not installed are
-    left out.
+    Each photo passes once through each of three networks. This is the smallest of the measured sets
+    whose precision@10 over photos, cross-validated on the training set, is within 0.004 of the best
+    set's, for `all` and for `report51`: `benchmarks/results/passes.json`, which
+    `benchmarks/passes.py` writes. Networks whose weights are not installed are left out.
     """
     groups = [[View()], [View("efficientnet-lite2", size=260)], [View("efficientnet-lite0")]]
     return [group for group in groups if _is_here(group[0])]
