@@ -109,7 +109,7 @@ record: $(INSTALLED)  ## record the figures of the notebooks in both precisions:
 	CALTECH_LAB_DATASET=$(PHOTOS) $(AVX2) $(BIN)/python -m caltech_lab.recording $(ONLY)
 
 test-caltech101: $(INSTALLED)  ## the notebooks on the real photographs; MINUTES=15 for what fits
-	$(REAL) CALTECH_LAB_CHECKPOINTS=strict $(BIN)/python -m tools.caltech101 --minutes $(MINUTES)
+	$(REAL) $(NBVAL) --nbval-cell-timeout=1800 $$($(BIN)/python -m tools.caltech101 --minutes $(MINUTES))
 
 test-memory: $(INSTALLED)  ## the walkthrough on Caltech-101 stays under 4 GB
 	$(REAL) $(BIN)/python -m caltech_lab.series walkthrough --limit 4 $(ONLY)

@@ -1,7 +1,7 @@
 """What CI runs on Caltech-101: as many notebooks as this machine can run in the time there is."""
 
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_every_notebook_has_its_needs() -> None:
         (5, 10, ["a", "b", "c", "d"]),  # 50 + 100 + 150 + 300 seconds: all that there are
         (5, 9.9, ["a", "b", "c"]),
         (5, 2.4, ["a"]),
-        (50, 10, ["a", "d"]),  # b takes 550 seconds, and c would make what b makes
+        (50, 9, ["a", "d"]),  # b takes 550 seconds, and c would make what b makes
         (50, 0.5, []),
     ],
 )
@@ -34,20 +34,13 @@ def test_notebooks_are_chosen_in_their_order_while_there_is_time(
     assert plan(milliseconds, minutes) == (chosen, [name for name in needs if name not in chosen])
 
 
-def test_what_is_left_out_is_said_and_a_failure_is_passed_on(
+def test_the_chosen_ones_are_printed_and_the_others_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ran: list[list[str]] = []
-
-    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[bytes]:
-        ran.append(command)
-        return subprocess.CompletedProcess(command, 3)
-
     monkeypatch.setattr(caltech101, "NEEDS", {"01_one": Need(0, 1), "02_two": Need(10**9, 1)})
     monkeypatch.setattr(caltech101, "forward_milliseconds", lambda network, repeats: 5.0)
-    monkeypatch.setattr(caltech101.subprocess, "run", run)
     monkeypatch.setattr(sys, "argv", ["caltech101", "--minutes", "15"])
-    assert caltech101.main() == 3
-    assert "run: 01_one; left out: 02_two" in capsys.readouterr().out
-    assert [argument.endswith("01_one.ipynb") for argument in ran[0]].count(True) == 1
-    assert not any("02_two" in argument for argument in ran[0])
+    assert caltech101.main() == 0
+    printed = capsys.readouterr()
+    assert [Path(path).name for path in printed.out.split()] == ["01_one.ipynb"]
+    assert "left out: 02_two" in printed.err
