@@ -198,10 +198,9 @@ class Lab:
         """
         from caltech_lab.extraction import extract
         from caltech_lab.features import load
-        from caltech_lab.views import View, part_of
+        from caltech_lab.views import own_view, part_of
 
-        own = View(self.backbone.name, self.backbone.fit, self.backbone.size)
-        if view == own and part == "average":
+        if view == own_view(self.backbone) and part == "average":
             return self.embeddings.X
         network = view.as_backbone()
         folder = settings().outputs / self.photos.name / view.name / "features"

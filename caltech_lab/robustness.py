@@ -121,15 +121,13 @@ def _plain(lab: "Lab") -> Embed:
 
 def _plain_and_fused(lab: "Lab") -> Embed:
     """Return what embeds photos by the lab's backbone and by all views, each pass made once."""
-    from caltech_lab.views import FusedViews, View, fused_views
+    from caltech_lab.views import FusedViews, own_view
 
     views, plain = FusedViews(), _plain(lab)
-    own = View(lab.backbone.name, lab.backbone.fit, lab.backbone.size)
 
     def embed(photos: list[Image.Image]) -> Rows:
-        seen = {view: views.seen(photos, view) for group in views.groups for view in group}
-        fused = fused_views([[seen[view] for view in group] for group in views.groups])
-        return np.hstack([seen[own] if own in seen else plain(photos), fused])
+        rows = plain(photos)
+        return np.hstack([rows, views.embed(photos, {own_view(lab.backbone): rows})])
 
     return embed
 

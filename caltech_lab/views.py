@@ -6,9 +6,10 @@ row, so that `extraction.extract` keeps them as it keeps any embeddings: a view 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,6 +95,11 @@ class View:
         )
 
 
+def own_view(network: Backbone) -> View:
+    """Return the view that a backbone itself takes, whose average is the plain embedding."""
+    return View(network.name, network.fit, network.size)
+
+
 def part_of(X: NDArray[np.float32], view: View, part: str) -> NDArray[np.float32]:
     """Cut one part out of the rows of a view.
 
@@ -163,23 +169,33 @@ class FusedViews:
         self.groups = chosen_views()
         self._engines: dict[tuple[str, int], Engine] = {}
 
-    def embed(self, photos: Sequence[Image.Image]) -> NDArray[np.float32]:
+    def embed(
+        self,
+        photos: Sequence[Image.Image],
+        known: Mapping[View, NDArray[np.float32]] = MappingProxyType({}),
+    ) -> NDArray[np.float32]:
         """Embed photos as `Lab.fused` embeds those of a lab, but for rounding.
 
         Parameters
         ----------
         photos : sequence of PIL.Image.Image
             As `images.read_photo` gives them.
+        known : mapping of View to ndarray of float32, shape (number of photos, width)
+            Rows that are there already, such as the plain embeddings: one pass less for each.
 
         Returns
         -------
         ndarray of float32, shape (number of photos, width)
             Rows of length one.
         """
-        return fused_views([[self.seen(photos, view) for view in group] for group in self.groups])
+        return fused_views(
+            [
+                [known[view] if view in known else self._seen(photos, view) for view in group]
+                for group in self.groups
+            ]
+        )
 
-    def seen(self, photos: Sequence[Image.Image], view: View) -> NDArray[np.float32]:
-        """Embed photos through one view alone: rows of length one."""
+    def _seen(self, photos: Sequence[Image.Image], view: View) -> NDArray[np.float32]:
         network = replace(backbone(view.backbone), size=view.size, fit=view.fit)
         # A network that two views share is compiled once; the photo is mirrored, not its input.
         key = view.backbone, view.size

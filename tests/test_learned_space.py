@@ -1,10 +1,14 @@
 """The demo can search by learned vectors; what must not follow the labels stays with plain ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from caltech_lab import views
+from caltech_lab.backbones import backbone
 from caltech_lab.errors import ArgumentError
+from caltech_lab.extraction import embed_few
 from caltech_lab.images import read_photo
 from caltech_lab.robustness import corrupted_embeddings
 from caltech_lab.views import FusedViews, View
@@ -35,6 +39,21 @@ def test_any_photo_gets_the_row_that_the_lab_has_for_it(lab):
     again = FusedViews().embed(photos)
     assert again.shape == (2, 2 * 2048)
     np.testing.assert_array_less(0.999, (again * fused.X[[0, 40]]).sum(axis=1))
+
+
+def test_a_row_that_is_known_takes_no_pass(lab, monkeypatch):
+    photo = read_photo(lab.embeddings.photos.file(3))
+    whole = FusedViews().embed([photo])
+    view = SMALL[0][0]
+    (row,) = embed_few([photo], replace(backbone(view.backbone), size=view.size, fit=view.fit))
+    passed = []
+    original = FusedViews._seen
+    monkeypatch.setattr(
+        FusedViews, "_seen", lambda self, p, v: passed.append(v) or original(self, p, v)
+    )
+    again = FusedViews().embed([photo], {view: row[None]})
+    np.testing.assert_allclose(again, whole, atol=1e-5)
+    assert passed == [v for group in SMALL for v in group if v != view]
 
 
 def test_corrupted_photos_are_seen_once_for_both_kinds_of_vectors(lab):

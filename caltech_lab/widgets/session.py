@@ -174,7 +174,7 @@ class SearchSession:
             raise ArgumentError("This query has no photo that could be embedded once more.")
         seconds = dict(query.seconds)
         with _timed(seconds, "embed"):
-            learned = self.space.embed(query.photo)
+            learned = self.space.embed(query.photo, query.vector)
         return replace(query, learned=learned, seconds=seconds)
 
     # ---- from a photo to a query -----------------------------------------------------------

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedKFold
 from caltech_lab.calibration import same_category_curves
 from caltech_lab.projections import recipe
 from caltech_lab.retrieval import Similarities, build_index, search
-from caltech_lab.views import FusedViews
+from caltech_lab.views import FusedViews, own_view
 from caltech_lab.widgets.answers import Vector
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ class Space:
     curves : ndarray of float64
         Make probabilities "same category" of their cosines; see `calibration`.
     embed : callable
-        From a photo to its vector; None where that is the session's own embedding.
+        From a photo and its plain vector to the vector here; None where that is the plain one.
     """
 
     name: str
     X: NDArray[np.float32]
     curves: NDArray[np.float64]
-    embed: Callable[[Image.Image], Vector] | None = None
+    embed: Callable[[Image.Image, Vector], Vector] | None = None
 
 
 def plain_space(lab: "Lab", pairs: Callable[[], tuple[Similarities, NDArray[np.bool_]]]) -> Space:
@@ -72,15 +72,22 @@ def learned_space(lab: "Lab", k: int) -> Space:
         Answers to calibrate on.
     """
     model, vectors = lab.projected(RECIPE)
-    views = FusedViews()
-    views.embed([Image.new("RGB", (8, 8))])  # compiles, so that no photo has to wait for it
+    views, own = FusedViews(), own_view(lab.backbone)
+    # Compiles the other networks, so that no photo has to wait for it.
+    views.embed([Image.new("RGB", (8, 8))], {own: np.zeros((1, lab.backbone.width), np.float32)})
     path = lab.folder("models/retrieval") / "same_category_curves_learned.npy"
     curves = lab.kept(
         path,
         lambda: same_category_curves(*held_out_pairs(lab, k)),
         fused=vectors.identity["embeddings_sha256"],
     )
-    return Space(LEARNED, vectors.X, curves, lambda photo: model.transform(views.embed([photo]))[0])
+
+    def embed(photo: Image.Image, plain: Vector) -> Vector:
+        fused = views.embed([photo], {own: plain[None]})
+        vector: Vector = model.transform(fused)[0]
+        return vector
+
+    return Space(LEARNED, vectors.X, curves, embed)
 
 
 def held_out_pairs(lab: "Lab", k: int) -> tuple[Similarities, NDArray[np.bool_]]:
