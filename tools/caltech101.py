@@ -22,7 +22,7 @@ class Need:
     photos : int
         Photos through ResNet-50, or through others that take as long together.
     seconds : int
-        All the rest, on two cores with AVX-512.
+        All the rest, about, on two cores with AVX-512.
     after : str
         A notebook that it needs, since it would make the same embeddings itself.
     """
@@ -32,7 +32,21 @@ class Need:
     after: str = ""
 
 
-NEEDS: dict[str, Need] = {}
+NEEDS: dict[str, Need] = {
+    "01_dataset": Need(0, 30),
+    "02_feature_extraction": Need(11_000, 150),
+    "03_kmeans": Need(0, 60, "02_feature_extraction"),
+    "04_hierarchical_clustering": Need(0, 120, "02_feature_extraction"),
+    "05_svm_and_random_forest": Need(0, 300, "02_feature_extraction"),
+    "06_retrieval": Need(0, 70, "02_feature_extraction"),
+    "07_evaluation": Need(0, 150, "02_feature_extraction"),
+    "08_better_vectors": Need(6_000, 220, "02_feature_extraction"),
+    "09_better_clusters": Need(0, 120, "08_better_vectors"),
+    "10_fairness_and_robustness": Need(10_000, 300, "08_better_vectors"),
+    "11_when_it_no_longer_fits": Need(500, 30, "02_feature_extraction"),
+    "12_retrieval_demo": Need(1_000, 130, "08_better_vectors"),
+    "own_photos": Need(100, 25),
+}
 
 
 def plan(milliseconds: float, minutes: float) -> tuple[list[str], list[str]]:
