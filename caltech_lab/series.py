@@ -25,7 +25,7 @@ from caltech_lab.settings import settings
 
 PHOTOS = "photos"  # tag of a cell whose output shows photographs
 MAX_BYTES = 300_000
-MAX_LINES = 15
+MAX_LINES = 20
 # One notebook may take this long for a cell: the first one extracts 9,144 photos.
 CELL_SECONDS = 3600
 MACHINE_PATH = re.compile(r"(?:/home/|/Users/|/root/|/work/|/tmp/|[A-Z]:\\\\Users)")

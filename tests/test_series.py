@@ -91,7 +91,7 @@ def test_a_normalised_notebook_has_no_faults(tmp_path: Path) -> None:
         ("%timeit 1", "magic"),
         ("from os import *", "star import"),
         ("try:\n    1\nexcept:\n    2", "bare except"),
-        ("\n".join(["x = 1"] * 16), "more than 15 lines"),
+        ("\n".join(["x = 1"] * 21), "more than 20 lines"),
         ("open('/home/ada/photo.jpg')", "absolute path"),
     ],
 )
