@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, arguments, lab
-from joblib import Parallel, delayed, parallel_config
 from scipy.linalg import solve
 from sklearn.decomposition import PCA
 from sklearn.model_selection import StratifiedKFold
@@ -25,7 +24,6 @@ from caltech_lab.features import split
 from caltech_lab.files import read_json, write_json
 from caltech_lab.lab import Lab
 from caltech_lab.projections import recipe
-from caltech_lab.settings import settings
 from caltech_lab.targets import held_out_scores
 from caltech_lab.views import View, fused_views
 
@@ -132,18 +130,13 @@ def worth_measuring(
 
 def measured(trainings: dict[str, Training], seen: Seen) -> dict[str, Any]:
     """Cross-validate the recipe on one set of views: precision@10 of each fold."""
-    jobs = []
-    for training in trainings.values():
-        X = np.hstack([training.block(*block) for block in seen.blocks])
-        X /= np.sqrt(len(seen.blocks))
-        jobs += [delayed(_fold)(X, training.y, *fold) for fold in training.folds]
-    # A fit of its own for each core: small products gain little from several.
-    with parallel_config("loky", inner_max_num_threads=1):
-        scores = iter(Parallel(settings().threads)(jobs))
     names = [view.name for view in seen.views]
     row: dict[str, Any] = {"views": names, "parts": seen.parts, "passes": len(names)}
     for name, training in trainings.items():
-        micro, macro = zip(*[next(scores) for _ in training.folds], strict=True)
+        X = np.hstack([training.block(*block) for block in seen.blocks])
+        X /= np.sqrt(len(seen.blocks))
+        folds = [_fold(X, training.y, *fold) for fold in training.folds]
+        micro, macro = zip(*folds, strict=True)
         row[name] = {"micro": mean(micro), "macro": mean(macro),
                      "micro_folds": micro, "macro_folds": macro}  # fmt: skip
         print(f"  {name:10} {row[name]['micro']:.4f} {row[name]['macro']:.4f}   {seen.name}")
