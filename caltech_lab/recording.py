@@ -37,7 +37,7 @@ from caltech_lab.perturbation import PERTURB
 from caltech_lab.series import execute, key_of, notebooks
 from caltech_lab.settings import settings
 
-SEEDS = (1, 2, 3)  # `make test-other-cpu` takes another one
+SEEDS = (1, 2, 3)  # `make test-other-cpu` takes the first
 
 
 def code_of(path: Path) -> str:
