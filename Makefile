@@ -12,7 +12,7 @@ REAL := CALTECH_LAB_DATASET=caltech101
 BENCHMARKS := extraction query svm clustering tsne search
 DEMO := $(wildcard notebooks/*_retrieval_demo.ipynb)
 
-ROOMS := $(wildcard caltech_lab/*.py caltech_lab/datasets/*.py caltech_lab/widgets/*.py)
+ROOMS := $(wildcard caltech_lab/*.py caltech_lab/*/*.py caltech_lab/*/*/*.py)
 DOCUMENTED := $(subst /,.,$(patsubst %.py,%,$(filter-out %__init__.py %__main__.py,$(ROOMS))))
 
 .PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-avx2 record test-memory test-lowest test-newest test-caltech101 bench bench-quick lint format docs clean test-scale
@@ -34,7 +34,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 walkthrough: $(INSTALLED)  ## install everything and run all the notebooks
-	$(BIN)/python -m caltech_lab.series walkthrough
+	$(BIN)/python -m tools.series walkthrough
 
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
@@ -43,10 +43,10 @@ demo: $(INSTALLED)  ## serve the demo as a page of its own, without JupyterLab a
 	$(BIN)/voila $(DEMO)
 
 demo-speed: $(INSTALLED)  ## how long the demo takes over all 9,144 photos, beyond the forward pass
-	$(BIN)/python -m caltech_lab.widgets.speed
+	$(BIN)/python -m caltech_lab.demo.speed
 
 notebooks: $(INSTALLED)  ## re-run the committed notebooks in place and normalise them
-	$(REAL) $(BIN)/python -m caltech_lab.series notebooks $(ONLY)
+	$(REAL) $(BIN)/python -m tools.series notebooks $(ONLY)
 
 report: $(INSTALLED)  ## measure report51 and all 101 categories: outputs/*/resnet50/final_report.json
 	$(BIN)/caltech-lab report --dataset report51
@@ -54,8 +54,7 @@ report: $(INSTALLED)  ## measure report51 and all 101 categories: outputs/*/resn
 	$(BIN)/python -c "from caltech_lab import open_lab; [(lab.beyond(), lab.better_clusters()) for lab in map(open_lab, ('report51', 'caltech101'))]"
 
 docs: $(INSTALLED)  ## the API reference, from the docstrings: build/docs/index.html
-	$(BIN)/pdoc --docformat numpy --output-directory build/docs caltech_lab caltech_lab.cli \
-	  caltech_lab.plots $(DOCUMENTED) 2>/dev/null
+	$(BIN)/pdoc --docformat numpy --output-directory build/docs caltech_lab $(DOCUMENTED) 2>/dev/null
 	@echo "The API reference is build/docs/index.html"
 
 test: test-unit test-notebooks  ## unit tests, and the notebooks on the drawn sample
@@ -88,7 +87,7 @@ NBVAL := CALTECH_LAB_CHECKPOINTS=strict $(BIN)/python -m pytest --nbval-lax --ti
 test-notebooks: $(INSTALLED)
 	$(DRAWN) $(NBVAL) --nbval-cell-timeout=600 notebooks
 
-# Another processor's embeddings differ a little: caltech_lab/perturbation.py. The rows are those of
+# Another processor's embeddings differ a little: caltech_lab/embedding/perturbation.py. The rows are those of
 # test-notebooks; the noise is one of those in the record, so that nothing fails by chance.
 test-other-cpu: $(INSTALLED)  ## the notebooks' checkpoints hold on embeddings of another processor
 	$(DRAWN) CALTECH_LAB_PERTURB=1 $(NBVAL) --nbval-cell-timeout=600 notebooks
@@ -105,14 +104,14 @@ test-avx2: $(INSTALLED)  ## the notebooks with float32 and the instructions of 2
 PHOTOS ?= drawn
 
 record: $(INSTALLED)  ## record the figures of the notebooks in both precisions: half an hour
-	CALTECH_LAB_DATASET=$(PHOTOS) $(BIN)/python -m caltech_lab.recording $(ONLY)
-	CALTECH_LAB_DATASET=$(PHOTOS) $(AVX2) $(BIN)/python -m caltech_lab.recording $(ONLY)
+	CALTECH_LAB_DATASET=$(PHOTOS) $(BIN)/python -m tools.recording $(ONLY)
+	CALTECH_LAB_DATASET=$(PHOTOS) $(AVX2) $(BIN)/python -m tools.recording $(ONLY)
 
 test-caltech101: $(INSTALLED)  ## the notebooks on the real photographs; MINUTES=15 for what fits
 	$(REAL) $(NBVAL) --nbval-cell-timeout=1800 $$($(BIN)/python -m tools.caltech101 --minutes $(MINUTES))
 
 test-memory: $(INSTALLED)  ## the walkthrough on Caltech-101 stays under 4 GB
-	$(REAL) $(BIN)/python -m caltech_lab.series walkthrough --limit 4 $(ONLY)
+	$(REAL) $(BIN)/python -m tools.series walkthrough --limit 4 $(ONLY)
 
 # Both ends of the ranges in pyproject.toml, each in an environment of its own. torch stays at the
 # version of constraints.txt: its others are gigabytes on Linux. `HELD= make test-lowest` lets go.

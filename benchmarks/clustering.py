@@ -9,8 +9,10 @@ from scipy.cluster.hierarchy import linkage
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-from caltech_lab.clustering import cut, kmeans, kmeans_sweep, linkage_tree
-from caltech_lab.evaluation import silhouette
+from caltech_lab.clustering.hierarchical import cut
+from caltech_lab.clustering.kmeans import kmeans, kmeans_sweep
+from caltech_lab.fast.linkage import linkage_tree
+from caltech_lab.fast.silhouette import silhouette
 
 KS = (10, 20, 30, 40, 50)
 

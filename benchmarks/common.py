@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from caltech_lab.backbones import backbone
 from caltech_lab.datasets import open_photos
-from caltech_lab.files import write_json
+from caltech_lab.embedding.backbones import backbone
 from caltech_lab.lab import Lab
 from caltech_lab.settings import settings
+from caltech_lab.storage.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")

@@ -22,12 +22,12 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from caltech_lab.backbones import CAFFE_MEANS_BGR, Backbone, backbone, load_resnet50
 from caltech_lab.datasets.photos import Photos
-from caltech_lab.engines import Choice, choose, compile_backbone
-from caltech_lab.extraction import extract
-from caltech_lab.features import load
-from caltech_lab.images import load_pixels
+from caltech_lab.embedding.backbones import CAFFE_MEANS_BGR, Backbone, backbone, load_resnet50
+from caltech_lab.embedding.engines import Choice, choose, compile_backbone
+from caltech_lab.embedding.extraction import extract
+from caltech_lab.embedding.features import load
+from caltech_lab.embedding.images import load_pixels
 from caltech_lab.settings import settings
 
 GFLOP = 8.18  # of ResNet-50 on 224 x 224 pixels, a multiplication and an addition counted as two

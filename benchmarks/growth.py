@@ -1,7 +1,8 @@
 """How the cost of each step grows with the collection, at 1 to 100 times Caltech-101.
 
-The larger collections are made from the real embeddings by `caltech_lab.growth`. Seconds are of
-the processor and not of the clock, on one core, so that other work on the machine counts little.
+The larger collections are made from the real embeddings by `caltech_lab.scale.growth`.
+Seconds are of the processor and not of the clock, on one core, so that other work on the machine
+counts little.
 A step that would take longer than `BUDGET` at the next size is not measured there. The variable
 `STEPS` names the steps to measure anew, with semicolons between; all by default.
 """
@@ -21,11 +22,11 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.metrics import normalized_mutual_info_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
-from caltech_lab.clustering import linkage_tree
-from caltech_lab.files import read_json
-from caltech_lab.gallery import FaissGallery
-from caltech_lab.growth import grow, principal_coordinates
-from caltech_lab.neighbour_graph import hdbscan_on_neighbours, neighbour_graph
+from caltech_lab.fast.linkage import linkage_tree
+from caltech_lab.retrieval.gallery import FaissGallery
+from caltech_lab.scale.growth import grow, principal_coordinates
+from caltech_lab.storage.files import read_json
+from caltech_lab.studies.clusters.neighbour_graph import hdbscan_on_neighbours, neighbour_graph
 
 TIMES = (1, 3, 10, 30, 100)
 PARTS = (0.1, 0.3)  # what grows with the square is measured below Caltech-101 too

@@ -10,11 +10,11 @@ import numpy as np
 from common import alternate, arguments, compared, lab, machine, save
 from PIL import Image
 
-from caltech_lab.backbones import IMAGENET_DEVIATIONS, IMAGENET_MEANS, Backbone, backbone
-from caltech_lab.engines import OpenVinoEngine, choose, compile_backbone
-from caltech_lab.extraction import embed_few
-from caltech_lab.images import load_pixels
-from caltech_lab.views import FusedViews, chosen_views
+from caltech_lab.embedding.backbones import IMAGENET_DEVIATIONS, IMAGENET_MEANS, Backbone, backbone
+from caltech_lab.embedding.engines import OpenVinoEngine, choose, compile_backbone
+from caltech_lab.embedding.extraction import embed_few
+from caltech_lab.embedding.images import load_pixels
+from caltech_lab.embedding.views import FusedViews, chosen_views
 
 
 def alone(network: Backbone):

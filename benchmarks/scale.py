@@ -22,15 +22,15 @@ import numpy as np
 import psutil
 from common import RESULTS, alternate, compared, machine
 
-from caltech_lab.backbones import backbone
 from caltech_lab.datasets import open_photos
-from caltech_lab.engines import choose
-from caltech_lab.extraction import extract
-from caltech_lab.files import read_json, write_json
-from caltech_lab.gallery import fill, nearest, open_gallery
-from caltech_lab.images import read_photo
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.engines import choose
+from caltech_lab.embedding.extraction import extract
+from caltech_lab.embedding.images import read_photo
 from caltech_lab.lab import Lab
-from caltech_lab.ray_extraction import extract_shards, ray_embedding
+from caltech_lab.retrieval.gallery import fill, nearest, open_gallery
+from caltech_lab.scale.ray_extraction import extract_shards, ray_embedding
+from caltech_lab.storage.files import read_json, write_json
 
 A_TAR = 1000
 WIDTH_OF_VARIANTS = 96

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from common import alternate, arguments, compared, lab, save
 
-from caltech_lab.growth import grow, principal_coordinates
-from caltech_lab.retrieval import TwoStageIndex, build_index, search
+from caltech_lab.fast.two_stage_search import TwoStageIndex
+from caltech_lab.retrieval.index import build_index, search
+from caltech_lab.scale.growth import grow, principal_coordinates
 
 SIZES = (9_000, 100_000, 1_000_000)
 DIMENSIONS = 256

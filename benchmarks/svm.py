@@ -6,7 +6,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-from caltech_lab.classification import PowerNormalizer, svm_grid, tune_svm
+from caltech_lab.classification.svm import PowerNormalizer
+from caltech_lab.classification.tuning import svm_grid, tune_svm
 
 
 def main() -> None:

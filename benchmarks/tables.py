@@ -5,7 +5,7 @@ from typing import Any
 
 from common import RESULTS
 
-from caltech_lab.files import read_json, write_atomically
+from caltech_lab.storage.files import read_json, write_atomically
 
 PAGE = Path(__file__).parent / "README.md"
 START, END = "<!-- measured: {} -->", "<!-- end -->"
@@ -83,7 +83,7 @@ def svm(found: dict[str, Any]) -> str:
 
 
 def clustering(found: dict[str, Any]) -> str:
-    """Tables of `clustering.py`."""
+    """Tables of `hierarchical.py`."""
     one, several = found["silhouette"]["one"], found["silhouette"]["several"]
     return "\n\n".join(
         [

@@ -5,7 +5,7 @@ from common import alternate, arguments, compared, lab, save
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
 
-from caltech_lab.flat_map import tsne
+from caltech_lab.fast.tsne import tsne
 from caltech_lab.settings import settings
 
 

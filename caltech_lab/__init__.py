@@ -6,7 +6,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from caltech_lab import torchvision_operators
+from caltech_lab.embedding import torchvision_operators
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab, open_lab

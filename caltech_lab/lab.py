@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from caltech_lab.backbones import Backbone
-from caltech_lab.backbones import backbone as look_up
 from caltech_lab.datasets import Photos, open_photos
-from caltech_lab.files import (
+from caltech_lab.embedding.backbones import Backbone
+from caltech_lab.embedding.backbones import backbone as look_up
+from caltech_lab.embedding.perturbation import perturbation
+from caltech_lab.settings import settings
+from caltech_lab.storage.files import (
     load_array,
     load_model,
     load_table,
@@ -25,9 +27,7 @@ from caltech_lab.files import (
     write_atomically,
     write_json,
 )
-from caltech_lab.memory import release
-from caltech_lab.perturbation import perturbation
-from caltech_lab.settings import settings
+from caltech_lab.storage.memory import release
 
 if TYPE_CHECKING:
     import faiss
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from sklearn.cluster import KMeans
     from sklearn.pipeline import Pipeline
 
-    from caltech_lab.engines import Choice
-    from caltech_lab.evaluation import RetrievalScores
-    from caltech_lab.extraction import Outcome
-    from caltech_lab.features import Features
-    from caltech_lab.gallery import Gallery
-    from caltech_lab.views import View
+    from caltech_lab.embedding.engines import Choice
+    from caltech_lab.embedding.extraction import Outcome
+    from caltech_lab.embedding.features import Features
+    from caltech_lab.embedding.views import View
+    from caltech_lab.metrics.retrieval import RetrievalScores
+    from caltech_lab.retrieval.gallery import Gallery
 
 
 def open_lab(dataset: str | None = None, backbone: str | None = None) -> "Lab":
@@ -114,7 +114,7 @@ class Lab:
     @cached_property
     def choice(self) -> "Choice":
         """The engine and precision that this machine runs the backbone with."""
-        from caltech_lab.engines import choose
+        from caltech_lab.embedding.engines import choose
 
         return choose(self.backbone)
 
@@ -169,8 +169,8 @@ class Lab:
 
     @cached_property
     def _features(self) -> "tuple[Features, Outcome]":
-        from caltech_lab.extraction import extract
-        from caltech_lab.features import load
+        from caltech_lab.embedding.extraction import extract
+        from caltech_lab.embedding.features import load
 
         folder = self.folder("features")
         outcome = extract(self.photos, self.backbone, folder, choice=self.choice)
@@ -196,9 +196,9 @@ class Lab:
         ndarray of float32, shape (n, width)
             Rows of length one, in the order of `features()`.
         """
-        from caltech_lab.extraction import extract
-        from caltech_lab.features import load
-        from caltech_lab.views import own_view, part_of
+        from caltech_lab.embedding.extraction import extract
+        from caltech_lab.embedding.features import load
+        from caltech_lab.embedding.views import own_view, part_of
 
         if view == own_view(self.backbone) and part == "average":
             return self.embeddings.X
@@ -209,8 +209,8 @@ class Lab:
 
     def fused(self) -> "Features":
         """Return the average-pooled views of `views.chosen_views`, side by side in each row."""
-        from caltech_lab.features import Features
-        from caltech_lab.views import chosen_views, fused_views
+        from caltech_lab.embedding.features import Features
+        from caltech_lab.embedding.views import chosen_views, fused_views
 
         views = chosen_views()
         X = fused_views([[self.view(view) for view in group] for group in views])
@@ -221,14 +221,14 @@ class Lab:
 
     def kmeans(self, k: int = 20) -> "KMeans":
         """Return K-Means fitted on all embeddings, kept in `models/clustering/`."""
-        from caltech_lab.clustering import kmeans
+        from caltech_lab.clustering.kmeans import kmeans
 
         path = self.folder("models/clustering") / f"kmeans_k{k}.skops"
         return self.kept(path, lambda: kmeans(self.embeddings.X, k, self.seed), k=k)
 
     def tree(self, method: str = "ward", metric: str = "euclidean") -> np.ndarray:
         """Return the linkage tree of all embeddings, float64 of shape (n - 1, 4), kept as .npy."""
-        from caltech_lab.clustering import linkage_tree
+        from caltech_lab.fast.linkage import linkage_tree
 
         path = self.folder("models/clustering") / f"tree_{method}_{metric}.npy"
         tree: np.ndarray = self.kept(path, lambda: linkage_tree(self.embeddings.X, method, metric))
@@ -236,7 +236,7 @@ class Lab:
 
     def svm(self) -> "Pipeline":
         """Return the SVM, tuned and fitted on the training part, kept as `svm_rbf.skops`."""
-        from caltech_lab.classification import tune_svm
+        from caltech_lab.classification.tuning import tune_svm
 
         train, _ = self.embeddings.split(self.seed)
         path = self.folder("models/classifier") / "svm_rbf.skops"
@@ -245,7 +245,7 @@ class Lab:
 
     def svm_temperature(self) -> float:
         """Return what makes probabilities of the SVM's decisions, kept as `svm_temperature.npy`."""
-        from caltech_lab.classification import svm_temperature
+        from caltech_lab.classification.probabilities import svm_temperature
 
         train, _ = self.embeddings.split(self.seed)
         path = self.folder("models/classifier") / "svm_temperature.npy"
@@ -255,7 +255,8 @@ class Lab:
 
     def random_forest(self) -> "Pipeline":
         """Return the random forest, fitted on the training part, kept as `random_forest.skops`."""
-        from caltech_lab.classification import fitted, forest_parameters, random_forest
+        from caltech_lab.classification.forest import forest_parameters, random_forest
+        from caltech_lab.fast.pca import fitted
 
         train, _ = self.embeddings.split(self.seed)
         path = self.folder("models/classifier") / "random_forest.skops"
@@ -275,11 +276,12 @@ class Lab:
         Returns
         -------
         DataFrame
-            As `classification.repeated_splits` gives it.
+            As `comparison.repeated_splits` gives it.
         """
         from sklearn.base import clone
 
-        from caltech_lab.classification import forest_parameters, random_forest, repeated_splits
+        from caltech_lab.classification.comparison import repeated_splits
+        from caltech_lab.classification.forest import forest_parameters, random_forest
 
         X, y = self.embeddings.X, self.embeddings.y
         parameters = self.svm_parameters() if classifier == "svm" else forest_parameters()
@@ -295,7 +297,7 @@ class Lab:
         return table
 
     def svm_parameters(self) -> dict[str, float]:
-        """Return what the tuning of the SVM chose, by the names that `classification.svm` takes."""
+        """Return what the tuning of the SVM chose, by the names that `svm.svm` takes."""
         tuned = self.svm()
         return {
             "power": tuned["powernormalizer"].power,
@@ -310,9 +312,9 @@ class Lab:
         Returns
         -------
         DataFrame
-            As `clustering.compare_recipes` gives it.
+            As `comparison.compare_recipes` gives it.
         """
-        from caltech_lab.clustering import compare_recipes
+        from caltech_lab.clustering.comparison import compare_recipes
 
         self.photos.check_labels("Comparing clusterings with categories")
         X, y = self.embeddings.X, self.embeddings.y
@@ -336,11 +338,11 @@ class Lab:
         Returns
         -------
         RetrievalScores
-            As `evaluation.retrieval_scores` gives them.
+            As `retrieval.retrieval_scores` gives them.
         """
         import pandas as pd
 
-        from caltech_lab.evaluation import RetrievalScores, retrieval_scores
+        from caltech_lab.metrics.retrieval import RetrievalScores, retrieval_scores
 
         self.photos.check_labels("Scoring retrieval by categories")
         X, y = self.embeddings.X, self.embeddings.y
@@ -361,7 +363,7 @@ class Lab:
     def index(self) -> "faiss.IndexFlatIP":
         """Return the exact index of all embeddings, kept as `models/faiss_index/`."""
         from caltech_lab.errors import CacheError
-        from caltech_lab.retrieval import build_index, load_index, save_index
+        from caltech_lab.retrieval.index import build_index, load_index, save_index
 
         X = self.embeddings.X
         path = self.folder("models/faiss_index") / "image_index.faiss"
@@ -389,7 +391,7 @@ class Lab:
         name : str, optional
             As `gallery.open_gallery` takes it; that of the settings by default.
         """
-        from caltech_lab.gallery import fill, open_gallery
+        from caltech_lab.retrieval.gallery import fill, open_gallery
 
         features = self.embeddings
         name = name or settings().gallery
@@ -420,7 +422,7 @@ class Lab:
         DataFrame
             As `duplicates.find_duplicates` gives it.
         """
-        from caltech_lab.duplicates import Thresholds, find_duplicates
+        from caltech_lab.studies.duplicates import Thresholds, find_duplicates
 
         path = self.folder("results/duplicates") / ("pairs.csv" if crops else "copies.csv")
         parameters = {"thresholds": asdict(Thresholds())}
@@ -440,7 +442,7 @@ class Lab:
         from matplotlib import pyplot as plt
 
         from caltech_lab.plots.summary import performance_summary
-        from caltech_lab.report import HIERARCHICAL_K, KMEANS_K, final_report
+        from caltech_lab.report.final_report import HIERARCHICAL_K, KMEANS_K, final_report
 
         path = self.folder("") / "final_report.json"
         with lock(path):
@@ -480,7 +482,7 @@ class Lab:
         vectors : Features
             What it makes of `fused()`.
         """
-        from caltech_lab.projections import recipe
+        from caltech_lab.studies.vectors.projections import recipe
 
         fused = self.fused()
         train, _ = fused.split(self.seed)
@@ -508,8 +510,8 @@ class Lab:
             ``views``, ``by_seed`` as `targets.reached` gives it, and ``targets`` as
             `targets.table` does.
         """
-        from caltech_lab.progress import progress
-        from caltech_lab.targets import reached, table
+        from caltech_lab.storage.progress import progress
+        from caltech_lab.studies.vectors.targets import reached, table
 
         made, fused = self.report(), self.fused()
         key = {"embeddings_sha256": fused.identity["embeddings_sha256"], "seeds": [*seeds]}
@@ -538,7 +540,12 @@ class Lab:
             As `better_clusters.better_clusters` gives it, with ``targets`` for the photos that
             have such.
         """
-        from caltech_lab.better_clusters import CHOSEN, SECOND_VIEW, against, better_clusters
+        from caltech_lab.studies.clusters.better_clusters import (
+            CHOSEN,
+            SECOND_VIEW,
+            against,
+            better_clusters,
+        )
 
         features, made = self.embeddings, self.report()
         k, power = CHOSEN.get(self.photos.name, CHOSEN["all"])
@@ -610,7 +617,7 @@ class Lab:
         figures : mapping
             What the notebook measured, by name.
         """
-        from caltech_lab.checkpoints import check
+        from caltech_lab.report.checkpoints import check
 
         check(self, notebook, figures)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from caltech_lab.backbones import backbone
 from caltech_lab.datasets import drawn, folder
 from caltech_lab.datasets.photos import Photos
+from caltech_lab.embedding.backbones import backbone
 from caltech_lab.lab import Lab
 from caltech_lab.settings import settings
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import PhotoError
-from caltech_lab.images import read_photo
 
 SAVED_AS = ["JPEG", "PNG", "WEBP", "BMP", "GIF"]
 

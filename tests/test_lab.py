@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from caltech_lab import evaluation
-from caltech_lab.backbones import backbone
 from caltech_lab.datasets.photos import Photos
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.features import split
 from caltech_lab.errors import ArgumentError, DatasetError, LabError
-from caltech_lab.features import split
 from caltech_lab.lab import Lab, open_lab
+from caltech_lab.metrics.retrieval import retrieval_scores
 
 
 @pytest.fixture
@@ -96,12 +96,14 @@ def test_retrieval_scores_are_kept_and_measured_again_for_other_embeddings(
     train, test = lab.embeddings.split(lab.seed)
     asked = {"queries": X[test], "query_labels": y[test]}
     expected = {
-        "leave_one_out": lambda k: evaluation.retrieval_scores(X, y, k=k),
-        "held_out": lambda k: evaluation.retrieval_scores(X[train], y[train], **asked, k=k),
+        "leave_one_out": lambda k: retrieval_scores(X, y, k=k),
+        "held_out": lambda k: retrieval_scores(X[train], y[train], **asked, k=k),
     }[setting]
     first = lab.retrieval(setting)
     with monkeypatch.context() as patched:
-        patched.setattr(evaluation, "retrieval_scores", lambda *a, **k: pytest.fail("again"))
+        patched.setattr(
+            "caltech_lab.metrics.retrieval.retrieval_scores", lambda *a, **k: pytest.fail("again")
+        )
         second = lab.retrieval(setting)
     for scores, k in ((first, 10), (second, 10), (lab.retrieval(setting, 3), 3)):
         for name, value in vars(expected(k)).items():

@@ -11,15 +11,16 @@ import pytest
 from PIL import Image
 from sklearn.model_selection import cross_val_score
 
-from caltech_lab import classification, exports
-from caltech_lab.backbones import backbone
+from caltech_lab.classification.svm import svm
 from caltech_lab.datasets import folder, open_photos
 from caltech_lab.datasets.photos import Photos
+from caltech_lab.embedding import exports
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.extraction import extract
+from caltech_lab.embedding.features import Features, load
 from caltech_lab.errors import ArgumentError, DatasetError
-from caltech_lab.extraction import extract
-from caltech_lab.features import Features, load
 from caltech_lab.lab import Lab
-from caltech_lab.retrieval import build_index, extend_index
+from caltech_lab.retrieval.index import build_index, extend_index
 
 PIXELS = backbone("pixels")
 
@@ -258,7 +259,7 @@ def test_npy_and_projector_files_are_as_promised(photos: Photos, tmp_path: Path)
 
 def test_scikit_learn_takes_the_pipelines_as_its_own(photos: Photos, tmp_path: Path) -> None:
     features = embedded(photos, tmp_path / "out")
-    scores = cross_val_score(classification.svm(), features.X, features.y, cv=3)
+    scores = cross_val_score(svm(), features.X, features.y, cv=3)
     assert scores.shape == (3,)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from caltech_lab import series
-from caltech_lab.checkpoints import STRICT, read_record, too_wide
+from caltech_lab.report.checkpoints import STRICT, read_record, too_wide
+from tools import series
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,7 +64,7 @@ def test_no_file_speaks_of_the_machine_it_was_made_on() -> None:
     texts = tracked(
         "*.py", "*.md", "*.toml", "*.yml", "*.txt", "*.json", "*.ipynb", "Makefile", ".ci/run"
     )
-    here = {Path(__file__), ROOT / "caltech_lab/series.py", ROOT / "tests/test_series.py"}
+    here = {Path(__file__), ROOT / "tools/series.py", ROOT / "tests/test_series.py"}
     found = [
         str(path.relative_to(ROOT))
         for path in texts

@@ -8,8 +8,8 @@ import argparse
 import sys
 from dataclasses import dataclass
 
-from caltech_lab.backbones import backbone
-from caltech_lab.costs import forward_milliseconds
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.costs import forward_milliseconds
 from caltech_lab.settings import settings
 
 

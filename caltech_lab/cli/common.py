@@ -167,7 +167,7 @@ GALLERY = Annotated[
 
 def use_gallery(name: str | None) -> None:
     """Let `--gallery` rule the settings, here and in programs started from here."""
-    from caltech_lab.gallery import is_gallery
+    from caltech_lab.retrieval.gallery import is_gallery
     from caltech_lab.settings import settings
 
     if name is not None:

@@ -10,7 +10,7 @@ from caltech_lab.errors import DatasetError
 
 if TYPE_CHECKING:
     from caltech_lab.datasets import Photos
-    from caltech_lab.extraction import Outcome
+    from caltech_lab.embedding.extraction import Outcome
 
 
 def _subset() -> str | None:
@@ -84,10 +84,10 @@ def verify() -> Result:
 def _unreadable(photos: "Photos") -> dict[str, str]:
     from concurrent.futures import ThreadPoolExecutor
 
+    from caltech_lab.embedding.images import read_photo
     from caltech_lab.errors import PhotoError
-    from caltech_lab.images import read_photo
-    from caltech_lab.progress import progress
     from caltech_lab.settings import settings
+    from caltech_lab.storage.progress import progress
 
     def fault(i: int) -> str:
         try:
@@ -129,7 +129,7 @@ def repair(
 @command
 def doctor() -> Result:
     """Say what is found on this machine and what is not, and what to do about it."""
-    from caltech_lab.doctor import examine
+    from caltech_lab.cli.doctor import examine
 
     checks = examine()
     bad = [check for check in checks if check.status == "missing"]
@@ -182,8 +182,8 @@ def extract(
     lab = open_lab()
     done = None
     if engine == "ray":
-        from caltech_lab.extraction import extract as run
-        from caltech_lab.ray_extraction import ray_embedding
+        from caltech_lab.embedding.extraction import extract as run
+        from caltech_lab.scale.ray_extraction import ray_embedding
 
         folder = lab.folder("features")
         shards = to or str((folder / "shards").absolute())
@@ -207,10 +207,10 @@ def _counts(outcome: "Outcome") -> dict[str, Any]:
 
 
 def _extract_from(source: str, to: str, address: str | None, workers: int | None) -> Result:
-    from caltech_lab.addresses import file_system
-    from caltech_lab.backbones import backbone
-    from caltech_lab.ray_extraction import extract_shards
-    from caltech_lab.shards import read_shards
+    from caltech_lab.embedding.backbones import backbone
+    from caltech_lab.scale.addresses import file_system
+    from caltech_lab.scale.ray_extraction import extract_shards
+    from caltech_lab.scale.shards import read_shards
 
     network = backbone()
     outcome = extract_shards(source, network, to, address=address, workers=workers)
@@ -240,7 +240,7 @@ def export(
         raise typer.BadParameter(f"{format!r} is not one of parquet, npy, projector.")
     if components is not None and format != "projector":
         raise typer.BadParameter("--components is for --format projector.")
-    from caltech_lab.exports import export
+    from caltech_lab.embedding.exports import export
 
     lab = open_lab()
     wrote = export(lab.embeddings, format, to or lab.folder("exports"), components)

@@ -43,9 +43,9 @@ def cluster(
     """Group photos that are alike; labels are not needed."""
     if method == "hierarchical" and linkage == "ward" and metric != "euclidean":
         raise typer.BadParameter("--linkage ward goes with --metric euclidean.")
-    from caltech_lab.clustering import check_k
-    from caltech_lab.exports import write_clusters
-    from caltech_lab.files import write_json
+    from caltech_lab.clustering.checks import check_k
+    from caltech_lab.embedding.exports import write_clusters
+    from caltech_lab.storage.files import write_json
 
     lab = open_lab()
     n = len(lab.embeddings)
@@ -79,7 +79,8 @@ def cluster(
 
 
 def _clusters(lab: "Lab", method: str, k: int, linkage: str, metric: str) -> "np.ndarray":
-    from caltech_lab.clustering import average_linkage_of_neighbour_means, cut
+    from caltech_lab.clustering.hierarchical import cut
+    from caltech_lab.clustering.smoothing import average_linkage_of_neighbour_means
 
     if method == "kmeans":
         labels: np.ndarray = lab.kmeans(k).labels_.astype("int64")
@@ -97,7 +98,7 @@ def _clusters(lab: "Lab", method: str, k: int, linkage: str, metric: str) -> "np
 def _cluster_scores(lab: "Lab", clusters: "np.ndarray") -> dict[str, float]:
     import numpy as np
 
-    from caltech_lab.evaluation import cluster_scores
+    from caltech_lab.metrics.clusters import cluster_scores
 
     X, y = lab.embeddings.X, lab.embeddings.y if lab.photos.labelled else None
     rows = np.arange(len(X))
@@ -136,7 +137,7 @@ def train(
     ] = "svm",
 ) -> Result:  # fmt: skip
     """Train a classifier on four fifths of the photos, and test it on the others."""
-    from caltech_lab.files import write_json
+    from caltech_lab.storage.files import write_json
 
     lab = open_lab()
     lab.photos.check_labels("Training a classifier")
@@ -156,7 +157,8 @@ def train(
 
 
 def _test(lab: "Lab", classifier: str) -> dict[str, Any]:
-    from caltech_lab.evaluation import macro_average, proportion_interval
+    from caltech_lab.metrics.categories import macro_average
+    from caltech_lab.metrics.intervals import proportion_interval
 
     X, y = lab.embeddings.X, lab.embeddings.y
     train, test = lab.embeddings.split(lab.seed)
@@ -181,7 +183,7 @@ def index(gallery: GALLERY = None) -> Result:
     from caltech_lab.settings import settings
 
     if (name := settings().gallery) != "exact":
-        from caltech_lab.gallery import describe
+        from caltech_lab.retrieval.gallery import describe
 
         n, d = lab.gallery().ntotal, lab.embeddings.X.shape[1]
         wrote = [lab.folder("models/galleries")]
@@ -203,8 +205,8 @@ def evaluate(
     = 10,
 ) -> Result:  # fmt: skip
     """Measure classification, retrieval and clustering on this split."""
-    from caltech_lab.evaluation import category_audit
-    from caltech_lab.files import save_table, write_json
+    from caltech_lab.metrics.categories import category_audit
+    from caltech_lab.storage.files import save_table, write_json
 
     lab = open_lab()
     lab.photos.check_labels("Evaluation")
@@ -250,7 +252,7 @@ def evaluate(
 @command
 def report() -> Result:
     """Measure everything for the final report; it takes some minutes on Caltech-101."""
-    from caltech_lab.cards import write_cards
+    from caltech_lab.report.cards import write_cards
 
     lab = open_lab()
     lab.photos.check_labels("The report")

@@ -21,9 +21,9 @@ def _embedded(lab: "Lab", files: list[Path]) -> "tuple[np.ndarray, list[int | No
     """Return the vectors of files, and the row of each that is in the gallery, byte for byte."""
     import numpy as np
 
-    from caltech_lab.engines import compile_backbone
-    from caltech_lab.extraction import embed_few
-    from caltech_lab.files import sha256_of
+    from caltech_lab.embedding.engines import compile_backbone
+    from caltech_lab.embedding.extraction import embed_few
+    from caltech_lab.storage.files import sha256_of
 
     gallery = lab.embeddings
     row_of = {sha: row for row, sha in enumerate(gallery.photos.sha256) if sha}
@@ -36,7 +36,7 @@ def _embedded(lab: "Lab", files: list[Path]) -> "tuple[np.ndarray, list[int | No
 
 def _check(files: list[Path]) -> None:
     """Raise for a photo that cannot be read, before anything that takes long."""
-    from caltech_lab.images import read_photo
+    from caltech_lab.embedding.images import read_photo
 
     for file in files:
         read_photo(file)
@@ -53,7 +53,7 @@ def predict(
     """Name what is on photos, with probabilities."""
     import numpy as np
 
-    from caltech_lab.classification import svm_probabilities
+    from caltech_lab.classification.probabilities import svm_probabilities
 
     _check(photos)
     lab = open_lab()
@@ -102,9 +102,9 @@ def retrieve(
         raise typer.BadParameter(f"--sheet writes a PNG; {sheet.name} should end in .png.")
     import numpy as np
 
-    from caltech_lab.exports import answers_table, write_answers
-    from caltech_lab.gallery import nearest
-    from caltech_lab.retrieval import search, search_excluding_self
+    from caltech_lab.embedding.exports import answers_table, write_answers
+    from caltech_lab.retrieval.gallery import nearest
+    from caltech_lab.retrieval.index import search, search_excluding_self
     from caltech_lab.settings import settings
 
     use_gallery(gallery)
@@ -154,9 +154,9 @@ def _draw(
     similarities: "list[np.ndarray]",
 ) -> None:
     """Write a contact sheet: a row a query, the query first."""
-    from caltech_lab.files import write_atomically
-    from caltech_lab.images import read_photo
+    from caltech_lab.embedding.images import read_photo
     from caltech_lab.plots.photos import grid_of_photos
+    from caltech_lab.storage.files import write_atomically
 
     def small(path: Path) -> "Image":
         photo = read_photo(path)
@@ -189,8 +189,8 @@ def duplicates(
     """Group photos that are nearly the same, by a perceptual hash and by embedding."""
     import numpy as np
 
-    from caltech_lab.duplicates import groups
-    from caltech_lab.files import write_atomically
+    from caltech_lab.storage.files import write_atomically
+    from caltech_lab.studies.duplicates import groups
 
     lab = open_lab()
     pairs = lab.duplicates(crops=crops)

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from caltech_lab.errors import CacheError, DatasetError
-from caltech_lab.files import flush_folder, lock
-from caltech_lab.progress import progress
+from caltech_lab.storage.files import flush_folder, lock
+from caltech_lab.storage.progress import progress
 
 SCHEMES = ("https",)  # where an address, or a redirect, may lead
 TIMEOUT = 10  # seconds to connect, and between two pieces of a download

@@ -24,8 +24,8 @@ import pandas as pd
 from caltech_lab.datasets.archives import Archive, explained
 from caltech_lab.datasets.photos import Photos, hash_files
 from caltech_lab.errors import DatasetError
-from caltech_lab.files import lock, write_atomically
-from caltech_lab.progress import progress
+from caltech_lab.storage.files import lock, write_atomically
+from caltech_lab.storage.progress import progress
 
 FOLDER = "101_ObjectCategories"
 BACKGROUND = "BACKGROUND_Google"

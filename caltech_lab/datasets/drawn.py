@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 from caltech_lab.errors import DatasetError
-from caltech_lab.files import lock, sha256_of
+from caltech_lab.storage.files import lock, sha256_of
 
 ARCHIVE = Path(__file__).with_name("sample.zip")
 SHA256 = "b87d27b7d5bdf640b3e1a3968c712fb9eb556e5a87a4f32e0685b5d70d468f69"

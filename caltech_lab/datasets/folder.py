@@ -11,7 +11,7 @@ import pandas as pd
 
 from caltech_lab.datasets.photos import Photos, hash_files
 from caltech_lab.errors import DatasetError, LabError
-from caltech_lab.files import save_table
+from caltech_lab.storage.files import save_table
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 SETTLED = 2.0  # seconds after which a file's time stamps tell of every later change

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from caltech_lab.errors import DatasetError
-from caltech_lab.files import sha256_of
-from caltech_lab.progress import progress
-from caltech_lab.threads import map_ahead
+from caltech_lab.storage.files import sha256_of
+from caltech_lab.storage.progress import progress
+from caltech_lab.storage.threads import map_ahead
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from caltech_lab.datasets import drawn
-from caltech_lab.files import write_atomically
+from caltech_lab.storage.files import write_atomically
 
 THINGS = ("butterfly", "lotus", "pizza", "schooner", "stop_sign", "sunflower", "umbrella", "watch")
 NUMBERS = range(1, 9)

@@ -81,9 +81,9 @@ def numbers_of_clusters(
     Parameters
     ----------
     table : DataFrame
-        As `cluster_number.cluster_number_table` gives it.
+        As `number_of_clusters.cluster_number_table` gives it.
     best : mapping of str to int
-        As `cluster_number.best_numbers` gives it.
+        As `number_of_clusters.best_numbers` gives it.
     axes : sequence of Axes, optional
         Four of them; a new figure by default.
 

@@ -14,7 +14,7 @@ def reliability_diagram(tables: Mapping[str, pd.DataFrame], ax: Axes | None = No
     Parameters
     ----------
     tables : mapping of str to DataFrame
-        `evaluation.reliability_table` of each kind of probability, by name.
+        `probabilities.reliability_table` of each kind of probability, by name.
     ax : Axes, optional
         Where to draw; a new figure by default.
 

@@ -75,7 +75,7 @@ def decision_boundaries(
 
 
 def tuning_heatmap(table: pd.DataFrame, score: str = "accuracy", ax: Axes | None = None) -> Axes:
-    """Draw the grid of `classification.tune_svm` as a heat map.
+    """Draw the grid of `tuning.tune_svm` as a heat map.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def split_scores(tables: Mapping[str, pd.DataFrame], ax: Axes | None = None) -> 
     Parameters
     ----------
     tables : mapping of str to DataFrame
-        By classifier, what `classification.repeated_splits` gives, for the same splits.
+        By classifier, what `comparison.repeated_splits` gives, for the same splits.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -243,7 +243,7 @@ def accuracy_by_size(audit: pd.DataFrame, named: int = 5, ax: Axes | None = None
     Parameters
     ----------
     audit : DataFrame
-        What `evaluation.category_audit` gives: the worst first.
+        What `categories.category_audit` gives: the worst first.
     named : int
         How many of the worst categories are named.
     ax : Axes, optional

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from caltech_lab.growth import fitted_exponent
 from caltech_lab.plots.style import COLOURS, new_axes
+from caltech_lab.scale.growth import fitted_exponent
 
 MARKERS = "osD^vP*X"
 INKS = (*(colour for colour in COLOURS if colour != "#F0E442"), "0.55")  # yellow lines fade

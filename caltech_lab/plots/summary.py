@@ -16,7 +16,7 @@ def performance_summary(report: dict[str, Any]) -> Figure:
     Parameters
     ----------
     report : dict
-        A final report; see `report.schema`.
+        A final report; see `final_report.schema`.
 
     Returns
     -------

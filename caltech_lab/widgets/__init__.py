@@ -4,13 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from caltech_lab.widgets.answers import Answer, Query, Steering
+    from caltech_lab.demo.answers import Answer, Query, Steering
+    from caltech_lab.demo.page import RetrievalDemo
+    from caltech_lab.demo.session import SearchSession
     from caltech_lab.widgets.category_browsers import CategoryBrowser, ConfusionBrowser
     from caltech_lab.widgets.cluster_browsers import ClusterBrowser, TreeBrowser
-    from caltech_lab.widgets.demo import RetrievalDemo
     from caltech_lab.widgets.label_review import LabelReview
     from caltech_lab.widgets.map_browser import MapBrowser
-    from caltech_lab.widgets.session import SearchSession
 
 __all__ = [
     "Answer",

@@ -17,7 +17,7 @@ from caltech_lab.widgets.figure_browser import NEITHER, FigureBrowser
 from caltech_lab.widgets.parts import WIDE, PhotoGrid, guarded
 
 if TYPE_CHECKING:
-    from caltech_lab.features import Features
+    from caltech_lab.embedding.features import Features
 
 Ints = NDArray[np.int64]
 
@@ -46,7 +46,7 @@ class ConfusionBrowser(FigureBrowser):
     ) -> None:
         from sklearn.metrics import confusion_matrix
 
-        from caltech_lab.classification import confused_pairs
+        from caltech_lab.classification.comparison import confused_pairs
 
         names = features.categories
         self.rows, self.probabilities = rows, probabilities

@@ -16,13 +16,13 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from PIL import Image
 
+from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import LabError
-from caltech_lab.images import read_photo
 from caltech_lab.widgets.parts import WIDE, Panel, PhotoGrid, Picture, data_uri, guarded
 from caltech_lab.widgets.thumbnails import small_jpeg, thumbnail
 
 if TYPE_CHECKING:
-    from caltech_lab.features import Features
+    from caltech_lab.embedding.features import Features
 
 Ints = NDArray[np.int64]
 

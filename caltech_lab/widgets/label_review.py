@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from caltech_lab.errors import LabError
-from caltech_lab.label_errors import Decision, Decisions
 from caltech_lab.plots.fairness import doubtful_labels
+from caltech_lab.studies.label_errors import Decision, Decisions
 from caltech_lab.widgets.figure_browser import NEITHER, FigureBrowser
 from caltech_lab.widgets.parts import PhotoGrid, guarded
 
 if TYPE_CHECKING:
-    from caltech_lab.features import Features
+    from caltech_lab.embedding.features import Features
 
 PAGE = 12
 DONE = {"keep": "kept", "relabel": "relabelled as {}", "drop": "dropped"}

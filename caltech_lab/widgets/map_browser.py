@@ -12,7 +12,7 @@ from caltech_lab.widgets.figure_browser import NEITHER, SHOWN, FigureBrowser
 from caltech_lab.widgets.parts import data_uri, guarded
 
 if TYPE_CHECKING:
-    from caltech_lab.features import Features
+    from caltech_lab.embedding.features import Features
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -12,8 +12,8 @@ import anywidget
 import traitlets
 from ipywidgets import HTML, Layout, VBox
 
+from caltech_lab.embedding.images import MAX_BYTES, MAX_PIXELS, MAX_SIDE
 from caltech_lab.errors import LabError
-from caltech_lab.images import MAX_BYTES, MAX_PIXELS, MAX_SIDE
 
 HERE = Path(__file__).parent
 WIDE = {"width": "100%"}

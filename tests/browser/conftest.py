@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from browsing import TOKEN, demo
 from PIL import Image
 
-from caltech_lab import series
+from tests.browsing import TOKEN, demo
+from tools import series
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # A folder to write screenshots to; `make screenshots` names notebooks/images.

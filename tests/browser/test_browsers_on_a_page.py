@@ -2,7 +2,8 @@
 
 import nbformat
 import pytest
-from browsing import SECONDS, distorted, open_and_run
+
+from tests.browsing import SECONDS, distorted, open_and_run
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -12,10 +13,10 @@ import caltech_lab
 import numpy as np
 import pandas as pd
 from sklearn.manifold import TSNE
-from caltech_lab.classification import svm_probabilities
-from caltech_lab.cluster_portraits import cluster_plane
-from caltech_lab.evaluation import category_audit
-from caltech_lab.retrieval import search_excluding_self
+from caltech_lab.classification.probabilities import svm_probabilities
+from caltech_lab.widgets.cluster_portraits import cluster_plane
+from caltech_lab.metrics.categories import category_audit
+from caltech_lab.retrieval.index import search_excluding_self
 from caltech_lab.widgets import *
 
 lab = caltech_lab.open_lab()

@@ -6,10 +6,10 @@ import statistics
 import time
 
 import pytest
-from browsing import SECONDS, Demo, demo, distorted, open_and_run
 
 from caltech_lab.datasets import drawn
-from caltech_lab.widgets.demo import SPACES
+from caltech_lab.demo.page import SPACES
+from tests.browsing import SECONDS, Demo, demo, distorted, open_and_run
 from tools.sample_painter import draw
 
 pytestmark = pytest.mark.timeout(1200)

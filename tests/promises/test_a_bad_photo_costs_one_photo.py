@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from caltech_lab import series
-from caltech_lab.backbones import backbone
 from caltech_lab.datasets import folder
 from caltech_lab.datasets.photos import Photos
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.extraction import extract
+from caltech_lab.embedding.features import load
+from caltech_lab.embedding.images import load_pixels, read_photo, readable
 from caltech_lab.errors import DatasetError, PhotoError
-from caltech_lab.extraction import extract
-from caltech_lab.features import load
-from caltech_lab.images import load_pixels, read_photo, readable
+from tools import series
 
 PIXELS = backbone("pixels")
 DAMAGE = {
@@ -168,7 +168,7 @@ OPENERS = {"imread", "ImageCollection", "imread_collection", "load_img", "VideoC
 
 
 def opened_otherwise(tree: ast.AST) -> list[str]:
-    """Name what opens a picture by another door than `caltech_lab.images`."""
+    """Name what opens a picture by another door than `caltech_lab.embedding.images`."""
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caltech_lab import extraction
-from caltech_lab.backbones import Backbone, backbone
 from caltech_lab.datasets import folder
 from caltech_lab.datasets.photos import Photos
-from caltech_lab.engines import Choice
+from caltech_lab.embedding import extraction
+from caltech_lab.embedding.backbones import Backbone, backbone
+from caltech_lab.embedding.engines import Choice
+from caltech_lab.embedding.extraction import WORDS, Outcome, Recipe, extract
+from caltech_lab.embedding.features import load
 from caltech_lab.errors import CacheError
-from caltech_lab.extraction import WORDS, Outcome, Recipe, extract
-from caltech_lab.features import load
 from caltech_lab.lab import Lab
 
 PIXELS = backbone("pixels")

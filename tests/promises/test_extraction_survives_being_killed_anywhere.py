@@ -14,22 +14,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caltech_lab import extraction
-from caltech_lab.backbones import backbone
 from caltech_lab.datasets import folder
 from caltech_lab.datasets.photos import Photos
+from caltech_lab.embedding import extraction
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.extraction import extract
+from caltech_lab.embedding.features import load
 from caltech_lab.errors import CacheError
-from caltech_lab.extraction import extract
-from caltech_lab.features import load
 
 HOG = backbone("hog")
 KILLS = 30
 RUN = """
 import sys
 from pathlib import Path
-from caltech_lab.backbones import backbone
+from caltech_lab.embedding.backbones import backbone
 from caltech_lab.datasets import folder
-from caltech_lab.extraction import extract
+from caltech_lab.embedding.extraction import extract
 print("ready", flush=True)
 outcome = extract(folder.scan(Path(sys.argv[1])), backbone("hog"), Path(sys.argv[2]))
 print(outcome.n_extracted, outcome.n_reused, flush=True)

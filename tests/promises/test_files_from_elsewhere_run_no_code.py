@@ -22,12 +22,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from caltech_lab import backbones, files, retrieval
-from caltech_lab.backbones import backbone
 from caltech_lab.datasets.photos import Photos
+from caltech_lab.embedding import backbones
+from caltech_lab.embedding.backbones import backbone
 from caltech_lab.errors import CacheError, LabError, WeightsError
 from caltech_lab.lab import Lab
+from caltech_lab.retrieval.index import build_index, load_index, save_index
 from caltech_lab.settings import settings
+from caltech_lab.storage import files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -204,9 +206,9 @@ def test_index_of_another_shape_is_refused(
     X: np.ndarray, tmp_path: Path, dimension: int, count: int
 ) -> None:
     path = tmp_path / "index.faiss"
-    retrieval.save_index(path, retrieval.build_index(X))
+    save_index(path, build_index(X))
     with pytest.raises(CacheError, match=f"exact index of {count} photos with {dimension} numbers"):
-        retrieval.load_index(path, dimension, count)
+        load_index(path, dimension, count)
 
 
 def test_index_of_another_type_is_refused(X: np.ndarray, tmp_path: Path) -> None:
@@ -215,14 +217,14 @@ def test_index_of_another_type_is_refused(X: np.ndarray, tmp_path: Path) -> None
         other.add(X)
         faiss.write_index(other, str(path))
         with pytest.raises(CacheError):
-            retrieval.load_index(path, 8, 40)
+            load_index(path, 8, 40)
 
 
 def test_damaged_length_never_reaches_faiss(
     X: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "index.faiss"
-    retrieval.save_index(path, retrieval.build_index(X))
+    save_index(path, build_index(X))
     good = path.read_bytes()
 
     def refuse(data: object) -> None:
@@ -232,11 +234,11 @@ def test_damaged_length_never_reaches_faiss(
     for bad in (b"", good[:20], good[:-1], good + b"\0", good[:37] + b"\xff" * 8 + good[45:]):
         path.write_bytes(bad)
         with pytest.raises(CacheError):
-            retrieval.load_index(path, 8, 40)
+            load_index(path, 8, 40)
     with open(path, "wb") as file:
         file.truncate(2**40)  # a terabyte of holes
     with pytest.raises(CacheError):
-        retrieval.load_index(path, 8, 40)
+        load_index(path, 8, 40)
 
 
 @given(position=st.integers(0, 44), value=st.integers(0, 255))
@@ -245,14 +247,14 @@ def test_any_changed_header_byte_is_refused(
 ) -> None:
     X = np.eye(3, dtype=np.float32)
     path = tmp_path_factory.mktemp("index") / "index.faiss"
-    retrieval.save_index(path, retrieval.build_index(X))
+    save_index(path, build_index(X))
     data = bytearray(path.read_bytes())
     if data[position] == value:
         return
     data[position] = value
     path.write_bytes(data)
     with pytest.raises(CacheError):
-        retrieval.load_index(path, 3, 3)
+        load_index(path, 3, 3)
 
 
 @pytest.mark.parametrize("at", [0, 30, 46, 5000, -1])
@@ -371,7 +373,7 @@ def test_every_fault_here_is_a_sentence(tmp_path: Path) -> None:
         "a.npy": files.load_array,
         "a.json": files.read_json,
         "a.skops": files.load_model,
-        "a.faiss": lambda path: retrieval.load_index(path, 8, 40),
+        "a.faiss": lambda path: load_index(path, 8, 40),
     }.items():
         (tmp_path / name).write_bytes(buffer.getvalue())
         with pytest.raises(LabError) as error:

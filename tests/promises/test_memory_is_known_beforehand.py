@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from caltech_lab import memory, series
-from caltech_lab.clustering import linkage_bytes, linkage_tree, tree_bytes
 from caltech_lab.errors import MemoryLimitError
-from caltech_lab.evaluation import silhouette, silhouette_bytes
-from caltech_lab.flat_map import tsne
-from caltech_lab.memory import require_pairs, tsne_bytes
-from caltech_lab.retrieval import build_index, search
+from caltech_lab.fast.linkage import linkage_bytes, linkage_tree, tree_bytes
+from caltech_lab.fast.silhouette import silhouette, silhouette_bytes
+from caltech_lab.fast.tsne import tsne
+from caltech_lab.retrieval.index import build_index, search
+from caltech_lab.storage import memory
+from caltech_lab.storage.memory import require_pairs, tsne_bytes
+from tools import series
 
 
 def unit(n: int, d: int) -> np.ndarray:
@@ -63,7 +64,7 @@ def test_what_does_not_fit_is_refused_with_another_way(name: str, free: SimpleNa
     assert instead in sentence
     assert sentence.endswith(".")
     assert "\n" not in sentence
-    assert ". " not in sentence.replace("caltech_lab.retrieval.search", "")
+    assert ". " not in sentence.replace("caltech_lab.retrieval.index.search", "")
     free.available = needed
     step()
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import Server, contents, entry, is_sentence, pack, serving
 
 from caltech_lab.datasets import archives
 from caltech_lab.datasets.archives import Archive
 from caltech_lab.errors import DatasetError
+from tests.served import Server, contents, entry, is_sentence, pack, serving
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from served import Server, contents, is_sentence, pack, serving
 
 from caltech_lab.datasets import archives, caltech101
 from caltech_lab.errors import DatasetError
 from caltech_lab.settings import settings
+from tests.served import Server, contents, is_sentence, pack, serving
 
 CATEGORIES = ("BACKGROUND_Google", "Faces", "Faces_easy", "accordion", "wrench")
 REAL_MANIFEST = caltech101.manifest

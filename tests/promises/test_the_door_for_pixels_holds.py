@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import SAVED_AS, animation, bombs, chunk, encode, exif, picture, refusal
 from PIL import Image, ImageFile
 
-from caltech_lab import images
+from caltech_lab.embedding import images
+from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import PhotoError
-from caltech_lab.images import read_photo
+from tests.pictures import SAVED_AS, animation, bombs, chunk, encode, exif, picture, refusal
 
 # What is refused
 

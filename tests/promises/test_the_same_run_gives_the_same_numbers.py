@@ -12,12 +12,18 @@ import pytest
 RUN = """
 import sys
 import numpy as np
-from caltech_lab.flat_map import tsne
-from caltech_lab.classification import random_forest, tune_svm
-from caltech_lab.clustering import average_linkage_of_neighbour_means, cut, kmeans, linkage_tree
-from caltech_lab.evaluation import bootstrap_interval, retrieval_scores, silhouette
-from caltech_lab.features import split
-from caltech_lab.retrieval import build_index, search_excluding_self
+from caltech_lab.fast.tsne import tsne
+from caltech_lab.classification.forest import random_forest
+from caltech_lab.classification.tuning import tune_svm
+from caltech_lab.clustering.smoothing import average_linkage_of_neighbour_means
+from caltech_lab.clustering.hierarchical import cut
+from caltech_lab.clustering.kmeans import kmeans
+from caltech_lab.fast.linkage import linkage_tree
+from caltech_lab.metrics.intervals import bootstrap_interval
+from caltech_lab.metrics.retrieval import retrieval_scores
+from caltech_lab.fast.silhouette import silhouette
+from caltech_lab.embedding.features import split
+from caltech_lab.retrieval.index import build_index, search_excluding_self
 
 X, y = np.load(sys.argv[1]), np.load(sys.argv[2])
 made = {}
@@ -110,7 +116,7 @@ def test_other_threads_and_processors_decide_alike(
 
 
 def test_ties_are_broken_by_row(arrays: Path) -> None:
-    from caltech_lab.retrieval import build_index, search
+    from caltech_lab.retrieval.index import build_index, search
 
     X = np.load(arrays / "X.npy")
     _, ids = search(build_index(X), X[4], 5)
@@ -118,7 +124,7 @@ def test_ties_are_broken_by_row(arrays: Path) -> None:
 
 
 def test_ties_in_the_scores_are_broken_by_row() -> None:
-    from caltech_lab.evaluation import retrieval_scores
+    from caltech_lab.metrics.retrieval import retrieval_scores
 
     X = np.ones((5, 1), np.float32)  # all alike: the ranking is that of the rows
     scores = retrieval_scores(X, np.array([0, 1, 0, 1, 1]), k=1)
@@ -132,9 +138,9 @@ def test_embeddings_do_not_depend_on_the_number_of_threads(
 import sys
 from pathlib import Path
 import numpy as np
-from caltech_lab.backbones import backbone
+from caltech_lab.embedding.backbones import backbone
 from caltech_lab.datasets import folder
-from caltech_lab.extraction import extract
+from caltech_lab.embedding.extraction import extract
 photos = folder.scan(Path(sys.argv[1]))
 extract(photos.subset(np.arange(40), "few"), backbone(), Path(sys.argv[2]))
 """

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from caltech_lab import addresses
 from caltech_lab.datasets import folder
 from caltech_lab.datasets.photos import Photos
+from caltech_lab.scale import addresses
 
 ray = pytest.importorskip("ray", reason="needs `pip install 'caltech-lab[scale]'`")
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.gallery import FaissGallery, nearest, open_gallery
+from caltech_lab.retrieval.gallery import FaissGallery, nearest, open_gallery
 
 pytest.importorskip("pymilvus", reason="needs `pip install 'caltech-lab[scale]'`")
 pytest.importorskip("milvus_lite", reason="Milvus Lite is not there")

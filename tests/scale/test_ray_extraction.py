@@ -14,14 +14,14 @@ import pytest
 from pyarrow import fs
 from same_bits import bits
 
-from caltech_lab.backbones import backbone
 from caltech_lab.datasets.photos import Photos
-from caltech_lab.engines import choose
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.engines import choose
+from caltech_lab.embedding.extraction import extract
 from caltech_lab.errors import CacheError, DatasetError
-from caltech_lab.extraction import extract
-from caltech_lab.files import read_json
-from caltech_lab.ray_extraction import extract_shards, ray_embedding
-from caltech_lab.shards import name_of, names_in, read_shards
+from caltech_lab.scale.ray_extraction import extract_shards, ray_embedding
+from caltech_lab.scale.shards import name_of, names_in, read_shards
+from caltech_lab.storage.files import read_json
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 HOG = backbone("hog")

@@ -8,10 +8,10 @@ import ray
 from ray.cluster_utils import Cluster
 from same_bits import bits
 
-from caltech_lab.backbones import backbone
-from caltech_lab.engines import choose
-from caltech_lab.extraction import extract
-from caltech_lab.ray_extraction import ray_embedding
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.engines import choose
+from caltech_lab.embedding.extraction import extract
+from caltech_lab.scale.ray_extraction import ray_embedding
 
 HOG = backbone("hog")
 STORE = 100 * 2**20

@@ -1,7 +1,7 @@
 """Draw the offline sample anew and write its archive."""
 
 from caltech_lab.datasets import drawn
-from caltech_lab.files import sha256_of
+from caltech_lab.storage.files import sha256_of
 from tools.sample_painter.archive import paint, write
 
 write(drawn.ARCHIVE, paint())

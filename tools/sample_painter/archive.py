@@ -8,7 +8,7 @@ from PIL import Image
 
 from caltech_lab.datasets import sample
 from caltech_lab.datasets.drawn import CATEGORIES, PHOTOS_PER_CATEGORY
-from caltech_lab.files import write_atomically
+from caltech_lab.storage.files import write_atomically
 from tools.sample_painter.painter import draw
 
 

@@ -1,0 +1,1 @@
+"""An SVM and a random forest: fitting, tuning, probabilities."""

@@ -1,0 +1,1 @@
+"""K-Means, hierarchical clustering and neighbor smoothing."""

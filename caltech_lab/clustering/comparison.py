@@ -1,0 +1,151 @@
+"""Linkages and K-Means, with and without neighbor smoothing, scored side by side.
+
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
+vector of shape (n,) with the category of each photo.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import davies_bouldin_score
+
+from caltech_lab.clustering.checks import check_k
+from caltech_lab.clustering.hierarchical import cut
+from caltech_lab.clustering.kmeans import kmeans
+from caltech_lab.clustering.smoothing import neighbour_means
+from caltech_lab.fast.linkage import linkage_trees
+from caltech_lab.fast.silhouette import silhouette
+from caltech_lab.metrics.clusters import agreement_scores
+from caltech_lab.storage.progress import progress
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+LINKAGES = (
+    ("ward", "euclidean"),
+    ("average", "euclidean"),
+    ("average", "cosine"),
+    ("complete", "cosine"),
+    ("single", "cosine"),
+)
+"""Pairs of linkage and distance worth comparing."""
+
+
+def compare_linkages(
+    X: NDArray[np.float32],
+    y: Ints,
+    k: int,
+    pairs: Iterable[tuple[str, str]] = LINKAGES,
+) -> pd.DataFrame:
+    """Cut the trees of several linkages into k clusters and score them, with a progress bar.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings.
+    y : ndarray of int64, shape (n,)
+        Category of each photo.
+    k : int
+        Number of clusters, 2 to n - 1.
+    pairs : iterable of (method, metric)
+        As in `linkage_tree`.
+
+    Returns
+    -------
+    DataFrame
+        One row a pair: ``method``, ``metric``, ``silhouette`` (mean; always Euclidean, so that
+        the rows compare), ``largest`` (share of the photos in the largest cluster; near 1 for a
+        tree that chains), the scores of `clusters.agreement_scores`, and ``seconds`` of the
+        linkage, where distances that several pairs share count for the first of them.
+    """
+    check_k(k, len(X) - 1)
+    rows, clusterings = [], []
+    pairs = list(pairs)
+    start = time.perf_counter()
+    for (method, metric), tree in progress(
+        zip(pairs, linkage_trees(X, pairs), strict=True),
+        total=len(pairs), desc="Linkages", unit="tree",
+    ):  # fmt: skip
+        seconds = time.perf_counter() - start
+        clusters = cut(tree, k)
+        rows.append(
+            {
+                "method": method,
+                "metric": metric,
+                "largest": float(np.mean(clusters == 0)),
+                **agreement_scores(clusters, y),
+                "seconds": seconds,
+            }
+        )
+        clusterings.append(clusters)
+        start = time.perf_counter()
+    table = pd.DataFrame(rows)
+    table.insert(2, "silhouette", silhouette(X, clusterings).mean(axis=1))
+    return table
+
+
+def compare_recipes(
+    X: NDArray[np.float32], y: Ints, k: int, seed: int = 0, ward: Floats | None = None
+) -> pd.DataFrame:
+    """Score every linkage, K-Means, and both after `neighbour_means`, with a progress bar.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings, rows of length one.
+    y : ndarray of int64, shape (n,)
+        Category of each photo; scores only, no recipe sees it.
+    k : int
+        Number of clusters, 2 to n - 1.
+    seed : int
+        Seed of K-Means, which keeps the best of three starts.
+    ward : ndarray of float64, shape (n - 1, 4), optional
+        ``linkage_tree(X)``, where it has been computed before.
+
+    Returns
+    -------
+    DataFrame
+        One row per recipe, named in the index: ``silhouette`` and ``davies_bouldin``, always of
+        `X` itself so that the rows compare; ``nmi``, ``ami``, ``ari``, ``purity``,
+        ``matched_accuracy``; ``largest``, the share of the photos in the largest cluster; and
+        ``seconds``, where what several recipes share counts for the first of them.
+    """
+    check_k(k, len(X) - 1)
+    rows, clusterings = {}, []
+    recipes = _recipes(X, k, seed, ward)
+    start = time.perf_counter()
+    for name, clusters in progress(recipes, total=len(LINKAGES) + 4, desc="Recipes", unit="recipe"):
+        seconds = time.perf_counter() - start
+        rows[name] = {
+            "davies_bouldin": float(davies_bouldin_score(X, clusters)),
+            **agreement_scores(clusters, y),
+            "largest": float(np.bincount(clusters).max() / len(X)),
+            "seconds": seconds,
+        }
+        clusterings.append(clusters)
+        start = time.perf_counter()
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("recipe")
+    # All the clusterings share one matrix of distances.
+    table.insert(0, "silhouette", silhouette(X, np.stack(clusterings)).mean(axis=1))
+    return table
+
+
+def _recipes(
+    X: NDArray[np.float32], k: int, seed: int, ward: Floats | None
+) -> Iterator[tuple[str, Ints]]:
+    """Yield the name and the clusters of each recipe that `compare_recipes` scores."""
+    given = [] if ward is None else [ward]  # the first of the linkages
+    trees = chain(given, linkage_trees(X, LINKAGES[len(given) :]))
+    for (method, metric), tree in zip(LINKAGES, trees, strict=True):
+        yield f"{method} linkage, {metric}", cut(tree, k)
+    yield "K-Means", kmeans(X, k, seed, 3).labels_
+    means = neighbour_means(X)
+    ward, average = linkage_trees(means, [("ward", "euclidean"), ("average", "cosine")])
+    yield "ward linkage of neighbour means", cut(ward, k)
+    yield "K-Means of neighbour means", kmeans(means, k, seed, 3).labels_
+    yield "average linkage of neighbour means", cut(average, k)

@@ -1,0 +1,144 @@
+"""How many clusters? Four answers that need no categories, side by side."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import adjusted_rand_score
+
+from caltech_lab.clustering.checks import check_k
+from caltech_lab.clustering.kmeans import kmeans
+from caltech_lab.errors import ArgumentError
+from caltech_lab.fast.silhouette import silhouette
+from caltech_lab.storage.progress import progress
+
+Floats = NDArray[np.float64]
+
+
+def cluster_number_table(
+    X: NDArray[np.float32],
+    ks: Sequence[int],
+    *,
+    references: int = 3,
+    draws: int = 5,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Hold numbers of clusters against four criteria, by K-Means, with a progress bar.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings; a sample and a few dozen numbers a photo keep it fast.
+    ks : sequence of int
+        Numbers of clusters, ascending, each 2 to half of n.
+    references : int
+        Reference sets without clusters that the gap statistic averages over, at least 2.
+    draws : int
+        Samples of 80 % of the photos that stability is the agreement of, at least 2.
+    seed : int
+        Seed of K-Means, the references and the samples.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by k: ``inertia``; ``silhouette`` (mean, Euclidean); ``gap`` and ``gap_error``, how
+        far the logarithm of the inertia is below that of points spread evenly in the box of the
+        principal axes, and the standard error that the rule for it uses; ``stability``, the mean
+        adjusted Rand index of the clusterings of two samples, on the photos in both.
+
+    Raises
+    ------
+    ArgumentError
+        When a k is not between 2 and n / 2, or there are fewer than two references or draws.
+
+    References
+    ----------
+    R. Tibshirani, G. Walther, T. Hastie: Estimating the number of clusters in a data set via the
+    gap statistic. Journal of the Royal Statistical Society B 63, 2001.
+    A. Ben-Hur, A. Elisseeff, I. Guyon: A stability based method for discovering structure in
+    clustered data. Pacific Symposium on Biocomputing, 2002.
+    U. von Luxburg: Clustering stability: an overview. Foundations and Trends in Machine Learning 2,
+    2010.
+    """
+    for k in ks:
+        check_k(k, len(X) // 2)
+    if min(references, draws) < 2:
+        raise ArgumentError("The gap statistic and stability need at least two draws each.")
+    random = np.random.default_rng(seed)
+    empty = [_without_clusters(X, random) for _ in range(references)]
+    samples = [random.permutation(len(X))[: round(0.8 * len(X))] for _ in range(draws)]
+
+    rows, clusterings = [], []
+    for k in progress(list(ks), desc="Numbers of clusters", unit="k"):
+        model = kmeans(X, k, seed, 3)
+        expected = [np.log(kmeans(E, k, seed, 1).inertia_) for E in empty]
+        rows.append(
+            {
+                "k": k,
+                "inertia": float(model.inertia_),
+                "gap": float(np.mean(expected) - np.log(model.inertia_)),
+                "gap_error": float(np.std(expected) * np.sqrt(1 + 1 / references)),
+                "stability": _stability(X, k, samples, seed),
+            }
+        )
+        clusterings.append(model.labels_)
+    table = pd.DataFrame(rows).set_index("k")
+    table.insert(1, "silhouette", silhouette(X, clusterings).mean(axis=1))
+    return table
+
+
+def best_numbers(table: pd.DataFrame) -> dict[str, int]:
+    """Read off the number of clusters that each criterion would choose.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `cluster_number_table` gives it, with at least three rows.
+
+    Returns
+    -------
+    dict of str to int
+        ``elbow``, where the inertia is furthest below the line from its first to its last value;
+        ``silhouette`` and ``stability``, where they are highest; ``gap``, the smallest k whose gap
+        is at least the next one's less that one's error, or the last k when there is none.
+
+    References
+    ----------
+    V. Satopää, J. Albrecht, D. Irwin, B. Raghavan: Finding a "kneedle" in a haystack. ICDCS
+    Workshops, 2011 (the elbow).
+    """
+    ks, inertia = table.index.to_numpy(), table["inertia"].to_numpy()
+    line = np.interp(ks, ks[[0, -1]], inertia[[0, -1]])
+    gap, error = table["gap"].to_numpy(), table["gap_error"].to_numpy()
+    enough = np.append(gap[:-1] >= gap[1:] - error[1:], True)
+    return {
+        "elbow": int(ks[np.argmax(line - inertia)]),
+        "silhouette": int(ks[np.argmax(table["silhouette"])]),
+        "gap": int(ks[np.argmax(enough)]),
+        "stability": int(ks[np.argmax(table["stability"])]),
+    }
+
+
+def _without_clusters(X: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+    """Spread as many points evenly in the box that the photos fill along their principal axes."""
+    centred = X - X.mean(axis=0)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    turned = centred @ axes
+    spread = random.uniform(turned.min(axis=0), turned.max(axis=0), size=X.shape)
+    return spread.astype(np.float32)  # where the axes point does not matter to distances
+
+
+def _stability(
+    X: NDArray[np.float32], k: int, samples: Sequence[NDArray[np.int64]], seed: int
+) -> float:
+    labels = np.full((len(samples), len(X)), -1)
+    for i, sample in enumerate(samples):
+        # Another seed each: a clustering that hangs on its start is not stable.
+        labels[i, sample] = kmeans(X[sample], k, seed + i, 1).labels_
+    agreements = []
+    for a, b in combinations(labels, 2):
+        both = (a >= 0) & (b >= 0)
+        agreements.append(adjusted_rand_score(a[both], b[both]))
+    return float(np.mean(agreements))

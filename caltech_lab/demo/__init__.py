@@ -1,0 +1,1 @@
+"""The retrieval demo: encoder, searcher, explainer, and the page."""

@@ -1,0 +1,502 @@
+"""What happens between a photo and its answer, without a browser."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from caltech_lab.classification.probabilities import svm_probabilities
+from caltech_lab.demo.answers import Answer, Box, Match, Query, Ranking, Steering, Vector
+from caltech_lab.demo.similarity_map import region_at, shares_of_the_cosine, similarity_to_region
+from caltech_lab.demo.spaces import LEARNED, PLAIN, Space, learned_space, plain_space
+from caltech_lab.embedding.backbones import feature_map
+from caltech_lab.embedding.engines import Engine, compile_backbone
+from caltech_lab.embedding.extraction import unit_rows
+from caltech_lab.embedding.images import load_pixels, part_seen, read_photo
+from caltech_lab.errors import ArgumentError
+from caltech_lab.retrieval.calibration import leave_one_out, same_category_probability
+from caltech_lab.retrieval.feedback import rocchio, without_near_copies
+from caltech_lab.retrieval.gallery import nearest
+from caltech_lab.retrieval.index import Ids, Similarities
+from caltech_lab.retrieval.novelty import familiarity, novelty_threshold
+from caltech_lab.settings import settings
+from caltech_lab.storage.files import sha256_of
+from caltech_lab.widgets.thumbnails import shrunk, small_jpeg, thumbnail
+
+if TYPE_CHECKING:
+    from caltech_lab.lab import Lab
+    from caltech_lab.retrieval.gallery import Gallery
+
+MAX_K = 50
+N_CLUSTERS = 20
+N_CACHED = 2000  # pictures for the page, of about 10 KB each
+VIEW = 420  # pixels a side of the query as it is shown
+KEPT = 1024  # pixels a side of the query as it is kept, for parts to be cut from
+LEAST_PART = 8  # pixels
+CANDIDATES = 500  # asked of a gallery; more than are shown, so that marks can move them
+UNSEEN = -2  # below any cosine
+
+
+class SearchSession:
+    """Looks photos up in the gallery of a lab: all of its photos.
+
+    The models are those that the lab keeps, made on demand; the backbone is loaded and compiled
+    when a photo first needs it, since the gallery's embeddings are there already.
+
+    Parameters
+    ----------
+    lab : Lab
+        Whose photos and models to use.
+    engine : Engine, optional
+        The compiled backbone, where there is one already.
+
+    Attributes
+    ----------
+    gallery : Features
+        What answers are taken from.
+    classifier : Pipeline
+        The lab's SVM.
+    trained_on : ndarray of int64
+        Rows of the gallery that the classifier was trained on.
+    temperature : float
+        Makes probabilities of the classifier's decisions; found on those rows alone.
+    space : Space
+        The vectors that are searched by, plain ones or learned ones; see `use`.
+    threshold : float
+        Familiarity below which a query is called unlike the gallery; likewise.
+    kmeans : KMeans
+        Fitted on the whole gallery.
+    thumbnail : callable
+        From a row of the gallery to a small JPEG of it, remembered.
+    """
+
+    def __init__(self, lab: "Lab", engine: Engine | None = None) -> None:
+        self.lab = lab
+        self.gallery = lab.embeddings
+        self._engine = engine
+        self._row_of = {sha: row for row, sha in enumerate(self.gallery.photos.sha256) if sha}
+        self.classifier = lab.svm()
+        self.trained_on, _ = self.gallery.split(lab.seed)
+        self.temperature = lab.svm_temperature()
+        self._pairs = lru_cache(1)(self._leave_one_out)
+        self._spaces: dict[str, Space] = {}
+        self.use(PLAIN)
+        self.threshold = self._novelty_threshold()
+        self.kmeans = lab.kmeans(min(N_CLUSTERS, len(self.gallery)))
+        self.thumbnail: Callable[[int], bytes] = lru_cache(N_CACHED)(self._thumbnail)
+        self._mapper: Engine | None = None
+        # The exact gallery is the matrix itself, which is here already.
+        self._asks = None if settings().gallery == "exact" else lab.gallery()
+
+    @property
+    def max_k(self) -> int:
+        """The most answers that a query can have."""
+        return min(MAX_K, len(self.gallery) - 1)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the backbone is ready."""
+        return self._engine is not None
+
+    @property
+    def engine(self) -> Engine:
+        """The compiled backbone; the first call takes some seconds."""
+        if self._engine is None:
+            self._engine = compile_backbone(self.lab.backbone, self.lab.choice)
+        return self._engine
+
+    # ---- the space that is searched --------------------------------------------------------
+
+    def use(self, name: str) -> None:
+        """Search by other vectors from now on.
+
+        The classifier, the clusters, the near-copies and what tells a photo unlike all others
+        keep to the plain ones: learned vectors know nothing but the categories.
+
+        Parameters
+        ----------
+        name : {"plain", "learned"}
+            The learned ones take some minutes the first time, and are kept.
+
+        Raises
+        ------
+        ArgumentError
+            When there are no such vectors.
+        """
+        makers = {
+            PLAIN: lambda: plain_space(self.lab, self._pairs),
+            LEARNED: lambda: learned_space(self.lab, MAX_K),
+        }
+        if name not in makers:
+            raise ArgumentError(f"There are no {name!r} vectors: choose 'plain' or 'learned'.")
+        if name not in self._spaces:
+            self._spaces[name] = makers[name]()
+        self.space = self._spaces[name]
+
+    def _by(self, query: Query) -> Vector:
+        """Return the vector of a query in the space that is searched."""
+        if self.space.embed is None:
+            return query.vector
+        assert query.learned is not None
+        return query.learned
+
+    def seen(self, query: Query) -> Query:
+        """Return a query with its vector in the space that is searched, embedded if need be.
+
+        Parameters
+        ----------
+        query : Query
+            As `from_gallery`, `from_photo` or `part` made it.
+
+        Returns
+        -------
+        Query
+            The same where plain vectors are searched; else with `learned`.
+
+        Raises
+        ------
+        ArgumentError
+            When the query has no photo to embed.
+        """
+        if self.space.embed is None or query.learned is not None:
+            return query
+        if query.row is not None and query.whole is None:
+            return replace(query, learned=self.space.X[query.row])
+        if query.photo is None:
+            raise ArgumentError("This query has no photo that could be embedded once more.")
+        seconds = dict(query.seconds)
+        with _timed(seconds, "embed"):
+            learned = self.space.embed(query.photo, query.vector)
+        return replace(query, learned=learned, seconds=seconds)
+
+    # ---- from a photo to a query -----------------------------------------------------------
+
+    def from_gallery(self, row: int) -> Query:
+        """Make a photo of the gallery the query.
+
+        Parameters
+        ----------
+        row : int
+            Its row in the gallery.
+
+        Returns
+        -------
+        Query
+            With the embedding that is known already.
+
+        Raises
+        ------
+        ArgumentError
+            When there is no such row.
+        PhotoError
+            When its file can no longer be read.
+        """
+        if not 0 <= row < len(self.gallery):
+            last = len(self.gallery) - 1
+            raise ArgumentError(f"The gallery has the rows 0 to {last}, not {row}.")
+        photo = shrunk(read_photo(self.gallery.photos.file(row)), KEPT)
+        return Query(self.gallery.X[row], self.path(row), row, thumbnail(photo, VIEW), {}, photo)
+
+    def from_photo(self, source: str | Path | bytes, name: str | None = None) -> Query:
+        """Make any photo the query.
+
+        A file that is in the gallery, byte for byte, is recognised, so that it is left out of
+        its own answer.
+
+        Parameters
+        ----------
+        source : str, Path or bytes
+            A file, or the content of one, such as an upload.
+        name : str, optional
+            What to call it; the file's name by default.
+
+        Returns
+        -------
+        Query
+            Embedded as the gallery's photos were.
+
+        Raises
+        ------
+        PhotoError
+            When it cannot be read as a photo.
+        """
+        if name is None:
+            name = "The upload" if isinstance(source, bytes) else Path(source).name
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "read"):
+            photo = read_photo(source)
+            row = self._row_of.get(_sha256(source))
+            if row is not None:
+                return self.from_gallery(row)
+        return self._asked(photo, name, None, seconds)
+
+    def part(self, query: Query, box: Box) -> Query:
+        """Make a part of the query's photo the query.
+
+        Parameters
+        ----------
+        query : Query
+            With a `photo`; of a part, the whole is taken.
+        box : tuple of float
+            Left, top, right and bottom, as shares of width and height, 0 to 1.
+
+        Returns
+        -------
+        Query
+            A photo of the gallery is still left out of the answer to a part of it.
+
+        Raises
+        ------
+        ArgumentError
+            When there is no photo, or the part is too small to be looked at.
+        """
+        whole = query.whole or query
+        if whole.photo is None:
+            raise ArgumentError("This query has no photo that a part could be cut from.")
+        width, height = whole.photo.size
+        left, right = (round(min(max(x, 0.0), 1.0) * width) for x in (box[0], box[2]))
+        top, bottom = (round(min(max(y, 0.0), 1.0) * height) for y in (box[1], box[3]))
+        if right - left < LEAST_PART or bottom - top < LEAST_PART:
+            raise ArgumentError(
+                f"This part has {max(right - left, 0)} x {max(bottom - top, 0)} pixels: "
+                f"drag over a larger one, at least {LEAST_PART} x {LEAST_PART}."
+            )
+        part = whole.photo.crop((left, top, right, bottom))
+        return self._asked(part, f"a part of {whole.name}", whole.row, {}, whole)
+
+    def _asked(
+        self,
+        photo: Image.Image,
+        name: str,
+        row: int | None,
+        seconds: dict[str, float],
+        whole: Query | None = None,
+    ) -> Query:
+        backbone = self.lab.backbone
+        engine = self.engine  # not among the timings: only the first photo waits for it
+        with _timed(seconds, "read"):
+            pixels = load_pixels(photo, backbone.size, backbone.fit)
+            kept = shrunk(photo, KEPT)
+            picture = thumbnail(kept, VIEW)
+        with _timed(seconds, "embed"):
+            (vector,) = unit_rows(engine.embed_one(pixels)[None])
+        return Query(vector, name, row, picture, seconds, kept, whole)
+
+    # ---- from a query to an answer ---------------------------------------------------------
+
+    def ask(self, query: Query, k: int = 10) -> Answer:
+        """Answer a query.
+
+        Parameters
+        ----------
+        query : Query
+            From `from_gallery` or `from_photo`.
+        k : int
+            Number of photos to find, 1 to `max_k`.
+
+        Returns
+        -------
+        Answer
+            Photos, probabilities, cluster, and how long each step took.
+
+        Raises
+        ------
+        ArgumentError
+            When `k` is out of range.
+        """
+        if not 1 <= k <= self.max_k:
+            raise ArgumentError(f"k must be between 1 and {self.max_k}, not {k}.")
+        query = self.seen(query)
+        X = query.vector[None]
+        seconds = dict(query.seconds)
+        with _timed(seconds, "search"):
+            cosines = self._scores(query)
+            ids = np.argsort(-cosines, kind="stable")[:k]
+            familiar = self._familiarity(query, cosines)
+        with _timed(seconds, "classify"):
+            (probabilities,) = svm_probabilities(self.classifier, X, self.temperature)
+        with _timed(seconds, "cluster"):
+            cluster = int(self.kmeans.predict(X)[0])
+        same = same_category_probability(self.space.curves, cosines[ids], np.arange(k))
+        return Answer(
+            query, ids, cosines[ids], probabilities, cluster, seconds,
+            cosines, same, familiar, familiar < self.threshold,
+        )  # fmt: skip
+
+    def rank(self, answer: Answer, steering: Steering, k: int) -> Ranking:
+        """Rank the gallery again as a person steers.
+
+        Parameters
+        ----------
+        answer : Answer
+            From `ask`.
+        steering : Steering
+            Marks move the query by `feedback.rocchio`; the rest filters.
+        k : int
+            How many photos to show at most.
+
+        Returns
+        -------
+        Ranking
+            Fewer than k where the filters leave fewer.
+        """
+        query, gallery = answer.query, self.gallery
+        cosines = answer.cosines
+        if self._asked_gallery is not None and steering.categories:
+            cosines = self._scores(query, categories=steering.categories)
+        scores = cosines
+        if steering.good or steering.bad:
+            good, bad = (self.space.X[list(rows)] for rows in (steering.good, steering.bad))
+            moved = rocchio(self._by(query), good, bad)
+            scores = self._scores(query, moved, steering.categories)
+        allowed = (cosines > UNSEEN) & (scores > UNSEEN)
+        allowed[list(steering.bad)] = False
+        if steering.categories:
+            allowed &= np.isin(gallery.y, list(steering.categories))
+        if steering.cluster is not None:
+            allowed &= self.kmeans.labels_ == steering.cluster
+        rows = np.flatnonzero(allowed)
+        ids = rows[np.argsort(-scores[rows], kind="stable")]
+        if steering.hide_near_copies:
+            ids = without_near_copies(gallery.X, ids, k, query.vector)
+        ids = ids[:k]
+        # The probabilities were learnt from plain rankings, so they go by the place in that.
+        places = np.empty(len(gallery), dtype=np.int64)
+        places[np.argsort(-answer.cosines, kind="stable")] = np.arange(len(gallery))
+        near = cosines[ids]
+        probabilities = same_category_probability(self.space.curves, near, places[ids])
+        return Ranking(ids, near, probabilities)
+
+    @property
+    def _asked_gallery(self) -> "Gallery | None":
+        # Galleries hold plain vectors; learned ones are few numbers each, and here already.
+        return self._asks if self.space.embed is None else None
+
+    def _scores(
+        self, query: Query, moved: Vector | None = None, categories: Iterable[int] = ()
+    ) -> Similarities:
+        """Return the similarity of each photo to a query, or to where marks have moved it.
+
+        `UNSEEN` stands for the query's own photo, and where the gallery told none: one that is
+        not exact, or elsewhere, is asked for the best `CANDIDATES`, of these categories if there
+        are any.
+        """
+        vector = self._by(query) if moved is None else moved
+        if self._asked_gallery is None:
+            scores: Similarities = self.space.X @ vector
+        else:
+            names = [self.gallery.categories[i] for i in categories] or None
+            candidates = min(CANDIDATES, len(self.gallery))
+            near, ids = nearest(self._asked_gallery, vector, candidates, names)
+            scores = np.full(len(self.gallery), UNSEEN, np.float32)
+            scores[ids] = near
+        if query.row is not None:
+            scores[query.row] = UNSEEN
+        return scores
+
+    def _familiarity(self, query: Query, cosines: Similarities) -> float:
+        if self.space.embed is not None:
+            cosines = self.gallery.X @ query.vector
+            if query.row is not None:
+                cosines[query.row] = UNSEEN
+        return float(familiarity(np.sort(cosines)[::-1]))
+
+    # ---- why two photos are similar --------------------------------------------------------
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether the backbone has a feature map to compare photos by."""
+        return self.lab.backbone.grid > 0
+
+    @property
+    def maps_are_compiled(self) -> bool:
+        """Whether the network that gives feature maps is ready."""
+        return self._mapper is not None
+
+    def match(self, query: Query, row: int, point: tuple[float, float] | None = None) -> Match:
+        """Tell what the similarity of the query and a photo of the gallery rests on.
+
+        Parameters
+        ----------
+        query : Query
+            With a `photo`.
+        row : int
+            Row of the other photo in the gallery.
+        point : tuple of float, optional
+            Place on the query's photo, from the left and from the top, 0 to 1: compare the region
+            there with all regions of both photos.
+
+        Returns
+        -------
+        Match
+            Shares in the cosine, or similarities to the region.
+
+        Raises
+        ------
+        ArgumentError
+            When the query has no photo, or the backbone no feature map.
+        PhotoError
+            When the other photo can no longer be read.
+        """
+        if query.photo is None:
+            raise ArgumentError("This query has no photo to be compared region by region.")
+        if self._mapper is None:
+            self._mapper = compile_backbone(feature_map(self.lab.backbone), self.lab.choice)
+        photos = [query.photo, read_photo(self.gallery.photos.file(row))]
+        size, fit = self.lab.backbone.size, self.lab.backbone.fit
+        first, second = (self._mapper.embed_one(load_pixels(photo, size, fit)) for photo in photos)
+        seen, seen_of_result = (part_seen(*photo.size, size, fit) for photo in photos)
+        if point is None:
+            return Match(*shares_of_the_cosine(first, second), seen, seen_of_result)
+        left, top, right, bottom = seen
+        x, y = (point[0] - left) / (right - left), (point[1] - top) / (bottom - top)
+        region = region_at(x, y, first.shape)
+        here, there = (similarity_to_region(first, region, other) for other in (first, second))
+        return Match(here, there, seen, seen_of_result, region)
+
+    def path(self, row: int) -> str:
+        """Return the path of a gallery photo, as the dataset writes it."""
+        return str(self.gallery.photos.table["path"].iat[row])
+
+    def category(self, row: int) -> str:
+        """Return the category of a gallery photo."""
+        return str(self.gallery.categories[self.gallery.y[row]])
+
+    def cluster_members(self, cluster: int) -> Ids:
+        """Return the rows of the gallery's photos in a K-Means cluster."""
+        return np.flatnonzero(self.kmeans.labels_ == cluster)
+
+    def _leave_one_out(self) -> tuple[Similarities, NDArray[np.bool_]]:
+        return leave_one_out(
+            self.gallery.X[self.trained_on], self.gallery.y[self.trained_on], MAX_K
+        )
+
+    def _novelty_threshold(self) -> float:
+        path = self.lab.folder("models/retrieval") / "novelty_threshold.npy"
+        kept = self.lab.kept(path, lambda: np.array([novelty_threshold(self._pairs()[0])]))
+        return float(kept[0])
+
+    def _thumbnail(self, row: int) -> bytes:
+        file = self.gallery.photos.file(row)
+        return small_jpeg(file) or thumbnail(read_photo(file))
+
+
+def _sha256(source: str | Path | bytes) -> str:
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    return sha256_of(Path(source))
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    seconds[step] = seconds.get(step, 0.0) + time.perf_counter() - began

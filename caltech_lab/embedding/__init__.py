@@ -1,0 +1,1 @@
+"""From pixels to unit vectors: images, backbones, engines, extraction."""

@@ -1,0 +1,315 @@
+"""Turns a backbone into the fastest function that this machine can make of it.
+
+For many photos, every engine takes batches of uint8 pixels and gives float32 rows, in order. A
+batch always has the same shape, the last one padded, so that a photo's row does not depend on what
+else was in its batch: an interrupted run and an uninterrupted one give the same bits. For a person
+who waits, `Engine.embed_one` takes a single photo, unpadded, with all threads working on it.
+"""
+
+import os
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from caltech_lab.embedding.backbones import Backbone
+from caltech_lab.embedding.networks import kept_network
+from caltech_lab.errors import ArgumentError
+from caltech_lab.settings import settings
+
+# Kernels may differ with the batch's shape; these are the fastest by measurement.
+OPENVINO_BATCH = {"bf16": 4, "f32": 8}
+TORCH_BATCH = 32
+
+# On Linux the kernel tells what PyTorch would, without the second that its import takes: the
+# drivers of NVIDIA, of Windows' subsystem and of AMD; the processor's instructions.
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+CPU_INFO = Path("/proc/cpuinfo")
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_tile"})
+
+
+class Engine(Protocol):
+    """A compiled backbone."""
+
+    name: str
+    precision: str
+    batch: int
+
+    def embed(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Give float32 rows (m, width) for each batch of uint8 (m, size, size, 3), in order."""
+        ...
+
+    def embed_one(self, pixels: np.ndarray) -> np.ndarray:
+        """Give the row (width,) of one photo, uint8 (size, size, 3), as soon as possible.
+
+        It differs from the row that `embed` gives by rounding alone.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which engine and precision this machine gets, and what to call them.
+
+    Attributes
+    ----------
+    engine : {"openvino", "cuda", "mps", "torch", "numpy"}
+        What runs the backbone.
+    precision : {"bf16", "f32"}
+        The number format of its products; part of what identifies embeddings.
+    """
+
+    engine: str
+    precision: str
+
+    def __str__(self) -> str:
+        """Return the words of a notebook's opening line."""
+        names = {
+            "openvino": "OpenVINO",
+            "cuda": "PyTorch on the graphics card",
+            "mps": "PyTorch on the Apple GPU",
+            "torch": "PyTorch",
+            "numpy": "NumPy",
+        }
+        formats = {"bf16": "bfloat16", "f32": "float32"}
+        return f"{names[self.engine]}, {formats[self.precision]}"
+
+
+def choose(backbone: Backbone, precision: str | None = None) -> Choice:
+    """Choose engine and precision for a backbone on this machine.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        What is to run.
+    precision : {"auto", "bf16", "f32"}, optional
+        That of the settings by default; `auto` takes bfloat16 where the hardware multiplies in
+        it.
+
+    Returns
+    -------
+    Choice
+        CUDA before Apple's MPS before OpenVINO before plain PyTorch.
+
+    Raises
+    ------
+    ArgumentError
+        When there is no such precision, or the machine has no bfloat16.
+    """
+    wanted = precision or settings().precision
+    if wanted not in ("auto", "bf16", "f32"):
+        raise ArgumentError(f"There is no precision {wanted!r}: choose auto, bf16 or f32.")
+    if backbone.classical:
+        return Choice("numpy", "f32")
+    engine, has_bf16 = _best_engine()
+    if wanted == "bf16" and not has_bf16:
+        raise ArgumentError("This machine does not multiply in bfloat16: choose auto or f32.")
+    return Choice(engine, "bf16" if has_bf16 and wanted != "f32" else "f32")
+
+
+def _best_engine() -> tuple[str, bool]:
+    if _may_have_gpu():
+        import torch
+
+        if torch.cuda.is_available():
+            return "cuda", torch.cuda.is_bf16_supported(including_emulation=False)
+        if torch.backends.mps.is_available():
+            return "mps", False
+    if find_spec("openvino"):
+        return "openvino", cpu_has_bf16()
+    return "torch", cpu_has_bf16()
+
+
+def _may_have_gpu() -> bool:
+    return sys.platform != "linux" or any(map(os.path.exists, GPU_DEVICES))
+
+
+def cpu_has_bf16() -> bool:
+    """Tell whether this processor multiplies bfloat16 in hardware."""
+    if CPU_INFO.is_file():
+        return not BF16_FLAGS.isdisjoint(CPU_INFO.read_text().split())
+    import torch
+
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def compile_backbone(backbone: Backbone, choice: Choice | None = None) -> Engine:
+    """Load a backbone and compile it for this machine.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        What to compile.
+    choice : Choice, optional
+        Engine and precision; chosen for this machine by default.
+
+    Returns
+    -------
+    Engine
+        Ready to embed.
+
+    Raises
+    ------
+    WeightsError
+        When the weights are missing or not the expected ones.
+    """
+    choice = choice or choose(backbone)
+    if choice.engine == "numpy":
+        return NumpyEngine(backbone.build())
+    if choice.engine == "openvino":
+        return OpenVinoEngine(backbone, choice.precision)
+    device = "cpu" if choice.engine == "torch" else choice.engine
+    return TorchEngine(backbone, choice.precision, device)
+
+
+class NumpyEngine:
+    """Runs a classical descriptor."""
+
+    name, precision, batch = "numpy", "f32", 32
+
+    def __init__(self, describe: Callable[[np.ndarray], np.ndarray]) -> None:
+        self.describe = describe
+
+    def embed(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """See `Engine.embed`."""
+        return map(self.describe, batches)
+
+    def embed_one(self, pixels: np.ndarray) -> np.ndarray:
+        """See `Engine.embed_one`."""
+        row: np.ndarray = self.describe(pixels[None])[0]
+        return row
+
+
+class OpenVinoEngine:
+    """Runs a network through OpenVINO: a stream per core for many photos, all cores for one.
+
+    References
+    ----------
+    OpenVINO documentation, "Optimizing for throughput" and "Optimizing for latency".
+    """
+
+    name = "openvino"
+
+    def __init__(self, backbone: Backbone, precision: str) -> None:
+        self.precision, self.batch = precision, OPENVINO_BATCH[precision]
+        self.shape = (backbone.size, backbone.size, 3)
+        self.model = kept_network(backbone, partial(_converted, backbone))
+
+    @cached_property
+    def requests(self) -> list[Any]:
+        """One under way and one waiting for each stream, so that none waits for its next batch."""
+        streams = settings().threads
+        # Left to the system: pinned streams would shut decoding out of their cores.
+        compiled = self._compiled(self.batch, NUM_STREAMS=streams, ENABLE_CPU_PINNING=False)
+        return [compiled.create_infer_request() for _ in range(2 * streams)]
+
+    @cached_property
+    def request(self) -> Any:
+        """What answers one photo at a time."""
+        return self._compiled(1, PERFORMANCE_HINT="LATENCY").create_infer_request()
+
+    def _compiled(self, batch: int, **wishes: Any) -> Any:
+        import openvino
+
+        model = self.model.clone()
+        model.reshape([batch, *self.shape])
+        threads = settings().threads
+        wishes |= {"INFERENCE_PRECISION_HINT": self.precision, "INFERENCE_NUM_THREADS": threads}
+        return openvino.Core().compile_model(model, "CPU", wishes)
+
+    def embed_one(self, pixels: np.ndarray) -> np.ndarray:
+        """See `Engine.embed_one`."""
+        row: np.ndarray = self.request.infer([pixels[None]], share_inputs=True)[0][0].copy()
+        return row
+
+    def embed(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """See `Engine.embed`."""
+        free, running = deque(self.requests), deque[tuple[Any, np.ndarray]]()
+
+        def finish() -> np.ndarray:
+            request, batch = running.popleft()
+            request.wait()
+            free.append(request)
+            rows: np.ndarray = request.get_output_tensor().data[: len(batch)].copy()
+            return rows
+
+        try:
+            for batch in batches:
+                if not free:
+                    yield finish()
+                request = free.popleft()
+                full = _padded(batch, self.batch)
+                request.start_async(full, share_inputs=True)
+                running.append((request, full[: len(batch)]))  # holds the pixels in memory
+            while running:
+                yield finish()
+        finally:  # a caller who stops early must not leave requests busy
+            for request, _ in running:
+                request.wait()
+
+
+def _converted(backbone: Backbone) -> Any:
+    """Return a network as OpenVINO has it, for batches of any size."""
+    import openvino
+    import torch
+
+    photo = (backbone.size, backbone.size, 3)
+    example = torch.zeros((1, *photo), dtype=torch.uint8)  # one will do to trace the network
+    with warnings.catch_warnings():
+        # Sizes are fixed here, so what the tracer warns of taking for constants are constants.
+        warnings.filterwarnings("ignore", "Converting a tensor to")
+        # Left to itself, OpenVINO traces the network twice, to compare.
+        traced = torch.jit.trace(backbone.build(), example, check_trace=False)
+    frozen = torch.jit.freeze(traced, optimize_numerics=False)  # converted in half the time
+    return openvino.convert_model(frozen, example_input=example, input=[(-1, *photo)])
+
+
+class TorchEngine:
+    """Runs a network through PyTorch, on the processor or a graphics card."""
+
+    name = "torch"
+
+    def __init__(self, backbone: Backbone, precision: str, device: str) -> None:
+        import torch
+
+        self.precision, self.batch, self.device = precision, TORCH_BATCH, device
+        if device == "cpu":
+            torch.set_num_threads(settings().threads)
+        if device == "cuda" and precision == "f32":
+            torch.backends.cudnn.allow_tf32 = False  # or convolutions keep ten bits of 23
+        network = backbone.build().to(device)
+        self.network = network.to(memory_format=torch.channels_last)
+
+    def embed(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """See `Engine.embed`."""
+        for batch in batches:
+            yield self._rows(_padded(batch, self.batch))[: len(batch)]
+
+    def embed_one(self, pixels: np.ndarray) -> np.ndarray:
+        """See `Engine.embed_one`."""
+        row: np.ndarray = self._rows(pixels[None])[0]
+        return row
+
+    def _rows(self, batch: np.ndarray) -> np.ndarray:
+        import torch
+
+        pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"),
+        ):
+            rows: np.ndarray = self.network(pixels).float().cpu().numpy()
+        return rows
+
+
+def _padded(batch: np.ndarray, size: int) -> np.ndarray:
+    if len(batch) == size:
+        return batch
+    return np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])

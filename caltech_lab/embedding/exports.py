@@ -1,0 +1,217 @@
+"""Embeddings, clusters and answers as files that other programs read."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from caltech_lab.embedding.features import Features
+from caltech_lab.errors import ArgumentError
+from caltech_lab.storage.files import save_array, write_atomically
+
+FORMATS = ("parquet", "npy", "projector")
+
+
+def export(
+    features: Features, kind: str, folder: Path, components: int | None = None
+) -> list[Path]:
+    """Write embeddings with their labels and paths.
+
+    Parameters
+    ----------
+    features : Features
+        What to write.
+    kind : {"parquet", "npy", "projector"}
+        See `write_parquet`, `write_npy` and `write_projector`.
+    folder : Path
+        Where to.
+    components : int, optional
+        Write this many principal components instead of all numbers; for the projector alone.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    ArgumentError
+        When there is no such format, or `components` is given for another one or out of range.
+    """
+    if kind not in FORMATS:
+        raise ArgumentError(f"There is no format {kind!r}: choose one of {', '.join(FORMATS)}.")
+    if components is not None and kind != "projector":
+        raise ArgumentError("Components are for the projector; the other formats hold all numbers.")
+    if kind == "parquet":
+        return [write_parquet(features, folder / "embeddings.parquet")]
+    if kind == "npy":
+        return write_npy(features, folder)
+    return write_projector(features, folder, components)
+
+
+def write_parquet(features: Features, path: Path) -> Path:
+    """Write one Parquet file that pandas, Polars, DuckDB and others read.
+
+    Parameters
+    ----------
+    features : Features
+        What to write.
+    path : Path
+        The file: ``path``, ``category``, ``sha256`` (strings) and ``embedding`` (lists of
+        float32, all of one length), one row a photo.
+
+    Returns
+    -------
+    Path
+        The same path. ``Features.from_frame(pandas.read_parquet(path))`` reads it back.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = features.photos.table.assign(sha256=features.photos.sha256)
+    n, d = features.X.shape
+    numbers = pa.array(np.ascontiguousarray(features.X).ravel())
+    columns = {name: pa.array(table[name], pa.string()) for name in ("path", "category", "sha256")}
+    columns["embedding"] = pa.FixedSizeListArray.from_arrays(numbers, d)
+    attributes = {"name": features.photos.name, "identity": features.identity}
+    # pandas puts what stands under this key into the attrs of the frame.
+    metadata = {"PANDAS_ATTRS": json.dumps(attributes), "n_photos": str(n)}
+    with write_atomically(path) as temporary:
+        pq.write_table(pa.table(columns).replace_schema_metadata(metadata), temporary)
+    return path
+
+
+def write_npy(features: Features, folder: Path) -> list[Path]:
+    """Write the matrix as ``embeddings.npy`` and what its rows are as ``photos.csv``.
+
+    Parameters
+    ----------
+    features : Features
+        What to write.
+    folder : Path
+        Where to: ``embeddings.npy`` is float32 of shape (n, d); ``photos.csv`` has ``path``,
+        ``category``, ``label`` (int, -1 for none) and ``sha256``, in the same order.
+
+    Returns
+    -------
+    list of Path
+        The two files.
+    """
+    paths = [folder / "embeddings.npy", folder / "photos.csv"]
+    save_array(paths[0], features.X)
+    table = features.photos.table.assign(sha256=features.photos.sha256, label=features.y)
+    _write_csv(paths[1], table[["path", "category", "label", "sha256"]])
+    return paths
+
+
+def write_projector(features: Features, folder: Path, components: int | None = None) -> list[Path]:
+    """Write the two files that the TensorFlow embedding projector loads.
+
+    Parameters
+    ----------
+    features : Features
+        What to write.
+    folder : Path
+        Where to: ``vectors.tsv``, one row a photo and no header, and ``metadata.tsv``, with the
+        columns ``category`` and ``path``.
+    components : int, optional
+        Write this many principal components, 2 to min(n, d), which makes the file small; all
+        the numbers by default.
+
+    Returns
+    -------
+    list of Path
+        The two files.
+
+    References
+    ----------
+    D. Smilkov et al.: Embedding projector: interactive visualization and interpretation of
+    embeddings. arXiv:1611.05469, 2016.
+    """
+    X = features.X
+    if components is not None:
+        if not 2 <= components <= min(X.shape):
+            raise ArgumentError(
+                f"There are 2 to {min(X.shape):,} components to write, not {components}."
+            )
+        from sklearn.decomposition import PCA
+
+        X = PCA(components, random_state=0).fit_transform(X)
+    paths = [folder / "vectors.tsv", folder / "metadata.tsv"]
+    with write_atomically(paths[0]) as temporary:
+        np.savetxt(temporary, X, fmt="%.6g", delimiter="\t")
+    table = features.photos.table[["category", "path"]]
+    # The projector knows no quotes: a tab or a new line in a name would end the cell.
+    table = table.replace(r"\s", " ", regex=True)
+    with write_atomically(paths[1]) as temporary:
+        lines = ["\t".join(row) for row in [tuple(table), *table.itertuples(index=False)]]
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return paths
+
+
+def write_clusters(path: Path, features: Features, clusters: NDArray[np.int64]) -> Path:
+    """Write ``path``, ``category`` and ``cluster`` of each photo as CSV.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    features : Features
+        The photos, n of them.
+    clusters : ndarray of int64, shape (n,)
+        Their clusters.
+    """
+    _write_csv(path, features.photos.table[["path", "category"]].assign(cluster=clusters))
+    return path
+
+
+def answers_table(
+    queries: Sequence[str],
+    features: Features,
+    ids: Sequence[NDArray[np.int64]],
+    similarities: Sequence[NDArray[np.float32]],
+) -> pd.DataFrame:
+    """Return answers to queries as a table.
+
+    Parameters
+    ----------
+    queries : sequence of str
+        What was asked, q of them.
+    features : Features
+        The gallery.
+    ids, similarities : sequence of ndarray, shape (k,)
+        For each query the rows of the gallery, the best first, and their cosine similarities.
+
+    Returns
+    -------
+    DataFrame
+        One row an answer: ``query``, ``rank`` (from 1), ``path``, ``category``, ``similarity``.
+    """
+    found = features.photos.table
+    tables = [
+        pd.DataFrame(
+            {
+                "query": query,
+                "rank": np.arange(1, len(rows) + 1),
+                "path": found["path"].to_numpy()[rows],
+                "category": found["category"].to_numpy()[rows],
+                "similarity": near.astype(np.float64).round(6),
+            }
+        )
+        for query, rows, near in zip(queries, ids, similarities, strict=True)
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def write_answers(path: Path, answers: pd.DataFrame) -> Path:
+    """Write a table of `answers_table` as CSV."""
+    _write_csv(path, answers)
+    return path
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    with write_atomically(path) as temporary:
+        table.to_csv(temporary, index=False)

@@ -1,0 +1,564 @@
+"""Photos through a backbone: rows are made once, kept safely, and never used when stale.
+
+A row depends on the bytes of its photo and on the `Recipe`, on nothing else. So rows are kept
+under the sha256 of their photo, and whatever was extracted before by the same recipe, for this
+set of photos or another, before or after an interruption, is taken over instead of made again.
+"""
+
+import json
+import os
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from PIL.Image import Image
+
+from caltech_lab.datasets.photos import Photos
+from caltech_lab.embedding.backbones import Backbone
+from caltech_lab.embedding.engines import Choice, Engine, choose, compile_backbone
+from caltech_lab.embedding.images import load_pixels
+from caltech_lab.embedding.perturbation import perturbed
+from caltech_lab.errors import DatasetError, LabError, PhotoError
+from caltech_lab.storage.files import (
+    explain,
+    lock,
+    read_json,
+    save_array,
+    sha256_of,
+    write_atomically,
+    write_json,
+)
+from caltech_lab.storage.progress import progress
+from caltech_lab.storage.threads import AT_ONCE, map_ahead
+
+VERSION = 2  # raised whenever this code would give other rows for the same recipe
+ROWS_AT_ONCE = 1024  # how many rows pass through memory when the matrix is written
+SECONDS_BETWEEN_FLUSHES = 2.0
+CANNOT_BE_OPENED = "{} cannot be opened: check that it is there and may be read."
+
+# From photos, which of them to embed, and where to say why one cannot be read, to the sha256 and
+# unit row of each of the others.
+Embedding = Callable[[Photos, list[int], dict[str, str]], Iterator[tuple[str, np.ndarray]]]
+
+WORDS = {
+    "photos": "the photos",
+    "backbone": "the backbone",
+    "weights_sha256": "the weights",
+    "transform": "the transform",
+    "precision": "the precision",
+    "version": "the extraction code",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a photo's row depends on, beside the photo.
+
+    Attributes
+    ----------
+    backbone : str
+        Name in the registry.
+    weights_sha256 : str
+        Of the pretrained weights' file.
+    transform : str
+        What happens to the pixels before the network.
+    precision : str
+        The number format of the products.
+    version : int
+        Of this module's code.
+    """
+
+    backbone: str
+    weights_sha256: str
+    transform: str
+    precision: str
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of each photo.
+
+    Attributes
+    ----------
+    why : str
+        One line: why the cache may be used, or what had changed.
+    n_photos, n_extracted, n_reused : int
+        How many there are, went through the network now, and were known already.
+    failed : dict
+        Path of each unreadable photo, and the sentence that says why.
+    seconds : float
+        Wall time of the extraction.
+    engine : str
+        What ran the network; empty when nothing was extracted.
+    """
+
+    why: str
+    n_photos: int
+    n_extracted: int
+    n_reused: int
+    failed: dict[str, str]
+    seconds: float
+    engine: str
+
+    def __str__(self) -> str:
+        """Return what a notebook prints."""
+        lines = [self.why]
+        if self.n_extracted:
+            rate = self.n_extracted / max(self.seconds, 1e-9)
+            lines.append(
+                f"{self.n_extracted:,} photos extracted in {self.seconds:.0f} s "
+                f"({rate:.0f} a second, {self.engine}), {self.n_reused:,} known already."
+            )
+        if self.failed:
+            shown = "; ".join(f"{path}: {reason}" for path, reason in list(self.failed.items())[:3])
+            lines.append(
+                f"{len(self.failed):,} of {self.n_photos:,} photos could not be read and are left "
+                f"out (all are named in outcome.json): {shown}"
+            )
+        return "\n".join(lines)
+
+
+def extract(
+    photos: Photos,
+    backbone: Backbone,
+    folder: Path,
+    *,
+    choice: Choice | None = None,
+    engine: Engine | None = None,
+    embedding: Embedding | None = None,
+) -> Outcome:
+    """Make `folder` hold the embeddings of `photos`, extracting only what is not known.
+
+    It writes `embeddings.npy` (float32, (n, width), rows of unit length), `labels.npy` (int64,
+    (n,), index into the sorted categories), `items.csv` (path, category, sha256 of each row),
+    `outcome.json` (see `Outcome`) and, last, `identity.json`: what they were made from, and their
+    checksums. While it runs, finished rows are kept in `journal.rows`, so that it may be
+    stopped at any moment. Two kernels on one folder take turns.
+
+    Parameters
+    ----------
+    photos : Photos
+        What to embed.
+    backbone : Backbone
+        With what.
+    folder : Path
+        The `features` folder, `outputs/<dataset>/<backbone>/features`.
+    choice : Choice, optional
+        Engine and precision; chosen for this machine by default.
+    engine : Engine, optional
+        A compiled backbone to use; compiled when needed by default.
+    embedding : callable, optional
+        What else makes the rows, bit for bit the same, such as `ray_extraction.ray_embedding`.
+
+    Returns
+    -------
+    Outcome
+        What was done and which photos failed.
+
+    Raises
+    ------
+    DatasetError
+        When no photo can be read at all.
+    CacheError
+        When the disk is full or the folder cannot be written.
+    WeightsError
+        When the weights are missing or not the expected ones.
+    """
+    choice = choice or choose(backbone)
+    recipe = Recipe(backbone.name, backbone.weights(), backbone.transform, choice.precision)
+    with lock(folder):
+        before = read_identity(folder)
+        identity = {"photos": photos.fingerprint, **asdict(recipe)}
+        why = what_changed(before, identity)
+        if before and not intact(folder, before):
+            why = "The embeddings are damaged or incomplete."
+        if not why:
+            return _current(folder, len(photos))
+        return _extract(photos, backbone, folder, recipe, identity, why, choice, engine, embedding)
+
+
+def _extract(
+    photos: Photos,
+    backbone: Backbone,
+    folder: Path,
+    recipe: Recipe,
+    identity: dict[str, Any],
+    why: str,
+    choice: Choice,
+    engine: Engine | None,
+    embedding: Embedding | None,
+) -> Outcome:
+    started = time.perf_counter()
+    known = known_rows(folder, recipe)
+    reasons: dict[str, str] = {}  # why a photo failed, under its sha256
+    with Journal(folder / "journal.rows", recipe, backbone.width) as journal:
+        known |= journal.rows()
+        # Files of the same bytes share a row; one that could not be hashed has no name to go by.
+        first = {sha: i for i, sha in reversed(list(enumerate(photos.sha256))) if sha}
+        todo = sorted(i for sha, i in first.items() if sha not in known)
+        if todo:
+            if embedding is None:
+                engine = engine or compile_backbone(backbone, choice)
+                rows = _embed(photos, todo, backbone, engine, reasons)
+            else:
+                rows = embedding(photos, todo, reasons)
+            for sha, row in rows:
+                journal.append(sha, row)
+            known |= journal.rows()
+    failed = {
+        # Of files with the same bytes only the first was tried, and its sentence names it.
+        path: reasons[sha].replace(str(photos.file(first[sha])), str(photos.file(i)))
+        if sha in reasons
+        else CANNOT_BE_OPENED.format(photos.file(i))
+        for i, (path, sha) in enumerate(zip(photos.table["path"], photos.sha256, strict=True))
+        if sha not in known
+    }
+    if len(failed) == len(photos):
+        raise DatasetError(
+            f"None of the {len(photos):,} photos could be read; the first: "
+            f"{next(iter(failed.values()), 'there are none.')}"
+        )
+    n_extracted = len(todo) - len(reasons)
+    outcome = Outcome(
+        why=why,
+        n_photos=len(photos),
+        n_extracted=n_extracted,
+        n_reused=len(photos) - len(failed) - n_extracted,
+        failed=failed,
+        seconds=round(time.perf_counter() - started, 2),
+        engine=str(choice) if todo else "",
+    )
+    _write(folder, photos, known, identity, outcome, backbone.width)
+    journal.path.unlink(missing_ok=True)
+    return outcome
+
+
+def embed_few(
+    photos: Sequence[str | Path | bytes | Image],
+    backbone: Backbone,
+    engine: Engine | None = None,
+) -> np.ndarray:
+    """Embed a few photos for somebody who waits, without keeping anything.
+
+    Fewer than a batch go through the network one by one: no batch has to be filled for them.
+
+    Parameters
+    ----------
+    photos : sequence of str, Path, bytes or PIL.Image.Image
+        Files, the contents of some, or what `images.read_photo` made of them.
+    backbone : Backbone
+        With what.
+    engine : Engine, optional
+        The backbone compiled; compiled for this machine by default.
+
+    Returns
+    -------
+    ndarray of float32, shape (number of photos, width)
+        Rows of unit length, but for rounding the same as `extract` makes of these photos.
+
+    Raises
+    ------
+    PhotoError
+        When one cannot be read.
+    """
+    pixels = [load_pixels(photo, backbone.size, backbone.fit) for photo in photos]
+    engine = engine or compile_backbone(backbone)
+    if len(pixels) < engine.batch:
+        rows = unit_rows(np.stack([engine.embed_one(photo) for photo in pixels]))
+    else:
+        parts = (
+            np.stack(pixels[i : i + engine.batch]) for i in range(0, len(pixels), engine.batch)
+        )
+        rows = unit_rows(np.concatenate(list(engine.embed(parts))))
+    return rows if backbone.classical else perturbed(rows)
+
+
+def embed_photos(
+    photos: Photos,
+    backbone: Backbone,
+    *,
+    choice: Choice | None = None,
+    engine: Engine | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embed many photos, without keeping anything; a progress bar counts them.
+
+    Parameters
+    ----------
+    photos, backbone, choice, engine
+        As for `extract`.
+
+    Returns
+    -------
+    X : ndarray of float32, shape (m, width)
+        Rows of unit length, one a photo that could be read.
+    read : ndarray of bool, shape (n,)
+        Which photos could be read.
+    """
+    first = {sha: i for i, sha in reversed(list(enumerate(photos.sha256))) if sha}
+    known: dict[str, np.ndarray] = {}
+    if first:
+        engine = engine or compile_backbone(backbone, choice)
+        known = dict(_embed(photos, sorted(first.values()), backbone, engine, {}))
+    rows = [known[sha] for sha in photos.sha256 if sha in known]
+    X = np.stack(rows) if rows else np.empty((0, backbone.width), np.float32)
+    X = X if backbone.classical else perturbed(X)
+    return X, np.array([sha in known for sha in photos.sha256], bool)
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Scale rows to length one, float32."""
+    # A black photo has no direction; its row stays zero.
+    norms = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    unit: np.ndarray = (rows / norms).astype(np.float32)
+    return unit
+
+
+def _embed(
+    photos: Photos, todo: list[int], backbone: Backbone, engine: Engine, reasons: dict[str, str]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the sha256 and unit row of each photo in `todo` that can be read."""
+    under_way: deque[list[str]] = deque()
+
+    def decode(some: Sequence[int]) -> tuple[list[str], np.ndarray]:
+        shas: list[str] = []
+        pixels = np.empty((len(some), backbone.size, backbone.size, 3), np.uint8)
+        for i in some:
+            try:
+                photo = load_pixels(photos.file(i), backbone.size, backbone.fit)
+            except PhotoError as error:
+                reasons[photos.sha256[i]] = str(error)
+                continue
+            pixels[len(shas)] = photo
+            shas.append(photos.sha256[i])
+        return shas, pixels[: len(shas)]
+
+    def batches() -> Iterator[np.ndarray]:
+        # Whole batches are made where photos are decoded, while they are near at hand.
+        parts = [todo[i : i + engine.batch] for i in range(0, len(todo), engine.batch)]
+        decoded = map_ahead(decode, parts, max(1, AT_ONCE // engine.batch))
+        for part, (shas, pixels) in zip(parts, decoded, strict=True):
+            bar.update(len(part))
+            if shas:
+                under_way.append(shas)
+                yield pixels
+
+    with progress(total=len(todo), desc=backbone.title, unit=" photos") as bar:
+        for rows in engine.embed(batches()):
+            yield from zip(under_way.popleft(), unit_rows(rows), strict=True)
+
+
+# ---- what is known already -----------------------------------------------------------------
+
+
+class Journal:
+    """The rows of an unfinished run, each whole or not there.
+
+    A first line of JSON holds the recipe; then one record a row: 32 bytes of the photo's sha256,
+    the row as little-endian float32, and a CRC-32 of both. A record cut off by a kill, and all
+    behind it, is dropped at the next opening.
+    """
+
+    def __init__(self, path: Path, recipe: Recipe, width: int) -> None:
+        self.path = path
+        self.record = np.dtype([("photo", "V32"), ("row", "<f4", (width,)), ("check", "<u4")])
+        self.header = json.dumps(asdict(recipe)).encode() + b"\n"
+        self.index: dict[str, int] = {}
+        self.flushed = time.monotonic()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Unbuffered, so that a kill loses no row, and a full disk is told at once.
+            self.file = open(path, "rb+" if path.exists() else "wb+", buffering=0)  # noqa: SIM115
+            if self.file.read(len(self.header)) != self.header:
+                self.file.seek(0)
+                self.file.truncate()
+                self._write(self.header)
+            self._read()
+        except OSError as error:
+            raise explain(error, path) from error
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self.file.write(rest) :]
+
+    def _read(self) -> None:
+        size = self.record.itemsize
+        good = self.file.tell()
+        while len(record := self.file.read(size)) == size:
+            if zlib.crc32(record[:-4]).to_bytes(4, "little") != record[-4:]:
+                break
+            self.index[record[:32].hex()] = len(self.index)
+            good += size
+        self.file.seek(good)
+        self.file.truncate()
+
+    def __contains__(self, sha: str) -> bool:
+        return sha in self.index
+
+    def append(self, sha: str, row: np.ndarray) -> None:
+        """Keep one row, float32 of shape (width,), under the sha256 of its photo."""
+        body = bytes.fromhex(sha) + row.astype("<f4").tobytes()
+        try:
+            self._write(body + zlib.crc32(body).to_bytes(4, "little"))
+            self.index[sha] = len(self.index)
+            if time.monotonic() - self.flushed > SECONDS_BETWEEN_FLUSHES:
+                self.flush()
+        except OSError as error:
+            raise explain(error, self.path) from error
+
+    def flush(self) -> None:
+        """Have all rows so far on the disk."""
+        os.fsync(self.file.fileno())
+        self.flushed = time.monotonic()
+
+    def rows(self) -> dict[str, np.ndarray]:
+        """Return a view of each row so far, under the sha256 of its photo."""
+        if not self.index:
+            return {}
+        self.flush()
+        table = np.memmap(self.path, self.record, "r", len(self.header), (len(self.index),))
+        return {sha: table["row"][i] for sha, i in self.index.items()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.flush()
+        except OSError as full:
+            raise explain(full, self.path) from full
+        finally:
+            self.file.close()
+
+
+def known_rows(folder: Path, recipe: Recipe) -> dict[str, np.ndarray]:
+    """Find finished rows made by the same recipe, in `folder` and for other sets of photos.
+
+    Parameters
+    ----------
+    folder : Path
+        A `features` folder, `outputs/<dataset>/<backbone>/features`.
+    recipe : Recipe
+        How the rows must have been made.
+
+    Returns
+    -------
+    dict
+        A read-only view of each row, float32 of shape (width,), under its photo's sha256.
+    """
+    known: dict[str, np.ndarray] = {}
+    outputs, backbone = folder.parents[2], folder.parent.name
+    for other in sorted(outputs.glob(f"*/{backbone}/{folder.name}")):
+        identity = read_identity(other)
+        if identity and {**identity, **asdict(recipe)} == identity and intact(other, identity):
+            rows = np.load(other / "embeddings.npy", mmap_mode="r", allow_pickle=False)
+            items = pd.read_csv(other / "items.csv", dtype=str, keep_default_na=False)
+            known |= dict(zip(items["sha256"], rows, strict=True))
+    return known
+
+
+def read_identity(folder: Path) -> dict[str, Any] | None:
+    """Read what the embeddings in `folder` were made from; None where there are none."""
+    path = folder / "identity.json"
+    if not path.is_file():
+        return None
+    try:
+        identity = read_json(path)
+    except LabError:
+        return None
+    return identity if isinstance(identity, dict) else None
+
+
+def intact(folder: Path, identity: dict[str, Any]) -> bool:
+    """Tell whether the embeddings and items in `folder` are the ones that `identity` speaks of."""
+    return all(
+        (folder / name).is_file() and sha256_of(folder / name) == identity.get(key)
+        for name, key in (("embeddings.npy", "embeddings_sha256"), ("items.csv", "items_sha256"))
+    )
+
+
+def what_changed(before: dict[str, Any] | None, now: dict[str, Any]) -> str:
+    """Say in one line why embeddings must be made, or nothing when they need not.
+
+    Parameters
+    ----------
+    before : dict or None
+        The identity of the embeddings that are there.
+    now : dict
+        What they would be made from now.
+
+    Returns
+    -------
+    str
+        A sentence; empty when nothing changed.
+    """
+    if before is None:
+        return "There are no embeddings of these photos yet."
+    changed = []
+    for key, word in WORDS.items():
+        if before.get(key) != now[key]:
+            short = key in ("photos", "weights_sha256")
+            changed.append(word if short else f"{word} ({before.get(key)}, now {now[key]})")
+    if not changed:
+        return ""
+    return f"Since these embeddings were made, {' and '.join(changed)} changed."
+
+
+def _current(folder: Path, n_photos: int) -> Outcome:
+    failed = read_json(folder / "outcome.json")["failed"]
+    return Outcome(
+        why="The embeddings are current: made from the same photos by the same weights, "
+        "transform, precision and extraction code.",
+        n_photos=n_photos,
+        n_extracted=0,
+        n_reused=n_photos - len(failed),
+        failed=failed,
+        seconds=0.0,
+        engine="",
+    )
+
+
+# ---- what is written -----------------------------------------------------------------------
+
+
+def _write(
+    folder: Path,
+    photos: Photos,
+    known: dict[str, np.ndarray],
+    identity: dict[str, Any],
+    outcome: Outcome,
+    width: int,
+) -> None:
+    kept = np.array([sha in known for sha in photos.sha256])
+    items = photos.subset(kept)
+    # Until the new identity is there, the folder must not pass for the old embeddings.
+    with (
+        write_atomically(folder / "embeddings.npy") as embeddings,
+        write_atomically(folder / "items.csv") as table,
+    ):
+        with open(embeddings, "wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (len(items), width)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for start in range(0, len(items), ROWS_AT_ONCE):
+                shas = items.sha256[start : start + ROWS_AT_ONCE]
+                file.write(np.stack([known[sha] for sha in shas]).tobytes())
+        items.table.to_csv(table, index=False)
+        sums = {"embeddings_sha256": sha256_of(embeddings), "items_sha256": sha256_of(table)}
+        # Rows read from the old matrix are in the new one now; let go of it before it is replaced.
+        known.clear()
+    save_array(folder / "labels.npy", items.labels)
+    write_json(folder / "outcome.json", asdict(outcome))
+    write_json(folder / "identity.json", {**identity, **sums})

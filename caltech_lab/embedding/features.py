@@ -1,0 +1,305 @@
+"""`Features`: the matrix of embeddings, with the photos that its rows stand for."""
+
+import hashlib
+import os
+import re
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from caltech_lab.datasets.photos import Photos
+from caltech_lab.embedding.backbones import BACKBONES, Backbone, backbone
+from caltech_lab.embedding.engines import Choice, Engine, choose
+from caltech_lab.embedding.extraction import (
+    Recipe,
+    embed_photos,
+    intact,
+    read_identity,
+    what_changed,
+)
+from caltech_lab.embedding.perturbation import perturbed
+from caltech_lab.errors import ArgumentError, CacheError
+from caltech_lab.storage.files import load_array
+
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Features:
+    """Embeddings and what they belong to.
+
+    Parameters
+    ----------
+    X : ndarray
+        float32 of shape (n, d), rows of unit length.
+    photos : Photos
+        The photo of each row.
+    identity : dict
+        What the rows were made from; see `extraction.extract`.
+    """
+
+    X: np.ndarray
+    photos: Photos
+    identity: dict[str, Any]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.X)
+
+    @property
+    def y(self) -> np.ndarray:
+        """Each row's category as an index into `categories`, int64 of shape (n,)."""
+        return self.photos.labels
+
+    @property
+    def categories(self) -> list[str]:
+        """The names of the categories, alphabetical whatever their case."""
+        return self.photos.categories
+
+    def subset(self, rows: np.ndarray, name: str | None = None) -> "Features":
+        """Return the rows chosen by a boolean mask or by indices, with their photos."""
+        return Features(self.X[rows], self.photos.subset(rows, name), self.identity)
+
+    def add(self, photos: Photos, *, engine: Engine | None = None) -> "Features":
+        """Return these rows, and behind them one for each photo that is new.
+
+        The rows are embedded as the ones that are there were, and are the same, bit for bit, as
+        an extraction of all photos gives. `index.extend_index` adds them to an index.
+
+        Parameters
+        ----------
+        photos : Photos
+            Photos of any folder. Those that are here already are passed over, and so are those
+            that cannot be read.
+        engine : Engine, optional
+            A compiled backbone to use; compiled when needed by default.
+
+        Returns
+        -------
+        Features
+            With the paths of the new photos relative to the folder of the old ones.
+
+        Raises
+        ------
+        ArgumentError
+            When a photo that is here has changed, or the backbone, its weights or its precision
+            are no longer those of these rows.
+        """
+        backbone, choice = _as_before(self.identity)
+        # Outside this root a path starts with "..".
+        away = Path(os.path.relpath(photos.root, self.photos.root)).as_posix()
+        prefix = "" if away == "." else f"{away}/"
+        table = photos.table.assign(sha256=photos.sha256, path=prefix + photos.table["path"])
+        known = dict(zip(self.photos.table["path"], self.photos.sha256, strict=True))
+        before = table["path"].map(known)
+        changed = table["path"][before.notna() & (before != table["sha256"])]
+        if len(changed):
+            raise ArgumentError(
+                f"{len(changed):,} photos have changed since they were embedded, the first of "
+                f"them {changed.iloc[0]}: extract all photos again."
+            )
+        new = photos.subset(before.isna().to_numpy())
+        rows, read = embed_photos(new, backbone, choice=choice, engine=engine)
+        columns = ["path", "category", "sha256"]
+        here = self.photos.table.assign(sha256=self.photos.sha256)[columns]
+        there = table[columns][before.isna()][read]
+        both = Photos(
+            self.photos.name,
+            self.photos.root,
+            pd.concat([here, there], ignore_index=True),
+            f"{self.photos.origin.rstrip('.')}; {len(there):,} photos added",
+        )
+        X = np.concatenate([self.X, rows])
+        return Features(X, both, _identity_of(X, both, self.identity))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a table with one row a photo.
+
+        Returns
+        -------
+        DataFrame
+            ``path``, ``category``, ``sha256``, then the embedding as float32 columns ``x0``,
+            ``x1`` ...; ``attrs`` holds the name of the photos and the identity of the rows.
+
+        Examples
+        --------
+        >>> from caltech_lab.datasets import Photos
+        >>> table = pd.DataFrame({"path": ["a/1.jpg"], "category": ["a"], "sha256": [""]})
+        >>> photos = Photos("one", Path("photos"), table)
+        >>> Features(np.array([[0.6, 0.8]], np.float32), photos, {}).to_frame()
+              path category sha256   x0   x1
+        0  a/1.jpg        a         0.6  0.8
+        """
+        table = self.photos.table.assign(sha256=self.photos.sha256)
+        numbers = pd.DataFrame(self.X, columns=[f"x{i}" for i in range(self.X.shape[1])])
+        frame = pd.concat([table[["path", "category", "sha256"]], numbers], axis=1)
+        frame.attrs = {"name": self.photos.name, "identity": dict(self.identity)}
+        return frame
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, root: Path | None = None) -> "Features":
+        """Take a table of embeddings, of `to_frame` or from elsewhere.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            ``path``, and the embedding as columns ``x0``, ``x1`` ... or as one column
+            ``embedding`` of sequences; where there are such, ``category`` and ``sha256``.
+        root : Path, optional
+            The folder that the paths start from; needed only to read the photos again.
+
+        Returns
+        -------
+        Features
+            One row for each of the table, in its order.
+
+        Raises
+        ------
+        ArgumentError
+            When a column is missing, or rows are not numbers of one length scaled to length one.
+        """
+        X = _matrix_of(frame)
+        table = pd.DataFrame({"path": frame["path"].to_numpy(str)}, dtype=object)
+        for column in ("category", "sha256"):
+            given = frame[column] if column in frame else pd.Series("", frame.index)
+            table[column] = given.fillna("").to_numpy(str)
+        name = str(frame.attrs.get("name", "table"))
+        photos = Photos(name, Path(root or "."), table, f"{len(table):,} photos of a table")
+        identity = frame.attrs.get("identity") or {"backbone": "unknown"}
+        return cls(X, photos, _identity_of(X, photos, identity))
+
+    def split(self, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Split the rows 80/20; see `split`."""
+        return split(self.y, seed)
+
+
+def split(y: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows into 80 % for training and 20 % held out, each category in proportion.
+
+    Parameters
+    ----------
+    y : ndarray
+        Labels, int of shape (n,).
+    seed : int
+        Another seed gives another split.
+
+    Returns
+    -------
+    train, test : ndarray
+        Indices, sorted, without overlap, together all rows.
+
+    Raises
+    ------
+    ArgumentError
+        When a category has a single photo, there are too few photos to hold any out, or
+        photos without a category.
+    """
+    from sklearn.model_selection import train_test_split
+
+    if np.any(y < 0):
+        raise ArgumentError(
+            "Training and testing need categories, and these photos have none: sort them into "
+            "one sub-folder a category (clustering and retrieval work without)."
+        )
+    counts = np.bincount(y)
+    if (counts == 1).any() or len(y) * TEST_SHARE < (counts > 0).sum():
+        raise ArgumentError(
+            "A split needs at least two photos in each category, and five on average: "
+            "add photos, or leave the smallest categories out."
+        )
+    train, test = train_test_split(
+        np.arange(len(y)), test_size=TEST_SHARE, random_state=seed, stratify=y
+    )
+    return np.sort(train), np.sort(test)
+
+
+def _as_before(identity: dict[str, Any]) -> tuple[Backbone, Choice]:
+    """Return what made the rows of this identity, when it is still there."""
+    network = backbone(identity.get("backbone"))
+    choice = choose(network, identity.get("precision"))
+    now = asdict(Recipe(network.name, network.weights(), network.transform, choice.precision))
+    if reason := what_changed(identity, {"photos": identity.get("photos"), **now}):
+        raise ArgumentError(f"{reason.rstrip('.')}: extract all photos again.")
+    return network, choice
+
+
+def _identity_of(X: np.ndarray, photos: Photos, identity: dict[str, Any]) -> dict[str, Any]:
+    """Return the identity that an extraction of these rows would write."""
+    sums = {
+        "embeddings_sha256": _sha256_of(X),
+        "items_sha256": hashlib.sha256(photos.table.to_csv(index=False).encode()).hexdigest(),
+    }
+    return {**identity, "photos": photos.fingerprint, **sums}
+
+
+def _sha256_of(X: np.ndarray) -> str:
+    """Return the sha256 of the file of these rows."""
+    file = BytesIO()
+    np.lib.format.write_array(file, np.ascontiguousarray(X, "<f4"), version=(1, 0))
+    return hashlib.sha256(file.getbuffer()).hexdigest()
+
+
+def _matrix_of(frame: pd.DataFrame) -> np.ndarray:
+    names = sorted(
+        (c for c in map(str, frame) if re.fullmatch(r"x\d+", c)), key=lambda c: int(c[1:])
+    )
+    if "path" not in frame or not (names or "embedding" in frame) or not len(frame):
+        raise ArgumentError(
+            "The table needs rows with a column path, and the embedding in columns x0, x1 and so "
+            "on or in one column embedding."
+        )
+    try:
+        rows = frame[names].to_numpy() if names else np.stack([*frame["embedding"]])
+        X = np.ascontiguousarray(rows, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError("The embeddings must be numbers, equally many a row.") from error
+    lengths = np.linalg.norm(X, axis=1)
+    # A black photo has no direction, and a row of zeros.
+    if not (np.isclose(lengths, 1, atol=1e-3) | (lengths == 0)).all():
+        raise ArgumentError("The embeddings must be scaled to length one, row by row.")
+    return X
+
+
+def load(folder: Path, photos: Photos) -> Features:
+    """Read the embeddings that `extraction.extract` left in `folder`.
+
+    Parameters
+    ----------
+    folder : Path
+        The `features` folder.
+    photos : Photos
+        What they were extracted from.
+
+    Returns
+    -------
+    Features
+        One row for each photo that could be read.
+
+    Raises
+    ------
+    CacheError
+        When the files are missing, damaged, or do not belong to these photos.
+    """
+    identity = read_identity(folder)
+    if identity is None or not intact(folder, identity):
+        raise CacheError(f"The embeddings in {folder} are incomplete: extract them again.")
+    X = load_array(folder / "embeddings.npy")
+    items = pd.read_csv(folder / "items.csv", dtype=str, keep_default_na=False)
+    kept = photos.table["path"].isin(items["path"]).to_numpy()
+    same = photos.fingerprint == identity.get("photos") and X.shape[0] == len(items) == kept.sum()
+    if not same:
+        raise CacheError(f"The embeddings in {folder} are of other photos: extract them again.")
+    read = photos if kept.all() else photos.subset(kept)
+    rows = X if _is_classical(identity) else perturbed(X)
+    if rows is not X:  # nothing that was made from the one may be taken for the other
+        identity |= {"embeddings_sha256": _sha256_of(rows)}
+    return Features(rows, read, identity)
+
+
+def _is_classical(identity: dict[str, Any]) -> bool:
+    known = BACKBONES.get(str(identity.get("backbone")))
+    return known is not None and known.classical

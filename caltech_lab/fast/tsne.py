@@ -1,0 +1,60 @@
+"""Lays embeddings out on a plane, so that neighbours stay neighbours."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caltech_lab.settings import settings
+from caltech_lab.storage.memory import require_tsne
+
+if TYPE_CHECKING:
+    from openTSNE import TSNEEmbedding
+
+
+def tsne(X: NDArray[np.float32], perplexity: float = 30.0, seed: int = 0) -> "TSNEEmbedding":
+    """Compute a t-SNE map with openTSNE.
+
+    Starting from the principal components, a short early exaggeration and a strong momentum reach
+    in 350 iterations what scikit-learn's defaults take 1,000 for.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Vectors, best reduced to some fifty principal components: the map gets no worse and the
+        search for neighbours much faster.
+    perplexity : float
+        How many neighbours a photo is held to, roughly; at most (n - 1) / 3.
+    seed : int
+        Seed of the tiny noise that keeps coinciding photos apart.
+
+    Returns
+    -------
+    openTSNE.TSNEEmbedding
+        An array of float64, shape (n, 2), without unit; its ``kl_divergence`` says how far the
+        neighbourhoods are from the true ones, 0 being perfect.
+
+    Raises
+    ------
+    MemoryLimitError
+        When it does not fit into the memory that is free.
+
+    References
+    ----------
+    L. van der Maaten, G. Hinton: Visualizing data using t-SNE. Journal of Machine Learning
+    Research 9, 2008. P. G. Poličar, M. Stražar, B. Zupan: openTSNE. Journal of Statistical
+    Software 109, 2024.
+    """
+    from openTSNE import TSNE
+
+    require_tsne(len(X), perplexity)
+    return TSNE(
+        perplexity=perplexity,
+        neighbors="exact",
+        early_exaggeration_iter=50,
+        n_iter=300,
+        final_momentum=0.9,
+        theta=0.6,
+        random_state=seed,
+        n_jobs=settings().threads,
+    ).fit(X)

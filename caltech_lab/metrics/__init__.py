@@ -1,0 +1,1 @@
+"""Scores of rankings, clusterings, categories and probabilities: pure functions of arrays."""

@@ -1,0 +1,1 @@
+"""The final report, the cards, and the record of the notebooks' figures."""

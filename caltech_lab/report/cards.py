@@ -1,0 +1,257 @@
+"""A model card and a dataset card, filled from what was measured.
+
+The prose is in `model_card.md`, `dataset_card.md` and `provenance.json`; every number is put in
+here.
+"""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from caltech_lab.datasets.caltech101 import SUBSETS
+from caltech_lab.embedding.images import read_head, readable
+from caltech_lab.errors import CacheError
+from caltech_lab.metrics.categories import category_audit, unevenness
+from caltech_lab.metrics.probabilities import expected_calibration_error
+from caltech_lab.storage.files import load_table, read_json, write_atomically
+from caltech_lab.studies.fairness import size_quarters, summary
+
+if TYPE_CHECKING:
+    from caltech_lab.lab import Lab
+
+LINE = 0.8  # an accuracy below this is told in the card
+NAMED = 10  # categories in the table of the worst
+
+
+def write_cards(lab: "Lab") -> list[Path]:
+    """Write `model_card.md` and `dataset_card.md`, each whole or not at all.
+
+    The final report, the SVM and its temperature are made when they are not there yet. Robustness
+    and doubtful labels are told where they were measured from these embeddings, and said to be
+    missing elsewhere.
+
+    Parameters
+    ----------
+    lab : Lab
+        Whose photos and models to tell about.
+
+    Returns
+    -------
+    list of Path
+        The two files, in `outputs/<dataset>/<backbone>/`.
+    """
+    made = []
+    for name, text in (("model_card.md", model_card(lab)), ("dataset_card.md", dataset_card(lab))):
+        path = lab.folder("") / name
+        with write_atomically(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        made.append(path)
+    return made
+
+
+# ---- the model -----------------------------------------------------------------------------
+
+
+def model_card(lab: "Lab") -> str:
+    """Return the model card as Markdown.
+
+    Parameters
+    ----------
+    lab : Lab
+        Whose SVM to tell about.
+
+    References
+    ----------
+    M. Mitchell et al.: Model cards for model reporting. Conference on Fairness, Accountability,
+    and Transparency, 2019.
+    """
+    from caltech_lab.classification.probabilities import svm_probabilities
+
+    report, features = lab.report(), lab.embeddings
+    X, y, names = features.X, features.y, features.categories
+    train, test = features.split(lab.seed)
+    svm, temperature = lab.svm(), lab.svm_temperature()
+    predicted = svm.predict(X[test])
+    right = predicted == y[test]
+    probabilities = svm_probabilities(svm, X[test], temperature)
+    p, best = probabilities.max(axis=1), probabilities.argmax(axis=1) == y[test]
+    found = lab.retrieval("held_out")
+    audit = category_audit(y[test], predicted, names, found)
+    by_split = report["classification"]["svm"]["accuracy_by_split"]
+    overall = pd.DataFrame(
+        {"accuracy": summary(right, y[test]), "precision@10": summary(found.precision, y[test])}
+    ).T
+    overall.columns = pd.Index(["photos", "categories", "worst decile", "Gini"])
+    return _template("model_card.md").format(
+        report=report,
+        backbone=lab.backbone.title,
+        width=X.shape[1],
+        parameters=", ".join(f"{name} {value:g}" for name, value in lab.svm_parameters().items()),
+        temperature=temperature,
+        versions=", ".join(f"{n} {v}" for n, v in report["versions"].items() if v),
+        n_train=len(train),
+        n_test=len(test),
+        lowest=min(by_split),
+        highest=max(by_split),
+        overall=_markdown(overall.rename_axis("held-out photos")),
+        ece=expected_calibration_error(p, best),
+        quarters=_markdown(_by_size(features.photos.counts, audit)),
+        worst=_markdown(_worst(audit)),
+        robustness=_robustness(lab),
+        fewest=int(audit["n"].min()),
+        most=int(audit["n"].max()),
+        below=int((audit["accuracy"] < LINE).sum()),
+        line=LINE,
+    )
+
+
+def _by_size(counts: "pd.Series[int]", audit: pd.DataFrame) -> pd.DataFrame:
+    sizes = counts[audit.index].to_numpy()
+    table = audit.assign(photos=sizes).groupby(size_quarters(sizes))
+    rows = table["photos"].agg(["min", "max"]).join(table[["accuracy", "precision"]].mean())
+    rows.columns = pd.Index(["photos from", "to", "accuracy", "precision@10"])
+    words = ["smallest quarter", "second", "third", "largest quarter"]
+    return rows.set_axis([words[i] for i in rows.index], axis=0).rename_axis("categories")
+
+
+def _worst(audit: pd.DataFrame) -> pd.DataFrame:
+    worst = audit.head(NAMED)
+    interval = [f"{low:.2f} to {high:.2f}" for low, high in worst[["low", "high"]].to_numpy()]
+    return pd.DataFrame(
+        {
+            "held out": worst["n"],
+            "accuracy": worst["accuracy"],
+            "95 %": interval,
+            "most often taken for": worst["confused_with"].fillna("-"),
+            "precision@10": worst["precision"],
+        }
+    ).rename_axis("category")
+
+
+def _robustness(lab: "Lab") -> str:
+    table = _kept(lab, "results/robustness/hold_up.csv")
+    if table is None:
+        return "Not measured yet on these embeddings; notebook 10 does."
+    clean = table[table["strength"] == 0].iloc[0]
+    wide = table[table["strength"] > 0].pivot_table(
+        index="corruption", columns="strength", values=["accuracy", "precision"], sort=False
+    )
+    words = {"accuracy": "accuracy", "precision": "precision@10"}
+    wide = wide.set_axis([f"{words[c[0]]}, strength {c[1]}" for c in wide.columns], axis=1)
+    return (
+        "Held-out photos, as many of each category, made worse on purpose (Hendrycks and "
+        "Dietterich 2019), answered by the smaller machine of notebook 10. Untouched: "
+        f"accuracy {clean['accuracy']:.3f}, precision@10 {clean['precision']:.3f}.\n\n"
+        f"{_markdown(wide)}"
+    )
+
+
+# ---- the photos ----------------------------------------------------------------------------
+
+
+def dataset_card(lab: "Lab") -> str:
+    """Return the dataset card as Markdown.
+
+    Parameters
+    ----------
+    lab : Lab
+        Whose photos to tell about.
+
+    References
+    ----------
+    T. Gebru et al.: Datasheets for datasets. Communications of the ACM 64(12), 2021.
+    """
+    photos = lab.embeddings.photos
+    counts = photos.counts.sort_values(ascending=False, kind="stable")
+    _, heads = readable(photos, read_head)
+    longest = np.array([max(head.width, head.height) for head in heads])
+    faces = counts[counts.index.str.startswith("Faces")]
+    kind = "caltech101" if photos.name in SUBSETS else photos.name
+    known = json.loads(_template("provenance.json"))
+    words: dict[str, str] = known.get(kind, known["folder"])
+    words["people"] = words["people"].format(
+        faces=int(faces.sum()),
+        faces_share=faces.sum() / len(photos),
+        face_folders=" and ".join(f"`{name}`" for name in faces.index) or "none of these photos",
+        faces_easy=int(faces.get("Faces_easy", 0)),
+    )
+    ends = pd.concat([counts.head(5), counts.tail(5)]) if len(counts) > 10 else counts
+    shares = pd.DataFrame({"photos": ends, "share": ends / len(photos)})
+    return _template("dataset_card.md").format(
+        **words,
+        name=photos.origin.split(",")[0].split(":")[0] or photos.name,
+        n_photos=len(photos),
+        n_categories=len(photos.categories),
+        n_unlabelled=int((photos.table["category"] == "").sum()),
+        n_failed=len(lab.outcome.failed),
+        fingerprint=photos.fingerprint,
+        smallest=int(counts.iloc[-1]),
+        smallest_name=counts.index[-1],
+        largest=int(counts.iloc[0]),
+        largest_name=counts.index[0],
+        median=counts.median(),
+        five=counts.head(5).sum() / len(photos),
+        half=int((counts.cumsum() < len(photos) / 2).sum()) + 1,
+        gini=unevenness(counts).gini,
+        shortest=int(longest.min()),
+        longest=int(longest.max()),
+        side=int(np.median(longest)),
+        gray=sum(head.mode == "L" for head in heads),
+        copies=len(photos) - len(set(photos.sha256)),
+        doubts=_doubts(lab),
+        sizes=_markdown(shares.rename_axis("category")),
+    )
+
+
+def _doubts(lab: "Lab") -> str:
+    table = _kept(lab, "results/label_errors/doubts.csv")
+    if table is None:
+        return "How many of them are doubtful was not measured yet; notebook 10 does."
+    train, _ = lab.embeddings.split(lab.seed)
+    return (
+        f"Confident learning doubts {len(table):,} of the {len(train):,} labels of the training "
+        f"part ({len(table) / len(train):.3f}); whether they are wrong, only a person can say."
+    )
+
+
+# ---- words and tables ----------------------------------------------------------------------
+
+
+def _template(name: str) -> str:
+    return (files("caltech_lab.report") / name).read_text(encoding="utf-8")
+
+
+def _kept(lab: "Lab", name: str) -> pd.DataFrame | None:
+    """Return a table that `Lab.kept` made from the embeddings as they are now, if there is one."""
+    path = lab.folder(str(Path(name).parent)) / Path(name).name
+    key = path.with_suffix(".json")
+    if not (path.is_file() and key.is_file()):
+        return None
+    try:
+        made_from = read_json(key)
+        current = lab.embeddings.identity["embeddings_sha256"], lab.seed
+        if (made_from.get("embeddings"), made_from.get("seed")) != current:
+            return None
+        return load_table(path)
+    except CacheError:
+        return None
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    """Return a table with its index as Markdown: floats with three decimals, names as code."""
+
+    def cell(value: Any) -> str:
+        if isinstance(value, float):
+            return f"{value:.3f}"
+        return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
+
+    rows = [[str(table.index.name), *map(str, table.columns)], ["---"] * (1 + table.shape[1])]
+    rows += [
+        [f"{name}", *map(cell, values)]
+        for name, values in zip(table.index, table.itertuples(index=False, name=None), strict=True)
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

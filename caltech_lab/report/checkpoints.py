@@ -1,0 +1,343 @@
+"""A notebook's figures against the recorded ones: one line for a reader, a table for the tests.
+
+The record, `notebooks/checkpoints.json`, holds for each dataset, backbone and precision the value
+and the tolerance of each notebook's figures. `recording` makes it.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from caltech_lab.embedding.perturbation import PERTURB, perturbation
+from caltech_lab.errors import LabError
+from caltech_lab.settings import settings
+from caltech_lab.storage.files import read_json, write_atomically, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from caltech_lab.lab import Lab
+
+STRICT = "CALTECH_LAB_CHECKPOINTS"  # `strict` in tests: a figure that differs is an error
+RECORD = "CALTECH_LAB_RECORD"  # a folder: figures are written there, and compared with nothing
+
+SMALLEST = 0.002  # how far a rate may be off for other builds of the same libraries
+TEST_SHARE = 0.2
+SAFETY = 3  # how many times the largest movement that was seen a figure may move
+WIDEST = 0.25  # of a figure's range; a wider tolerance would let faults through
+NAMED = 3  # so many figures are named in the reader's line
+FORMATS = {"bf16": "bfloat16", "f32": "float32"}
+ROUNDING = 1e-6  # of the recorded values
+
+Number = int | float
+# The value and the tolerance of each figure of a notebook, by name.
+Recorded = Mapping[str, Mapping[str, Number]]
+
+
+def check(lab: "Lab", notebook: str, figures: Mapping[str, Any]) -> None:
+    """Hold figures against the record, and print what is to be said about them.
+
+    A reader gets one line, and never an error. With `CALTECH_LAB_CHECKPOINTS=strict` all figures
+    are printed, and one that differs is an error. With `CALTECH_LAB_RECORD` they are written.
+
+    Parameters
+    ----------
+    lab : Lab
+        What the figures were measured on.
+    notebook : str
+        The notebook's number, such as "03", or its name where it has none.
+    figures : mapping
+        What the notebook measured, by name.
+
+    Raises
+    ------
+    AssertionError
+        In tests: when a figure is outside its tolerance, or figures are missing on either side.
+    """
+    measured = {name: _number(value) for name, value in figures.items()}
+    kind, precision = f"{lab.photos.name}/{lab.backbone.name}", lab.choice.precision
+    if folder := os.environ.get(RECORD):
+        run = {
+            "kind": kind,
+            "precision": precision,
+            "perturbed": perturbation() or 0,
+            "photos": len(lab.photos),
+            "figures": measured,
+        }
+        write_json(Path(folder) / f"{notebook}.json", run)
+        print(f"{_count(len(measured))} written.")
+        return
+    strict = os.environ.get(STRICT) == "strict"
+    path = settings().home / "notebooks" / "checkpoints.json"
+    try:
+        record = read_record(path)
+    except LabError as error:
+        if strict:
+            raise AssertionError(str(error)) from error
+        print(f"{_count(len(measured))}; the record of what they should be cannot be read.")
+        return
+    found = find(record, kind, precision, notebook)
+    if found is None:
+        assert not strict, f"Nothing is recorded for notebook {notebook} on {kind}."
+        print(f"{_count(len(measured))}; nothing is recorded for these photos to compare with.")
+        return
+    against, recorded = found
+    wrong = differing(measured, recorded)
+    if strict:
+        print(table(measured, recorded).to_string())
+    line = summary(measured, recorded, precision, against)
+    assert not (strict and wrong), f"{line}\n{table(measured, recorded).loc[wrong].to_string()}"
+    print(line)
+
+
+def read_record(path: Path) -> dict[str, dict[str, Recorded]]:
+    """Read the record.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `write_record` wrote.
+
+    Returns
+    -------
+    dict
+        By dataset, backbone and precision, such as "drawn/resnet50/bf16", then by notebook.
+
+    Raises
+    ------
+    LabError
+        When it is missing or is not such a file.
+    """
+    try:
+        record: dict[str, dict[str, Recorded]] = read_json(path)
+        entries = [
+            (entry["value"], entry["tolerance"])
+            for notebooks in record.values()
+            for recorded in notebooks.values()
+            for entry in recorded.values()
+        ]
+        good = all(
+            isinstance(n, int | float) and math.isfinite(n) for pair in entries for n in pair
+        )
+    except (OSError, LabError, AttributeError, KeyError, TypeError):
+        good = False
+    if not good:
+        raise LabError(f"{path.name} is missing or damaged: take it from the repository again.")
+    return record
+
+
+def write_record(path: Path, record: Mapping[str, Mapping[str, Recorded]]) -> None:
+    """Write the record in a fixed order, one figure per line."""
+    kinds = [
+        f"  {json.dumps(kind)}: {{\n"
+        + ",\n".join(
+            f"    {json.dumps(notebook)}: {{\n"
+            + ",\n".join(
+                f"      {json.dumps(name, ensure_ascii=False)}: {json.dumps(dict(entry))}"
+                for name, entry in recorded.items()
+            )
+            + "\n    }"
+            for notebook, recorded in sorted(notebooks.items())
+        )
+        + "\n  }"
+        for kind, notebooks in sorted(record.items())
+    ]
+    with write_atomically(path) as temporary:
+        temporary.write_text("{\n" + ",\n".join(kinds) + "\n}\n", encoding="utf-8")
+
+
+def find(
+    record: Mapping[str, Mapping[str, Recorded]], kind: str, precision: str, notebook: str
+) -> tuple[str, Recorded] | None:
+    """Return the precision to compare with, this one where it was recorded, and the figures."""
+    for other in (precision, *(p for p in FORMATS if p != precision)):
+        recorded = record.get(f"{kind}/{other}", {}).get(notebook)
+        if recorded is not None:
+            return other, recorded
+    return None
+
+
+def differing(measured: Mapping[str, Number], recorded: Recorded) -> list[str]:
+    """Return the names of the figures that are not as recorded, NaN and missing ones among them."""
+    return [
+        name
+        for name in dict.fromkeys([*measured, *recorded])
+        if not _agrees(measured.get(name), recorded.get(name))
+    ]
+
+
+def summary(
+    measured: Mapping[str, Number], recorded: Recorded, precision: str, against: str
+) -> str:
+    """Say in one line how many figures are as recorded, which are not, and the likely reason.
+
+    Parameters
+    ----------
+    measured : mapping
+        The figures of this run, by name.
+    recorded : mapping
+        Value and tolerance of each, by name.
+    precision, against : {"bf16", "f32"}
+        That of this run, and that of the record.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    wrong = differing(measured, recorded)
+    here, there = FORMATS.get(precision, precision), FORMATS.get(against, against)
+    if not wrong:
+        other = f", although here they are computed in {here} and there in {there}"
+        return f"{_count(len(measured))} as recorded{other * (precision != against)}."
+    named = [_difference(name, measured.get(name), recorded.get(name)) for name in wrong[:NAMED]]
+    if len(wrong) > NAMED:
+        named.append(f"and {len(wrong) - NAMED} more")
+    total = len({*measured, *recorded})
+    verb = "differs" if len(wrong) == 1 else "differ"
+    reason = _reason(measured, recorded, here, there)
+    return f"{len(wrong)} of {_count(total)} {verb} from the record: {', '.join(named)}; {reason}."
+
+
+def table(measured: Mapping[str, Number], recorded: Recorded) -> "pd.DataFrame":
+    """Return measured and recorded values, tolerances, and whether each figure is as recorded."""
+    import pandas as pd
+
+    wrong = set(differing(measured, recorded))
+    rows = {
+        name: {
+            "measured": measured.get(name, math.nan),
+            "recorded": recorded.get(name, {}).get("value", math.nan),
+            "tolerance": recorded.get(name, {}).get("tolerance", math.nan),
+            "as recorded": name not in wrong,
+        }
+        for name in dict.fromkeys([*measured, *recorded])
+    }
+    return pd.DataFrame(rows).T
+
+
+def floor(value: Number, n_photos: int) -> Number:
+    """Return what a figure may be off by at least: a count nothing, a rate one photo of a test set.
+
+    Examples
+    --------
+    >>> floor(336, 336), floor(0.95, 8677)
+    (0, 0.002)
+    """
+    if isinstance(value, int):
+        return 0
+    return max(SMALLEST, _up(1 / (TEST_SHARE * max(n_photos, 1))))
+
+
+def tolerance(value: Number, others: Iterable[Number], n_photos: int) -> Number:
+    """Return how far a figure may be off, from how far it moves when embeddings are perturbed.
+
+    Parameters
+    ----------
+    value : number
+        As measured.
+    others : iterable of numbers
+        The same figure from perturbed embeddings, or in another precision.
+    n_photos : int
+        How many photos the dataset has.
+
+    Returns
+    -------
+    number
+        Three times the largest movement, or `floor` where that is more. It does not let a rate
+        become 1 when no run came there: a leak would do that.
+
+    Examples
+    --------
+    >>> tolerance(0.9, [0.91, 0.9, 0.895], 8677), tolerance(13, [13, 12], 69)
+    (0.03, 3)
+    >>> tolerance(0.97, [0.98, 0.97], 8677), tolerance(0.97, [0.98, 1.0], 8677)
+    (0.02, 0.09)
+    """
+    others = [*others]
+    movement = max((abs(other - value) for other in others), default=0)
+    moved, least = SAFETY * movement, floor(value, n_photos)
+    if isinstance(value, int):
+        return max(least, math.ceil(moved))
+    highest = max([value, *others])
+    if highest < 1 <= value + moved:
+        moved = max(movement, (highest + 1) / 2 - value)
+    return max(least, _up(moved))
+
+
+def too_wide(record: Mapping[str, Mapping[str, Recorded]]) -> list[str]:
+    """Name the figures that could hardly fail: the tolerance is a quarter of the range or more.
+
+    The range of what lies between -1 and 1 is taken for 1, that of another figure for its value.
+    """
+    return [
+        f"{kind} {notebook} {name}: {entry['value']} ± {entry['tolerance']}"
+        for kind, notebooks in record.items()
+        for notebook, recorded in notebooks.items()
+        for name, entry in recorded.items()
+        if entry["tolerance"] > 0 and entry["tolerance"] >= WIDEST * max(1.0, abs(entry["value"]))
+    ]
+
+
+def _up(number: float) -> float:
+    """Round up to two significant digits."""
+    if not number > 1e-12:
+        return 0.0
+    scale = 10.0 ** (1 - math.floor(math.log10(number)))
+    return float(f"{math.ceil(round(number * scale, 6)) / scale:.2g}")
+
+
+def _number(value: Any) -> Number:
+    """Return what JSON can hold of a figure, and NaN for what is no number."""
+    try:
+        plain = getattr(value, "item", lambda: value)()
+        return int(plain) if isinstance(plain, bool | int) else float(plain)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _agrees(measured: Number | None, recorded: Mapping[str, Number] | None) -> bool:
+    if measured is None or recorded is None:
+        return False
+    return abs(measured - recorded["value"]) <= recorded["tolerance"] + ROUNDING
+
+
+def _count(number: int) -> str:
+    return f"{number} figure" + "s" * (number != 1)
+
+
+def _difference(name: str, measured: Number | None, recorded: Mapping[str, Number] | None) -> str:
+    if measured is None:
+        return f"{name} (recorded, but not measured here)"
+    if recorded is None:
+        return f"{name} (measured, but not recorded)"
+    shown = _distinct(measured, recorded["value"])
+    return f"{name} {shown[0]} (recorded {shown[1]})"
+
+
+def _distinct(*values: Number) -> Sequence[str]:
+    """Format numbers with three decimals, or with more where they would look the same."""
+    if all(isinstance(value, int) for value in values):
+        return [f"{value:,}" for value in values]
+    for decimals in range(3, 7):
+        shown = [f"{value:,.{decimals}f}" for value in values]
+        if len({*shown}) == len(shown):
+            break
+    return shown
+
+
+def _reason(measured: Mapping[str, Number], recorded: Recorded, here: str, there: str) -> str:
+    if measured.keys() != recorded.keys():
+        return "the notebook and the record are of two versions"
+    if os.environ.get(PERTURB):
+        return f"the embeddings are perturbed, because {PERTURB} is set"
+    if settings().seed:
+        return f"the likely reason is the seed, {settings().seed} in place of 0"
+    if here != there:
+        return f"the likely reason is that this machine computes in {here}, the record in {there}"
+    return (
+        "the likely reason is a changed cell, another processor or other versions of the packages"
+    )

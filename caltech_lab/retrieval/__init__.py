@@ -1,0 +1,1 @@
+"""Nearest-neighbor search: indexes, galleries, calibration, novelty, relevance feedback."""

@@ -1,0 +1,114 @@
+"""Is a query unlike anything in the gallery? A score, a threshold, and how often both err.
+
+The score of a query is the mean cosine similarity of its `NEIGHBOURS` most similar photos. What
+is low is learnt from the training part alone: the threshold is the score that only a small share
+of its own photos stay below.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from caltech_lab.retrieval.calibration import leave_one_out
+from caltech_lab.retrieval.index import Similarities, build_index, search
+
+NEIGHBOURS = 3
+FALSE_ALARMS = 0.05
+
+
+def familiarity(similarities: ArrayLike) -> NDArray[np.float64]:
+    """Score queries by how similar their nearest photos are.
+
+    Parameters
+    ----------
+    similarities : array-like of float, shape (..., k)
+        Cosine similarities of each query's answers, the best first.
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        Mean of the first `NEIGHBOURS`, or of all when there are fewer. Low is unfamiliar.
+
+    References
+    ----------
+    Y. Sun, Y. Ming, X. Zhu, Y. Li: Out-of-distribution detection with deep nearest neighbors.
+    International Conference on Machine Learning, 2022.
+    """
+    scores: NDArray[np.float64] = np.asarray(similarities)[..., :NEIGHBOURS].mean(
+        axis=-1, dtype=np.float64
+    )
+    return scores
+
+
+def novelty_threshold(similarities: Similarities, false_alarms: float = FALSE_ALARMS) -> float:
+    """Choose the familiarity below which a query is called unlike the gallery.
+
+    Parameters
+    ----------
+    similarities : ndarray of float32, shape (n, k)
+        From `calibration.leave_one_out` on the training part, and on nothing else.
+    false_alarms : float
+        Share of the training photos that may be called so, between 0 and 1.
+
+    Returns
+    -------
+    float
+        A mean cosine similarity.
+    """
+    return float(np.quantile(familiarity(similarities), false_alarms))
+
+
+def half_left_out(
+    X: NDArray[np.float32],
+    y: NDArray[np.int64],
+    X_test: NDArray[np.float32],
+    y_test: NDArray[np.int64],
+    seed: int = 0,
+    draws: int = 3,
+) -> pd.DataFrame:
+    """Measure false alarms and misses with half of the categories left out of the gallery.
+
+    A half is drawn, and then the other one left out instead, so that each category is known once
+    and unknown once a draw. The threshold is chosen anew for each gallery.
+
+    Parameters
+    ----------
+    X, y : ndarray, shapes (n, d) and (n,)
+        Embeddings and categories of the training part: the gallery before half of it goes.
+    X_test, y_test : ndarray, shapes (m, d) and (m,)
+        Held-out queries.
+    seed : int
+        Seed of the draws.
+    draws : int
+        How many times the categories are halved.
+
+    Returns
+    -------
+    DataFrame
+        One row a gallery: ``draw``, ``threshold``, ``false_alarms`` (share of the queries of known
+        categories below it), ``misses`` (share of those of unknown categories not below it), and
+        ``auc``, the chance that a known query scores higher than an unknown one.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    categories = np.unique(y)
+    rows = []
+    for draw in range(draws):
+        shuffled = np.random.default_rng((seed, draw)).permutation(categories)
+        for known in np.array_split(shuffled, 2):
+            inside, familiar = np.isin(y, known), np.isin(y_test, known)
+            threshold = novelty_threshold(
+                leave_one_out(X[inside], y[inside], NEIGHBOURS)[0], FALSE_ALARMS
+            )
+            k = min(NEIGHBOURS, int(inside.sum()))
+            scores = familiarity(search(build_index(X[inside]), X_test, k)[0])
+            rows.append(
+                {
+                    "draw": draw,
+                    "threshold": threshold,
+                    "false_alarms": float((scores[familiar] < threshold).mean()),
+                    "misses": float((scores[~familiar] >= threshold).mean()),
+                    "auc": float(roc_auc_score(familiar, scores)),
+                }
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,1 @@
+"""What outgrows one machine: Ray, Parquet shards, object stores."""

@@ -1,0 +1,236 @@
+"""Where photos lie when one machine's folder is not enough: object stores and tar shards.
+
+An address is a folder of this machine, or whatever pyarrow has a file system for: `s3://`,
+`gs://`, `hdfs://`, `file://`. Below it lie photos, in one sub-folder a category or all in one, or
+tar files in the layout of WebDataset.
+"""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from pyarrow import fs
+
+from caltech_lab.datasets.folder import SUFFIXES
+from caltech_lab.datasets.photos import Photos
+from caltech_lab.embedding.extraction import CANNOT_BE_OPENED
+from caltech_lab.embedding.images import MAX_BYTES
+from caltech_lab.errors import DatasetError
+
+PHOTOS_A_PART = 256
+BYTES_A_PART = 64 * 2**20
+LABELS = (".cls", ".txt")  # of WebDataset, beside a photo of the same name
+
+
+class Item(NamedTuple):
+    """A photo as it was read.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the address; of a photo in a tar file, its path and the name in it.
+    category : str
+        Empty where there is none.
+    data : bytes
+        The file; empty where it could not be read.
+    fault : str
+        Why it could not be read, or empty.
+    """
+
+    path: str
+    category: str
+    data: bytes
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Photos that are extracted together, and kept in one shard.
+
+    Attributes
+    ----------
+    number : int
+        Its place among the parts.
+    paths, categories : list of str
+        The photos; empty where the part is a tar file.
+    tar : str
+        Path of the tar file, or empty.
+    key : str
+        A hash that changes when any of it changes.
+    """
+
+    number: int
+    paths: list[str]
+    categories: list[str]
+    tar: str
+    key: str
+
+
+def file_system(address: str) -> tuple[fs.FileSystem, str]:
+    """Return the file system of an address, and the path in it.
+
+    Raises
+    ------
+    DatasetError
+        When there is no such file system, or it cannot be reached.
+    """
+    if "://" not in address:
+        return fs.LocalFileSystem(), Path(address).expanduser().absolute().as_posix()
+    try:
+        system, path = fs.FileSystem.from_uri(address)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{address} cannot be opened ({error}): check the address.") from error
+    return system, path.rstrip("/")
+
+
+def parts_of(photos: Photos) -> list[Part]:
+    """Divide the photos of a folder into parts, in their order."""
+    table = photos.table
+    rows = list(zip(table["path"], table["category"], photos.sha256, strict=True))
+    sizes = [_size(photos.file(i)) for i in range(len(photos))]
+    return _divided(rows, sizes)
+
+
+def parts_at(address: str) -> list[Part]:
+    """Find what lies at an address, and divide it into parts: a tar file is one.
+
+    Raises
+    ------
+    DatasetError
+        When the address cannot be read, or nothing that could be extracted is there.
+    """
+    system, root = file_system(address)
+    try:
+        selector = fs.FileSelector(root, recursive=True)
+        found = [info for info in system.get_file_info(selector) if info.is_file]
+    except OSError as error:
+        raise DatasetError(f"{address} cannot be read ({error}): check the address.") from error
+    files = []
+    for info in found:
+        path = info.path[len(root) :].lstrip("/")
+        if not any(name.startswith(".") for name in path.split("/")):
+            files.append((path, info))
+    stamps = {path: f"{info.size} {info.mtime_ns}" for path, info in files}
+    if tars := sorted(path for path in stamps if path.endswith(".tar")):
+        return [Part(i, [], [], path, _key([[path, stamps[path]]])) for i, path in enumerate(tars)]
+    sizes = {
+        path: info.size for path, info in files if PurePosixPath(path).suffix.lower() in SUFFIXES
+    }
+    if filed := [path for path in sizes if "/" in path]:
+        sizes = {path: sizes[path] for path in filed}
+    if not sizes:
+        raise DatasetError(
+            f"No photos were found at {address}: it takes files ending in "
+            f"{', '.join(sorted(SUFFIXES))}, or tar files that hold such."
+        )
+    named = [(path.partition("/")[0] if "/" in path else "", path) for path in sizes]
+    named.sort(key=lambda row: (row[0].lower(), row))
+    rows = [(path, category, stamps[path]) for category, path in named]
+    return _divided(rows, [sizes[path] for path, _, _ in rows])
+
+
+def read(address: str, part: Part) -> Iterator[Item]:
+    """Read the photos of a part, one after the other.
+
+    Parameters
+    ----------
+    address : str
+        What paths are relative to.
+    part : Part
+        From `parts_of` or `parts_at`.
+
+    Yields
+    ------
+    Item
+        In the order of the part.
+    """
+    system, root = file_system(address)
+    if part.tar:
+        with system.open_input_stream(f"{root}/{part.tar}") as stream:
+            yield from _in_tar(part.tar, stream)
+        return
+    for path, category in zip(part.paths, part.categories, strict=True):
+        try:
+            with system.open_input_file(f"{root}/{path}") as file:
+                yield Item(path, category, file.read(MAX_BYTES + 1))
+        except OSError:
+            sentence = CANNOT_BE_OPENED.format(shown(address, path))
+            yield Item(path, category, b"", sentence)
+
+
+def shown(address: str, path: str) -> str:
+    """Return what to call a photo in a sentence."""
+    if "://" in address:
+        return f"{address.partition('?')[0].rstrip('/')}/{path}"
+    return str(Path(address).expanduser().absolute() / path)
+
+
+def _in_tar(tar: str, stream: Any) -> Iterator[Item]:
+    """Read a WebDataset: files that differ in their ending only belong together.
+
+    References
+    ----------
+    A. Aizman, G. Maltby, T. Breuel: High performance I/O for large scale deep learning. IEEE Big
+    Data 2019.
+    """
+    key, photo, label = "", None, None
+    # "r|" reads forward only, as an object store gives it.
+    with tarfile.open(fileobj=io.BufferedReader(stream, 1 << 20), mode="r|") as members:
+        for member in members:
+            path = PurePosixPath(member.name)
+            if not member.isfile() or path.name.startswith("."):
+                continue
+            now = str(path.parent / path.name.partition(".")[0])
+            if now != key:
+                if photo is not None:
+                    yield _item(tar, photo, label)
+                key, photo, label = now, None, None
+            file = members.extractfile(member)
+            data = file.read(MAX_BYTES + 1) if file else b""
+            if path.suffix.lower() in SUFFIXES:
+                photo = member.name, data
+            elif path.suffix.lower() in LABELS:
+                label = data.decode("utf-8", "replace").strip()
+    if photo is not None:
+        yield _item(tar, photo, label)
+
+
+def _item(tar: str, photo: tuple[str, bytes], label: str | None) -> Item:
+    name, data = photo
+    folder = PurePosixPath(name).parent.name
+    return Item(f"{tar}/{name.removeprefix('./')}", folder if label is None else label, data)
+
+
+def _divided(rows: list[tuple[str, str, str]], sizes: list[int]) -> list[Part]:
+    """Divide (path, category, stamp) into parts of bounded number and bytes."""
+    parts: list[Part] = []
+    start, held = 0, 0
+    for i, size in enumerate(sizes):
+        if i > start and (i - start == PHOTOS_A_PART or held + size > BYTES_A_PART):
+            parts.append(_part(len(parts), rows[start:i]))
+            start, held = i, 0
+        held += size
+    if rows:
+        parts.append(_part(len(parts), rows[start:]))
+    return parts
+
+
+def _part(number: int, rows: list[tuple[str, str, str]]) -> Part:
+    key = _key([list(row) for row in rows])
+    return Part(number, [row[0] for row in rows], [row[1] for row in rows], "", key)
+
+
+def _key(rows: list[list[str]]) -> str:
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,141 @@
+"""Embeddings as Parquet shards, at an address: each shard whole or not there."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import PurePosixPath
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from caltech_lab.embedding.extraction import Recipe
+from caltech_lab.errors import CacheError, DatasetError
+from caltech_lab.scale.addresses import Item, Part
+
+NOTE = b"caltech_lab"  # the key, in a shard's metadata, of what it was made from
+
+
+def name_of(number: int) -> str:
+    """Return the file name of a shard."""
+    return f"shard-{number:06d}.parquet"
+
+
+def note_of(part: Part, recipe: Recipe) -> str:
+    """Return a hash of all that a shard depends on."""
+    text = json.dumps([part.key, asdict(recipe)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_shard(
+    system: fs.FileSystem,
+    folder: str,
+    part: Part,
+    note: str,
+    items: Sequence[Item],
+    faults: Sequence[str],
+    rows: np.ndarray,
+) -> None:
+    """Write a shard.
+
+    It has the columns `path`, `category`, `sha256` (hexadecimal, of the file), `embedding`
+    (fixed-size list of float32, null for a photo that could not be read) and `outcome` (empty, or
+    the sentence that says why it could not be read).
+
+    Parameters
+    ----------
+    system, folder : FileSystem and str
+        Where to.
+    part : Part
+        What it is of.
+    note : str
+        From `note_of`.
+    items : sequence of Item
+        The n photos of the part.
+    faults : sequence of str, length n
+        What was wrong with each, or empty.
+    rows : ndarray of float32, shape (n, width)
+        Embeddings, zero where there is a fault.
+    """
+    bad = pa.array([bool(fault) for fault in faults], pa.bool_())
+    flat = pa.array(np.ascontiguousarray(rows, np.float32).ravel())
+    width = rows.shape[1]
+    table = pa.table(
+        {
+            "path": pa.array([item.path for item in items], pa.string()),
+            "category": pa.array([item.category for item in items], pa.string()),
+            "sha256": pa.array(
+                ["" if i.fault else hashlib.sha256(i.data).hexdigest() for i in items], pa.string()
+            ),
+            "embedding": pa.FixedSizeListArray.from_arrays(flat, width, mask=bad),
+            "outcome": pa.array(list(faults), pa.string()),
+        },
+        metadata={NOTE: note.encode()},
+    )
+    path = f"{folder}/{name_of(part.number)}"
+    temporary = f"{folder}/.{name_of(part.number)}.{uuid4().hex[:8]}"
+    with system.open_output_stream(temporary) as file:
+        # Numbers of a network do not get smaller by compression; checksums find flipped bits.
+        pq.write_table(table, file, compression="none", use_dictionary=False,
+                       write_statistics=False, write_page_checksum=True)  # fmt: skip
+    system.move(temporary, path)
+
+
+def is_finished(system: fs.FileSystem, path: str, note: str) -> bool:
+    """Tell whether a shard is there, whole, and made from just this."""
+    try:
+        with system.open_input_file(path) as file:
+            return bool((pq.read_schema(file).metadata or {}).get(NOTE) == note.encode())
+    except (OSError, pa.ArrowInvalid):
+        return False
+
+
+def names_in(system: fs.FileSystem, folder: str) -> list[str]:
+    """Return the names of the shards in a folder, in their order."""
+    found = system.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+    names = [PurePosixPath(info.path).name for info in found if info.is_file]
+    return sorted(n for n in names if n.startswith("shard-") and n.endswith(".parquet"))
+
+
+def read_shards(
+    system: fs.FileSystem, folder: str, columns: list[str] | None = None
+) -> Iterator[pd.DataFrame]:
+    """Read shards one by one, in their order, and check every page of them.
+
+    Parameters
+    ----------
+    system, folder : FileSystem and str
+        Where they are.
+    columns : list of str, optional
+        Which to read; all by default.
+
+    Yields
+    ------
+    DataFrame
+        `embedding`, where it is asked for, holds rows of float32; None where there is none.
+
+    Raises
+    ------
+    CacheError
+        When a shard is damaged; it is removed, so that another run makes it again.
+    DatasetError
+        When there are none.
+    """
+    names = names_in(system, folder)
+    if not names:
+        raise DatasetError(f"There are no shards in {folder}: extract photos to there first.")
+    for name in names:
+        path = f"{folder}/{name}"
+        try:
+            with system.open_input_file(path) as file:
+                table = pq.read_table(file, columns=columns, page_checksum_verification=True)
+        except (OSError, pa.ArrowInvalid) as error:
+            system.delete_file(path)
+            raise CacheError(
+                f"{path} was damaged and has been removed: extract again to have it made anew."
+            ) from error
+        yield table.to_pandas()

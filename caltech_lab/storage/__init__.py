@@ -1,0 +1,1 @@
+"""Whole-file writes, the cache, memory, threads and progress."""

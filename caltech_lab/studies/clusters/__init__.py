@@ -1,0 +1,1 @@
+"""Clusters beyond K-Means and linkage: consensus, graphs, learned heads."""

@@ -1,0 +1,155 @@
+"""Deep clustering on frozen embeddings: a small head learns clusters that neighbours share."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.neighbors import kneighbors_graph
+
+from caltech_lab.clustering.checks import check_k
+from caltech_lab.errors import ArgumentError
+from caltech_lab.storage.progress import progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Ints = NDArray[np.int64]
+
+HIDDEN = 256
+BATCH = 512
+LEARNING_RATE = 1e-3
+STUDENT_TEMPERATURE, TEACHER_TEMPERATURE = 0.1, 0.04
+TEACHER_MOMENTUM = 0.99
+SHARE_MOMENTUM = 0.9
+BETA = 0.6  # of the mutual information: 1 lets clusters die, 0.5 makes them equally large
+
+
+class Heads(NamedTuple):
+    """What several heads, trained side by side from different starts, made of the photos.
+
+    Attributes
+    ----------
+    labels : ndarray of int64, shape (heads, n)
+        Cluster of each photo, by each head.
+    losses : ndarray of float64, shape (heads, steps)
+        Loss of each step; the lower, the more a photo's cluster tells of its neighbours'.
+    """
+
+    labels: Ints
+    losses: NDArray[np.float64]
+
+    @property
+    def best(self) -> Ints:
+        """The labels of the head whose loss is lowest over the last tenth of the steps."""
+        last = -max(self.losses.shape[1] // 10, 1)
+        best: Ints = self.labels[self.losses[:, last:].mean(axis=1).argmin()]
+        return best
+
+
+def train_heads(
+    X: NDArray[np.float32],
+    k: int,
+    *,
+    n_neighbours: int = 25,
+    heads: int = 4,
+    steps: int = 300,
+    seed: int = 0,
+) -> Heads:
+    """Train clustering heads on frozen embeddings without labels, in the manner of TEMI.
+
+    A photo and one of its nearest neighbours should be told the same cluster, and which cluster
+    that is should tell something: the loss is minus the pointwise mutual information of what a
+    student says of the one and a teacher, the student's moving average, says of the other. A pair
+    counts by the teachers' belief that it is of one cluster at all.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings, rows of length one; a few hundred numbers each keep it fast.
+    k : int
+        Number of clusters, 2 to n - 1.
+    n_neighbours : int
+        Neighbours that count as of the same cluster, 1 to n - 1.
+    heads : int
+        How many heads to train, from different starts.
+    steps : int
+        How many batches of at most 512 pairs each head learns from.
+    seed : int
+        Seed of the starts and of the pairs drawn.
+
+    Returns
+    -------
+    Heads
+        Labels and losses; the same for the same seed on the same machine.
+
+    Raises
+    ------
+    ArgumentError
+        When `k` or `n_neighbours` is out of range.
+
+    References
+    ----------
+    N. Adaloglou, F. Michels, H. Kalisch, M. Kollmann: Exploring the limits of deep image clustering
+    using pretrained models. BMVC, 2023.
+    """
+    import torch
+
+    n, d = X.shape
+    check_k(k, n - 1)
+    if not 1 <= n_neighbours < n:
+        raise ArgumentError(
+            f"n_neighbours must be between 1 and {n - 1} for these photos, not {n_neighbours}."
+        )
+    random = torch.Generator().manual_seed(seed)
+    photos = torch.from_numpy(np.ascontiguousarray(X, dtype=np.float32))
+    neighbours = torch.from_numpy(
+        kneighbors_graph(X, n_neighbours).indices.reshape(n, n_neighbours).astype(np.int64)
+    )
+    student = [
+        torch.randn(heads, d, HIDDEN, generator=random) / d**0.5,
+        torch.randn(heads, HIDDEN, k, generator=random),
+    ]
+    teacher = [weights.clone() for weights in student]
+    for weights in student:
+        weights.requires_grad_()
+    optimiser = torch.optim.AdamW(student, lr=LEARNING_RATE, weight_decay=1e-4)
+    shares = torch.full((heads, 1, k), 1 / k)
+    losses = np.zeros((heads, steps))
+    for step in progress(range(steps), desc="Heads", unit="step"):
+        batch = torch.randperm(n, generator=random)[:BATCH]
+        drawn = torch.randint(n_neighbours, batch.shape, generator=random)
+        pair = photos[batch], photos[neighbours[batch, drawn]]
+        said = [_probabilities(student, x, STUDENT_TEMPERATURE) for x in pair]
+        with torch.no_grad():
+            taught = [_probabilities(teacher, x, TEACHER_TEMPERATURE) for x in pair]
+            now = (taught[0] + taught[1]).mean(1, keepdim=True) / 2
+            shares = SHARE_MOMENTUM * shares + (1 - SHARE_MOMENTUM) * now
+            weight = (taught[0] * taught[1]).sum(-1).mean(0)
+        information = _information(said[0], taught[1], shares)
+        information = information + _information(said[1], taught[0], shares)
+        loss = -(weight * information / 2).mean(1)
+        optimiser.zero_grad()
+        loss.sum().backward()
+        optimiser.step()
+        with torch.no_grad():
+            for slow, quick in zip(teacher, student, strict=True):
+                slow.lerp_(quick, 1 - TEACHER_MOMENTUM)
+        losses[:, step] = loss.detach().numpy()
+    with torch.no_grad():
+        parts = [_probabilities(teacher, part, 1).argmax(-1) for part in photos.split(BATCH)]
+    return Heads(torch.cat(parts, dim=1).numpy(), losses)
+
+
+def _probabilities(weights: "list[Tensor]", x: "Tensor", temperature: float) -> "Tensor":
+    """Return the probability of each cluster, shape (heads, photos, k)."""
+    from torch.nn.functional import normalize
+
+    inner, outer = weights
+    hidden = normalize((x @ inner).relu(), dim=-1)
+    cosines = hidden @ normalize(outer, dim=1)
+    return (cosines / temperature).softmax(-1)
+
+
+def _information(said: "Tensor", taught: "Tensor", shares: "Tensor") -> "Tensor":
+    """Return the mutual information of each pair, shape (heads, photos)."""
+    return (((said * taught) ** BETA) / shares).sum(-1).clamp(min=1e-9).log()

@@ -1,0 +1,213 @@
+"""Clusters of a graph: photos are its nodes, and near neighbours are joined.
+
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one. A graph is a
+symmetric sparse matrix of shape (n, n), with the cosine of two photos where they are joined.
+"""
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+from scipy.sparse.linalg import eigsh
+from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.neighbors import kneighbors_graph
+from sklearn.preprocessing import normalize
+
+from caltech_lab.clustering.checks import check_k
+from caltech_lab.errors import ArgumentError
+
+Ints = NDArray[np.int64]
+
+# Added to the degree of each node, as a share of the mean degree: without it, the first
+# eigenvectors go to single photos that hang on the graph by a thread.
+REGULARISATION = 0.1
+
+
+def neighbour_graph(
+    X: NDArray[np.float32], n_neighbours: int = 20, *, mutual: bool = False
+) -> csr_array:
+    """Join each photo with its nearest neighbours.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings, rows of length one.
+    n_neighbours : int
+        Neighbours looked at, 1 to n - 1.
+    mutual : bool
+        Whether two photos are joined only when each is among the neighbours of the other, rather
+        than when one of them is.
+
+    Returns
+    -------
+    csr_array of float64, shape (n, n)
+        Symmetric; cosines of the photos joined, at least 0, and none on the diagonal.
+
+    Raises
+    ------
+    ArgumentError
+        When `n_neighbours` is not between 1 and n - 1.
+
+    References
+    ----------
+    M. Maier, M. Hein, U. von Luxburg: Optimal construction of k-nearest-neighbor graphs for
+    identifying noisy clusters. Theoretical Computer Science 410, 2009.
+
+    Examples
+    --------
+    >>> X = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
+    >>> neighbour_graph(X, 1).toarray().round(2)
+    array([[0. , 0.8, 0. ],
+           [0.8, 0. , 0.6],
+           [0. , 0.6, 0. ]])
+    >>> neighbour_graph(X, 1, mutual=True).toarray().round(2)
+    array([[0. , 0.8, 0. ],
+           [0.8, 0. , 0. ],
+           [0. , 0. , 0. ]])
+    """
+    if not 1 <= n_neighbours < len(X):
+        raise ArgumentError(
+            f"n_neighbours must be between 1 and {len(X) - 1} for these photos, not {n_neighbours}."
+        )
+    graph = csr_array(kneighbors_graph(X, n_neighbours, mode="distance"), dtype=np.float64)
+    graph.data = np.clip(1 - graph.data**2 / 2, 1e-6, None)  # cosine, of rows of length one
+    both = csr_array(graph.minimum(graph.T) if mutual else graph.maximum(graph.T))
+    both.indices, both.indptr = both.indices.astype(np.int32), both.indptr.astype(np.int32)
+    return both  # with the indices that scikit-learn takes
+
+
+def spectral_embedding(graph: csr_array, n_components: int) -> NDArray[np.float32]:
+    """Give each node the leading eigenvectors of the graph's normalised adjacency.
+
+    Nodes that a random walk mixes sooner than it leaves come to lie together.
+
+    Parameters
+    ----------
+    graph : csr_array, shape (n, n)
+        As `neighbour_graph` gives it.
+    n_components : int
+        Number of eigenvectors, 1 to n - 1; customarily the number of clusters wanted.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, n_components)
+        Rows scaled to length one.
+
+    References
+    ----------
+    A. Y. Ng, M. I. Jordan, Y. Weiss: On spectral clustering: analysis and an algorithm. NIPS, 2001.
+    T. Qin, K. Rohe: Regularized spectral clustering under the degree-corrected stochastic
+    blockmodel. NIPS, 2013.
+    """
+    n = graph.shape[0]
+    check_components(n_components, n)
+    degrees = graph.sum(axis=1)
+    scale = diags_array(1 / np.sqrt(degrees + REGULARISATION * degrees.mean() + 1e-12))
+    # A fixed start makes the result the same at every run.
+    _, vectors = eigsh(scale @ graph @ scale, n_components, which="LA", v0=np.ones(n), tol=1e-4)
+    embedded: NDArray[np.float32] = normalize(vectors[:, ::-1]).astype(np.float32)
+    return embedded
+
+
+def check_components(n_components: int, n: int) -> None:
+    """Raise an `ArgumentError` unless a graph of n nodes has that many eigenvectors to give."""
+    if not 1 <= n_components < n:
+        raise ArgumentError(
+            f"n_components must be between 1 and {n - 1} for this graph, not {n_components}."
+        )
+
+
+def spectral_clusters(
+    X: NDArray[np.float32],
+    k: int,
+    n_neighbours: int = 20,
+    *,
+    mutual: bool = False,
+    seed: int = 0,
+) -> Ints:
+    """Cluster by K-Means on the spectral embedding of the graph of neighbours.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings, rows of length one.
+    k : int
+        Number of clusters and of eigenvectors, 2 to n - 1.
+    n_neighbours, mutual
+        As in `neighbour_graph`.
+    seed : int
+        Seed of K-Means, which keeps the best of three starts.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Cluster of each photo.
+
+    References
+    ----------
+    U. von Luxburg: A tutorial on spectral clustering. Statistics and Computing 17, 2007.
+    """
+    check_k(k, len(X) - 1)
+    embedded = spectral_embedding(neighbour_graph(X, n_neighbours, mutual=mutual), k)
+    labels: Ints = KMeans(k, n_init=3, random_state=seed).fit_predict(embedded).astype(np.int64)
+    return labels
+
+
+def communities(graph: csr_array, resolution: float = 1.0, seed: int = 0) -> Ints:
+    """Find the communities of a graph by Louvain's method, which chooses their number itself.
+
+    Parameters
+    ----------
+    graph : csr_array, shape (n, n)
+        As `neighbour_graph` gives it.
+    resolution : float
+        Above 0; 1 is modularity itself, more gives more and smaller communities.
+    seed : int
+        Seed of the order in which the nodes are visited.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Community of each photo; 0 is the largest.
+
+    References
+    ----------
+    V. D. Blondel, J.-L. Guillaume, R. Lambiotte, E. Lefebvre: Fast unfolding of communities in
+    large networks. Journal of Statistical Mechanics, 2008.
+    J. Reichardt, S. Bornholdt: Statistical mechanics of community detection. Physical Review E 74,
+    2006 (the resolution).
+    """
+    found = nx.community.louvain_communities(
+        nx.from_scipy_sparse_array(graph), resolution=resolution, seed=seed
+    )
+    labels = np.empty(graph.shape[0], dtype=np.int64)
+    for label, members in enumerate(sorted(found, key=len, reverse=True)):
+        labels[list(members)] = label
+    return labels
+
+
+def dense_groups(X: NDArray[np.float32], smallest: int = 15, min_samples: int = 5) -> Ints:
+    """Find dense groups by HDBSCAN, which chooses their number and leaves some photos out.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Vectors of a few dozen numbers: in thousands, nothing is dense.
+    smallest : int
+        Photos that a group has at least.
+    min_samples : int
+        Neighbours that make a place dense.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Group of each photo, -1 for the photos left out.
+
+    References
+    ----------
+    R. J. G. B. Campello, D. Moulavi, J. Sander: Density-based clustering based on hierarchical
+    density estimates. PAKDD, 2013.
+    """
+    model = HDBSCAN(min_cluster_size=smallest, min_samples=min_samples, copy=True)
+    labels: Ints = model.fit_predict(X).astype(np.int64)
+    return labels

@@ -1,0 +1,289 @@
+"""Photos whose label is doubtful, and what a person decided about them.
+
+A classifier that never saw a photo says how probable each category is. Where it is sure of another
+category than the label, one of the two is wrong. Confident learning (in the library cleanlab)
+takes into account that a classifier is surer of some categories than of others. Whether the label
+is wrong, only a person can say, so decisions are kept apart and no photo or folder is changed.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import softmax
+from sklearn.pipeline import Pipeline
+
+from caltech_lab.classification.probabilities import (
+    best_temperature,
+    out_of_sample_margins,
+    svm_probabilities,
+)
+from caltech_lab.embedding.features import Features
+from caltech_lab.errors import ArgumentError, CacheError
+from caltech_lab.storage.files import lock, save_table
+
+if TYPE_CHECKING:
+    from caltech_lab.lab import Lab
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+Decision = Literal["keep", "relabel", "drop"]
+COLUMNS = ["path", "category", "decision", "label"]
+
+
+def out_of_sample_probabilities(
+    model: Pipeline,
+    X: NDArray[np.float32],
+    y: Ints,
+    temperature: float,
+    seed: int = 0,
+    n_folds: int = 3,
+) -> Floats:
+    """Ask, for each photo, a machine that never saw it; a progress bar shows the folds.
+
+    Parameters
+    ----------
+    model : Pipeline
+        `svm.svm`, whose parameters are used; it is not changed.
+    X : ndarray of float32, shape (n, d)
+        Embeddings of the training part.
+    y : ndarray of int64, shape (n,)
+        Their categories, numbered from 0 without a gap.
+    temperature : float
+        From `probabilities.svm_temperature`.
+    seed : int
+        Seed of the folds.
+    n_folds : int
+        Folds of the stratified cross-validation.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, number of categories)
+        Rows that sum to one.
+
+    Raises
+    ------
+    ArgumentError
+        When there are fewer than two categories, or one has fewer photos than there are folds.
+    """
+    margins = out_of_sample_margins(model, X, y, seed, n_folds)
+    probabilities: Floats = softmax(margins / temperature, axis=1)
+    return probabilities
+
+
+def ask_about_all(lab: "Lab", model: Pipeline) -> tuple[Floats, float]:
+    """Ask, for every photo of a lab, a machine that never saw it; kept in `results/label_errors/`.
+
+    Parameters
+    ----------
+    lab : Lab
+        Whose photos to ask about.
+    model : Pipeline
+        `svm.svm`, fitted on the training part: it answers the held-out photos. Those
+        of the training part are answered in three folds, by `probabilities.out_of_sample_margins`.
+
+    Returns
+    -------
+    probabilities : ndarray of float64, shape (n, number of categories)
+        Rows that sum to one, in the order of ``lab.embeddings``.
+    temperature : float
+        That makes them, found on the training part.
+    """
+    X, y = lab.embeddings.X, lab.embeddings.y
+    train, test = lab.embeddings.split(lab.seed)
+    parameters = {
+        "power": model[0].power, "n_components": model[1].n_components,
+        "C": model[2].C, "gamma": model[2].gamma,
+    }  # fmt: skip
+    margins = lab.kept(
+        lab.folder("results/label_errors") / "out_of_sample_margins.npy",
+        lambda: out_of_sample_margins(model, X[train], y[train], lab.seed),
+        **parameters,
+    )
+    temperature = best_temperature(margins, y[train])
+    probabilities = np.empty((len(y), margins.shape[1]))
+    probabilities[train] = softmax(margins / temperature, axis=1)
+    probabilities[test] = svm_probabilities(model, X[test], temperature)
+    return probabilities, temperature
+
+
+def doubts(features: Features, rows: Ints, probabilities: Floats) -> pd.DataFrame:
+    """List the photos whose label confident learning doubts, the most doubtful first.
+
+    Parameters
+    ----------
+    features : Features
+        All photos.
+    rows : ndarray of int64, shape (n,)
+        Those that were asked about, such as the training part.
+    probabilities : ndarray of float64, shape (n, number of categories)
+        From `out_of_sample_probabilities`.
+
+    Returns
+    -------
+    DataFrame
+        One row a doubted photo: ``row`` in `features`, ``path``, ``category``, ``p_category``
+        (how probable its label is), ``suggested`` (the most probable other category) and
+        ``p_suggested``.
+
+    References
+    ----------
+    C. G. Northcutt, L. Jiang, I. L. Chuang: Confident learning: estimating uncertainty in dataset
+    labels. Journal of Artificial Intelligence Research 70, 2021.
+    """
+    ranked = doubted(features.y[rows], probabilities)
+    label, here = features.y[rows][ranked], np.arange(len(ranked))
+    p = probabilities[ranked]
+    others = p.copy()
+    others[here, label] = -1
+    suggested = others.argmax(axis=1)
+    names = np.asarray(features.categories, dtype=object)
+    return pd.DataFrame(
+        {
+            "row": rows[ranked],
+            "path": features.photos.table["path"].to_numpy()[rows[ranked]],
+            "category": names[label],
+            "p_category": p[here, label],
+            "suggested": names[suggested],
+            "p_suggested": p[here, suggested],
+        }
+    )
+
+
+def doubted(y: Ints, probabilities: Floats) -> Ints:
+    """Return which labels confident learning doubts, the most doubtful first.
+
+    Parameters
+    ----------
+    y : ndarray of int64, shape (n,)
+        Labels, numbered from 0 without a gap.
+    probabilities : ndarray of float64, shape (n, c)
+        Out of sample.
+
+    Returns
+    -------
+    ndarray of int64
+        Positions in `y`, by rising probability of the label.
+
+    References
+    ----------
+    C. G. Northcutt, L. Jiang, I. L. Chuang: Confident learning: estimating uncertainty in dataset
+    labels. Journal of Artificial Intelligence Research 70, 2021.
+    """
+    from cleanlab.filter import find_label_issues  # takes seconds to import
+
+    ranked = find_label_issues(
+        y, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
+    )
+    return np.asarray(ranked, dtype=np.int64)
+
+
+# ---- what a person decided -----------------------------------------------------------------
+
+
+class Decisions:
+    """Decisions about labels, in a CSV file that is written whole at each of them.
+
+    A row is found by the sha256 of its photo, so that a photo that was moved keeps its decision.
+    Two kernels on one file take turns, and neither loses what the other wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def table(self) -> pd.DataFrame:
+        """Read the decisions.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by ``sha256``: ``path``, ``category`` (the label that was there), ``decision``
+            (keep, relabel or drop) and ``label`` (the one to use; the old one unless relabelled).
+
+        Raises
+        ------
+        CacheError
+            When the file is something else; it is left as it is.
+        """
+        if not self.path.is_file():
+            return pd.DataFrame(columns=COLUMNS, index=pd.Index([], name="sha256"), dtype=object)
+        try:
+            table = pd.read_csv(self.path, dtype=str, keep_default_na=False)
+            table = table.set_index("sha256")[COLUMNS]
+        except (ValueError, KeyError) as error:
+            raise CacheError(
+                f"{self.path} is not a table of decisions: move it away to begin a new one."
+            ) from error
+        if not set(table["decision"]) <= {*get_args(Decision)} or table.index.has_duplicates:
+            raise CacheError(
+                f"{self.path} holds other decisions than keep, relabel and drop, or two on one "
+                "photo: mend it, or move it away to begin a new one."
+            )
+        return table.astype(object)
+
+    def decide(
+        self, features: Features, row: int, decision: Decision | None, label: str | None = None
+    ) -> None:
+        """Write down what was decided about a photo; a later decision replaces an earlier one.
+
+        Parameters
+        ----------
+        features : Features
+            Where the photo is.
+        row : int
+            Its row there.
+        decision : {"keep", "relabel", "drop"}, optional
+            None takes the decision back.
+        label : str, optional
+            The right category; needed to relabel, and used for nothing else.
+
+        Raises
+        ------
+        ArgumentError
+            When there is no such decision, a label is missing, or it is no category.
+        CacheError
+            When the file cannot be read or written; the decisions in it stay.
+        """
+        if decision not in (None, *get_args(Decision)):
+            raise ArgumentError(f"Decide keep, relabel or drop, not {decision!r}.")
+        category = str(features.photos.table["category"].iat[row])
+        if decision == "relabel" and label not in features.categories:
+            raise ArgumentError(f"Relabelling needs one of the categories, not {label!r}.")
+        sha, path = features.photos.sha256[row], str(features.photos.table["path"].iat[row])
+        with lock(self.path):
+            table = self.table().drop(index=sha, errors="ignore")
+            if decision is not None:
+                new = label if decision == "relabel" else category
+                table.loc[sha] = [path, category, decision, new]
+            save_table(self.path, table.rename_axis("sha256"))
+
+    def apply(self, features: Features, rows: Ints) -> tuple[Ints, Ints]:
+        """Return the rows without the dropped ones, and their labels as decided.
+
+        Parameters
+        ----------
+        features : Features
+            All photos; they are not changed.
+        rows : ndarray of int64, shape (n,)
+            Some of them, such as the training part.
+
+        Returns
+        -------
+        rows, y : ndarray of int64, shape (m,)
+            What is left of `rows`, and the category of each.
+        """
+        table = self.table()
+        sha = pd.Index([features.photos.sha256[i] for i in rows])
+        decision = table["decision"].reindex(sha).to_numpy()
+        label = pd.Index(features.categories).get_indexer(pd.Index(table["label"].reindex(sha)))
+        y = np.where((decision == "relabel") & (label >= 0), label, features.y[rows])
+        kept = decision != "drop"
+        return rows[kept], y[kept].astype(np.int64)

@@ -1,0 +1,211 @@
+"""How well figures hold up when the photos get worse."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from caltech_lab.clustering.kmeans import kmeans
+from caltech_lab.embedding.engines import compile_backbone
+from caltech_lab.embedding.extraction import embed_few
+from caltech_lab.embedding.features import Features
+from caltech_lab.embedding.images import read_photo
+from caltech_lab.metrics.retrieval import retrieval_scores
+from caltech_lab.storage.progress import progress
+from caltech_lab.storage.threads import AT_ONCE, map_ahead
+from caltech_lab.studies.corruptions import CORRUPTIONS, VERSION, corrupt
+
+if TYPE_CHECKING:
+    from caltech_lab.lab import Lab
+
+Ints = NDArray[np.int64]
+Rows = NDArray[np.float32]
+Embed = Callable[[list[Image.Image]], Rows]
+
+STRENGTHS = (1, 2, 3)
+CLEAN = "none"
+
+
+def even_sample(y: Ints, rows: Ints, each: int = 5, seed: int = 0) -> Ints:
+    """Draw the same number of rows from each category.
+
+    Parameters
+    ----------
+    y : ndarray of int64, shape (n,)
+        Categories of all rows.
+    rows : ndarray of int64
+        Those to draw from, such as the held-out part.
+    each : int
+        Rows a category; a category that has fewer gives all it has.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    ndarray of int64
+        The drawn rows, sorted.
+
+    Examples
+    --------
+    >>> even_sample(np.array([0, 0, 0, 1]), np.arange(4), each=1).shape
+    (2,)
+    """
+    order = np.random.default_rng(seed).permutation(rows)
+    place = pd.Series(y[order]).groupby(y[order]).cumcount().to_numpy()
+    return np.sort(order[place < each])
+
+
+def corrupted_embeddings(lab: "Lab", rows: Ints, *, fused: bool = False) -> dict[str, Rows]:
+    """Embed photos after each corruption in each strength, with a progress bar.
+
+    They are kept in `results/robustness/` by corruption, and made again when the photos, the
+    backbone, its precision or the corruption have changed.
+
+    Parameters
+    ----------
+    lab : Lab
+        Whose photos and backbone to use.
+    rows : ndarray of int64, shape (m,)
+        Which photos, as rows of ``lab.embeddings``.
+    fused : bool
+        Whether also through the views of `views.FusedViews`.
+
+    Returns
+    -------
+    dict of str to ndarray of float32, shape (3, m, width)
+        By name of the corruption, the strengths from light to heavy; rows of length one. Under
+        `CLEAN` the photos only scaled as the others are, of shape (1, m, width). With `fused`, the
+        fused vector of a photo stands behind its plain one in the same row.
+    """
+    photos = lab.embeddings.photos
+    digest = hashlib.sha256("".join(photos.sha256[i] for i in rows).encode()).hexdigest()
+    folder = lab.folder("results/robustness" + "/fused" * fused)
+    embed = _plain_and_fused(lab) if fused else _plain(lab)
+    found = {}
+    strengths: dict[str, tuple[float, ...]] = {CLEAN: ()}
+    for name, values in (strengths | {n: c.strengths for n, c in CORRUPTIONS.items()}).items():
+        found[name] = lab.kept(
+            folder / f"{name}.npy",
+            partial(_embedded, lab.embeddings, rows, name, embed),
+            corruption=name, strengths=list(values), version=VERSION, photos=digest,
+        )  # fmt: skip
+    return found
+
+
+def fingerprint(worse: Mapping[str, Rows]) -> str:
+    """Return a hash of embeddings, so that what was measured on them can be kept.
+
+    Parameters
+    ----------
+    worse : mapping of str to ndarray
+        As `corrupted_embeddings` gives it.
+    """
+    digest = hashlib.sha256()
+    for name, X in worse.items():
+        digest.update(f"{name} {X.shape}".encode())
+        digest.update(np.ascontiguousarray(X).data)
+    return digest.hexdigest()
+
+
+def _plain(lab: "Lab") -> Embed:
+    """Return what embeds photos through the lab's backbone, compiled when it is first needed."""
+    compiled = cache(lambda: compile_backbone(lab.backbone, lab.choice))
+    return lambda photos: embed_few(photos, lab.backbone, compiled())
+
+
+def _plain_and_fused(lab: "Lab") -> Embed:
+    """Return what embeds photos by the lab's backbone and by all views, each pass made once."""
+    from caltech_lab.embedding.views import FusedViews, own_view
+
+    views, plain = FusedViews(), _plain(lab)
+
+    def embed(photos: list[Image.Image]) -> Rows:
+        rows = plain(photos)
+        return np.hstack([rows, views.embed(photos, {own_view(lab.backbone): rows})])
+
+    return embed
+
+
+def _embedded(features: Features, rows: Ints, name: str, embed: Embed) -> Rows:
+    photos, strengths = features.photos, (0,) if name == CLEAN else STRENGTHS
+
+    def worse(i: int) -> list[Image.Image]:
+        photo, sha = read_photo(photos.file(i)), photos.sha256[i]
+        return [corrupt(photo, name, strength, sha) for strength in strengths]
+
+    found = []
+    # A few at a time, so that photos do not pile up ahead of the network.
+    made = iter(
+        progress(map_ahead(worse, rows.tolist()), total=len(rows), desc=f"Robustness, {name}")
+    )
+    while some := list(islice(made, AT_ONCE)):
+        found.append(embed([one for shown in some for one in shown]))
+    by_strength = np.concatenate(found).reshape(len(rows), len(strengths), -1).swapaxes(0, 1)
+    return np.ascontiguousarray(by_strength, dtype=np.float32)
+
+
+def hold_up(
+    worse: Mapping[str, Rows],
+    y: Ints,
+    gallery: Rows,
+    gallery_labels: Ints,
+    predict: Callable[[Rows], Ints],
+    project: Callable[[Rows], Rows] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score photos after each corruption in each strength.
+
+    Parameters
+    ----------
+    worse : mapping of str to ndarray of float32, shape (s, m, d)
+        As `corrupted_embeddings` gives it.
+    y : ndarray of int64, shape (m,)
+        Categories of the photos.
+    gallery : ndarray of float32, shape (n, e)
+        Vectors of the training part, of clean photos, rows of length one.
+    gallery_labels : ndarray of int64, shape (n,)
+        Their categories.
+    predict : callable
+        From vectors to the categories that a classifier gives.
+    project : callable, optional
+        From embeddings of width d to vectors of width e, such as those of a learned projection.
+    seed : int
+        Seed of K-Means, which makes as many clusters of the gallery as there are categories.
+
+    Returns
+    -------
+    DataFrame
+        One row a corruption and strength (first `CLEAN` with 0), with ``accuracy``, ``precision``
+        (mean precision@10 into the gallery), ``same_cluster`` (share of the photos that stay in
+        the cluster of their clean copy) and ``cosine`` (mean, to the clean copy).
+
+    References
+    ----------
+    D. Hendrycks, T. Dietterich: Benchmarking neural network robustness to common corruptions and
+    perturbations. International Conference on Learning Representations, 2019.
+    """
+    table = []
+    k = min(10, len(gallery))
+    assign = kmeans(gallery, len(np.unique(gallery_labels)), seed, 1).predict
+    clean = worse[CLEAN][0] if project is None else project(worse[CLEAN][0])
+    for name, views in worse.items():
+        for strength, X in enumerate(views, start=name != CLEAN):
+            vectors = X if project is None else project(X)
+            found = retrieval_scores(gallery, gallery_labels, queries=vectors, query_labels=y, k=k)
+            table.append(
+                {
+                    "corruption": name,
+                    "strength": strength,
+                    "accuracy": float(np.mean(predict(vectors) == y)),
+                    "precision": found.mean("precision"),
+                    "same_cluster": float(np.mean(assign(vectors) == assign(clean))),
+                    "cosine": float(np.mean(np.sum(vectors * clean, axis=1))),
+                }
+            )
+    return pd.DataFrame(table)

@@ -1,0 +1,1 @@
+"""Vectors beyond the plain embedding: projections, reranking, unseen categories."""

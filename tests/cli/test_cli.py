@@ -1,0 +1,411 @@
+"""The command line: each command as a process, done right and done wrong."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from caltech_lab.cli import common
+from caltech_lab.datasets import caltech101, folder
+from caltech_lab.embedding import backbones
+
+SCHEMA = json.loads((files("caltech_lab.cli") / "output.schema.json").read_text("utf-8"))
+COMMANDS = (
+    "download", "verify", "repair", "doctor", "extract", "export", "demo", "cluster", "train",
+    "index", "evaluate", "report", "predict", "retrieve", "duplicates",
+)  # fmt: skip
+OPTIONS = ("--dataset", "--backbone", "--outputs", "--seed", "--json")
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        value = json.loads(self.out)
+        jsonschema.validate(value, SCHEMA)
+        return value
+
+
+def start(*words: object, **environment: str) -> "subprocess.Popen[str]":
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("CALTECH_LAB_")}
+    # Processes run side by side; each takes one core.
+    threads = {"OMP_NUM_THREADS": "1", "CALTECH_LAB_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "caltech_lab", *map(str, words)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+        env={**clean, **threads, **environment},
+    )  # fmt: skip
+
+
+def ended(process: "subprocess.Popen[str]") -> Done:
+    out, err = process.communicate(timeout=240)
+    return Done(process.returncode, out, err)
+
+
+def run(*words: object, **environment: str) -> Done:
+    return ended(start(*words, **environment))
+
+
+@pytest.fixture(scope="module")
+def photos(drawn_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a few drawn photos of four categories, as somebody's own folder."""
+    root = tmp_path_factory.mktemp("home") / "my photos é"
+    for category in ("pizza", "lotus", "watch", "ketch"):
+        for number in range(1, 15):
+            path = root / category / f"photo {number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(drawn_sample / category / f"image_{number:04d}.jpg", path)
+    return root
+
+
+@pytest.fixture(scope="module")
+def lab(
+    photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., "subprocess.Popen[str]"]:
+    """Give a way to start a command on these photos, with outputs that all tests share."""
+    outputs = tmp_path_factory.mktemp("shared")
+    options = ("--dataset", photos, "--backbone", "pixels", "--outputs", outputs)
+    first = run("extract", *options)
+    assert first.code == 0, first.err
+    return lambda *words: start(*words, *options)
+
+
+# ---- every command, done right ---------------------------------------------------------------
+
+
+def test_help_names_every_command_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from caltech_lab.cli import main\n"
+        "sys.argv = ['caltech-lab', *sys.argv[1:]]\n"
+        "try: main()\n"
+        "finally: print(sorted({'torch', 'sklearn', 'faiss', 'numpy', 'pandas', 'matplotlib'}"
+        " & set(sys.modules)), file=sys.stderr)"
+    )
+    for words in ([], *([command] for command in COMMANDS)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words, "--help"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stderr.strip() == "[]"
+        for name in OPTIONS if words else COMMANDS:
+            assert name in done.stdout
+
+
+def test_each_step_on_its_own_makes_what_it_needs_first(photos: Path, tmp_path: Path) -> None:
+    one = photos / "pizza" / "photo 1.jpg"
+    steps = (("cluster", "-k", 5), ("retrieve", one, "-k", 3), ("predict", one))
+    options = ("--dataset", photos, "--backbone", "pixels", "--json")
+    started = [start(*step, *options, "--outputs", tmp_path / step[0]) for step in steps]
+    for process, step in zip(started, steps, strict=True):
+        done = ended(process)
+        assert done.code == 0, done.err
+        assert done.json["command"] == step[0]
+
+
+def test_extract_says_what_it_did_and_is_quick_the_second_time(lab: Any) -> None:
+    told, value = ended(lab("extract")), ended(lab("extract", "--json")).json
+    assert "embeddings are current" in told.out
+    assert "Photos" in told.err
+    assert "Photos  " not in told.out
+    assert value["result"]["n_extracted"] == 0
+    assert value["result"]["n_photos"] == value["result"]["n_embeddings"]
+    assert (Path(value["wrote"][0]) / "embeddings.npy").is_file()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("kmeans", "-k", "4"), ("hierarchical", "-k", "3"), ("neighbour-means", "-k", "3"),
+     ("hierarchical", "-k", "3", "--linkage", "average", "--metric", "cosine")],
+    ids=" ".join,
+)  # fmt: skip
+def test_cluster_writes_the_cluster_of_each_photo(lab: Any, words: tuple[str, ...]) -> None:
+    value = ended(lab("cluster", *words, "--json")).json
+    table = pd.read_csv(value["wrote"][0])
+    sizes = {row["cluster"]: row["size"] for row in value["result"]["clusters"]}
+    assert table["cluster"].value_counts().to_dict() == sizes
+    assert list(table) == ["path", "category", "cluster"]
+    assert value["result"]["k"] == len(sizes) == int(words[2])
+
+
+def test_classifiers_are_trained_tested_and_asked(
+    lab: Any, photos: Path, drawn_sample: Path, tmp_path: Path
+) -> None:
+    for classifier in ("svm", "random-forest"):
+        value = ended(lab("train", classifier, "--json")).json["result"]
+        assert value["classifier"] == classifier
+        assert value["accuracy_interval"][0] <= value["accuracy"] <= value["accuracy_interval"][1]
+    known, new = photos / "pizza" / "photo 1.jpg", tmp_path / "new one.jpg"
+    shutil.copyfile(drawn_sample / "pizza" / "image_0020.jpg", new)
+    for classifier in ("svm", "random-forest"):
+        done = ended(lab("predict", known, new, "--classifier", classifier, "--json"))
+        answers = done.json["result"]["predictions"]
+        assert [Path(answer["photo"]) for answer in answers] == [known, new]
+        assert not answers[1]["in_training_part"]
+        shares = [entry["probability"] for entry in answers[0]["best"]]
+        assert shares == sorted(shares, reverse=True)
+
+
+def test_retrieve_ranks_and_can_draw_a_contact_sheet(
+    lab: Any, photos: Path, tmp_path: Path
+) -> None:
+    one, two = photos / "pizza" / "photo 1.jpg", tmp_path / "same as 2, twice as large.png"
+    with Image.open(photos / "pizza" / "photo 2.jpg") as photo:
+        photo.resize((photo.width * 2, photo.height * 2)).save(two)
+    sheet, table = tmp_path / "sheet.png", tmp_path / "answers.csv"
+    done = ended(lab("retrieve", one, two, "-k", 4, "--sheet", sheet, "--csv", table, "--json"))
+    first, second = (query["answers"] for query in done.json["result"]["queries"])
+    assert [len(first), len(second)] == [4, 4]
+    assert "pizza/photo 1.jpg" not in [answer["path"] for answer in first]
+    assert second[0]["path"] == "pizza/photo 2.jpg"
+    assert pd.read_csv(table)["rank"].tolist() == [1, 2, 3, 4] * 2
+    with Image.open(sheet) as picture:
+        assert picture.width > 400
+
+
+def test_index_evaluate_and_export_say_where(lab: Any, tmp_path: Path) -> None:
+    index = ended(lab("index", "--json")).json
+    assert index["result"]["n_photos"] == 56
+    value = ended(lab("evaluate", "-k", 3, "--json")).json
+    assert json.loads(Path(value["wrote"][0]).read_text()) == value["result"]
+    kinds = {"parquet": ["embeddings.parquet"], "npy": ["embeddings.npy", "photos.csv"],
+             "projector": ["vectors.tsv", "metadata.tsv"]}  # fmt: skip
+    for kind, names in kinds.items():
+        value = ended(lab("export", "--format", kind, "--to", tmp_path / kind, "--json")).json
+        assert [Path(path).name for path in value["wrote"]] == names
+        assert all(Path(path).is_file() for path in value["wrote"])
+
+
+def test_duplicates_and_verify_and_doctor(lab: Any) -> None:
+    value = ended(lab("duplicates", "--json")).json["result"]
+    assert value["n_in_groups"] == sum(map(len, value["groups"]))
+    assert ended(lab("verify", "--json")).json["result"]["unreadable"] == {}
+    done = ended(lab("doctor", "--json"))
+    checks = {check["name"]: check for check in done.json["result"]["checks"]}
+    assert set(checks) >= {"Python", "packages", "processor", "weights", "dataset", "memory"}
+    assert done.code == (1 if "missing" in {c["status"] for c in checks.values()} else 0)
+
+
+def test_the_drawn_sample_is_there_for_every_command_that_gets_photos() -> None:
+    for command in ("download", "repair", "verify"):
+        assert run(command, "--dataset", "drawn", "--json").json["ok"]
+
+
+def test_the_report_of_own_photos(lab: Any) -> None:
+    done = ended(lab("report", "--json"))
+    assert done.code == 0, done.err
+    names = [Path(path).name for path in done.json["wrote"]]
+    assert names[0] == "final_report.json"
+    assert names[-2:] == ["model_card.md", "dataset_card.md"]
+    assert all(Path(path).is_file() for path in done.json["wrote"])
+
+
+def test_completion_is_offered_for_names() -> None:
+    done = run(
+        _CALTECH_LAB_COMPLETE="complete_bash", COMP_WORDS="caltech-lab extract --backbone pix",
+        COMP_CWORD="3",
+    )  # fmt: skip
+    assert done.out.split() == ["pixels"]
+
+
+# ---- every command, done wrong ----------------------------------------------------------------
+
+USAGE = [
+    ("cluster", "sorting"),
+    ("cluster", "-k", "1"),
+    ("cluster", "-k", "many"),
+    ("cluster", "hierarchical", "--metric", "cosine"),
+    ("train", "perceptron"),
+    ("extract", "--backbone", "resnet51"),
+    ("extract", "--seed", "-1"),
+    ("index", "--fast"),
+    ("evaluate", "-k", "0"),
+    ("report", "more"),
+    ("predict",),
+    ("predict", "a.jpg", "--top", "0"),
+    ("retrieve",),
+    ("retrieve", "a.jpg", "-k", "0"),
+    ("retrieve", "a.jpg", "--sheet", "sheet.jpg"),
+    ("duplicates", "--top", "-1"),
+    ("export", "--format", "xlsx"),
+    ("export", "--components", "5"),
+    ("download", "there"),
+    ("verify", "--seed", "one"),
+    ("repair", "--backbone", "none"),
+    ("doctor", "please"),
+    ("demo", "--port", "80"),
+    ("walk",),
+]
+
+
+@pytest.mark.parametrize("words", USAGE, ids=" ".join)
+def test_wrong_usage_is_two(words: tuple[str, ...]) -> None:
+    done = run(*words)
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" not in done.err
+    assert words[0] in done.err or "Usage" in done.err
+
+
+def failed(done: Done, *words: str) -> None:
+    assert done.code == 1, (done.out, done.err)
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    last = done.err.replace("\r", "\n").strip().splitlines()[-1]
+    assert last.endswith((".", ").", "without)."))
+    for word in words:
+        assert word in last
+
+
+EVERY = [
+    ("extract",), ("cluster",), ("train",), ("index",), ("evaluate",), ("report",),
+    ("duplicates",), ("export",), ("download",), ("verify",), ("repair",),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_a_missing_and_an_empty_folder_are_a_sentence(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Both at once: a process each."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").write_text("no folder")
+    started = [
+        start(*words, "--outputs", tmp_path / "out", "--dataset", tmp_path / name)
+        for name in ("nothing", "empty", "file.txt")
+    ]
+    failed(ended(started[0]), "There is no folder", "nothing")
+    failed(ended(started[1]), "No photos were found", "empty")
+    failed(ended(started[2]), "There is no folder", "file.txt")
+
+
+def test_a_wrong_photo_is_a_sentence(lab: Any, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no photo")
+    wrong = {
+        tmp_path / "nothing.jpg": "does not exist",
+        tmp_path / "text.jpg": "is not a JPEG",
+        photos: "is a folder",
+    }
+    steps = [(command, path) for command in ("predict", "retrieve") for path in wrong]
+    started = [lab(*step) for step in steps]
+    for process, (_, path) in zip(started, steps, strict=True):
+        failed(ended(process), wrong[path])
+
+
+def test_k_larger_than_the_photos_is_a_sentence(lab: Any, photos: Path) -> None:
+    one = photos / "pizza" / "photo 1.jpg"
+    wrong = {
+        ("retrieve", one, "-k", 5000): "k must be between 1 and",
+        ("cluster", "-k", 5000): "k must be between 2 and",
+        ("cluster", "hierarchical", "-k", 5000): "k must be between 2 and",
+        ("evaluate", "-k", 5000): "k must be between 1 and",
+        ("export", "--format", "projector", "--components", 5000): "components",
+    }
+    for done, words in zip(map(ended, [lab(*step) for step in wrong]), wrong.values(), strict=True):
+        failed(done, words)
+
+
+def test_with_json_a_failure_is_an_object_too(tmp_path: Path) -> None:
+    done = run("extract", "--dataset", tmp_path / "nothing", "--json")
+    assert done.code == 1
+    assert done.json["ok"] is False
+    assert done.json["error"] == done.err.strip()
+
+
+def test_what_cannot_be_written_is_a_sentence(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = run("extract", "--dataset", photos, "--backbone", "pixels",
+               "--outputs", tmp_path / "file")  # fmt: skip
+    assert done.code == 1
+    assert "Traceback" not in done.err
+
+
+def test_repair_names_a_missing_archive_and_spares_own_photos(photos: Path, tmp_path: Path) -> None:
+    failed(run("repair", "--dataset", photos), "Only Caltech-101 can be repaired")
+    failed(run("download", "--dataset", photos), "Only Caltech-101 can be downloaded")
+    failed(run("repair", "--archive", tmp_path / "nothing.zip"), "There is no file")
+
+
+def test_verify_finds_what_cannot_be_read(drawn_sample: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        shutil.copy(drawn_sample / "pizza" / "image_0001.jpg", tmp_path / "photos" / name)
+    (tmp_path / "photos/a/bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    done = run("verify", "--dataset", tmp_path / "photos", "--json", "--outputs", tmp_path / "out")
+    assert done.code == 1
+    assert list(done.json["result"]["unreadable"]) == ["a/bad.png"]
+
+
+def test_the_demo_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "voila.py").write_text("import sys; print(sys.argv[1:])")
+    done = run("demo", PYTHONPATH=str(tmp_path))
+    assert done.code == 0, done.err
+    assert "12_retrieval_demo.ipynb" in done.err + done.out
+    blocked = "import sys; sys.modules['voila'] = None\n"
+    (tmp_path / "sitecustomize.py").write_text(blocked)
+    (tmp_path / "voila.py").unlink()
+    failed(run("demo", PYTHONPATH=str(tmp_path)), "pip install voila")
+
+
+# ---- photos without labels ----------------------------------------------------------------------
+
+
+def test_a_flat_folder_clusters_and_is_searched_and_cannot_be_classified(
+    photos: Path, tmp_path: Path
+) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in photos.glob("*/photo [1-5].jpg"):
+        (flat / f"{path.parent.name} {path.name}").write_bytes(path.read_bytes())
+    one = flat / "pizza photo 1.jpg"
+    options = ("--dataset", flat, "--backbone", "pixels", "--outputs", tmp_path / "out")
+    assert run("extract", *options, "--json").json["result"]["labelled"] is False
+    good = (("cluster", "-k", 3), ("retrieve", one, "-k", 2), ("duplicates",), ("index",),
+            ("export",), ("verify",))  # fmt: skip
+    for done in map(ended, [start(*step, *options, "--json") for step in good]):
+        assert done.code == 0, done.err
+        assert done.json["ok"]
+    bad = (("train",), ("evaluate",), ("report",), ("predict", one))
+    for done in map(ended, [start(*step, *options) for step in bad]):
+        failed(done, "needs categories", "one sub-folder a category")
+
+
+# ---- what the processes above share ---------------------------------------------------------
+
+
+def test_the_names_written_out_are_those_of_the_registries() -> None:
+    assert tuple(backbones.BACKBONES) == common.BACKBONES
+    assert set(caltech101.SUBSETS) | {"caltech101", "drawn"} >= set(common.DATASETS)
+
+
+def test_the_same_seed_gives_the_same_file(photos: Path, tmp_path: Path) -> None:
+    written = {}
+    for turn, seed in (("a", 3), ("b", 3)):
+        done = run("cluster", "-k", 4, "--dataset", photos, "--backbone", "pixels", "--seed", seed,
+                   "--outputs", tmp_path / turn, "--json")  # fmt: skip
+        assert done.json["seed"] == seed
+        written[turn] = Path(done.json["wrote"][0]).read_bytes()
+    assert written["a"] == written["b"]
+
+
+def test_own_folders_of_one_name_do_not_share_outputs(photos: Path, tmp_path: Path) -> None:
+    for place in ("one", "two"):
+        (tmp_path / place / "all" / "x").mkdir(parents=True)
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / place / "all/x/a.png")
+    names = {folder.scan(tmp_path / place / "all").name for place in ("one", "two")}
+    assert len(names) == 2
+    assert not names & set(caltech101.SUBSETS)

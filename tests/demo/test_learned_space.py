@@ -1,0 +1,150 @@
+"""The demo can search by learned vectors; what must not follow the labels stays with plain ones."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from caltech_lab.demo.spaces import LEARNED, PLAIN
+from caltech_lab.embedding import views
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.extraction import embed_few
+from caltech_lab.embedding.images import read_photo
+from caltech_lab.embedding.views import FusedViews, View
+from caltech_lab.errors import ArgumentError
+from caltech_lab.studies.robustness import corrupted_embeddings
+from caltech_lab.widgets import RetrievalDemo, SearchSession, Steering
+
+SMALL = [[View(size=64), View(size=64, mirrored=True)], [View(size=64, fit="crop")]]
+
+
+@pytest.fixture(scope="module", name="lab")
+def lab_with_small_views(small_lab):
+    """Give the small lab views of 64 x 64 pixels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(views, "chosen_views", lambda: SMALL)
+        yield small_lab
+
+
+@pytest.fixture(scope="module", name="search")
+def search_session(lab):
+    session = SearchSession(lab)
+    session.use(LEARNED)
+    return session
+
+
+def test_any_photo_gets_the_row_that_the_lab_has_for_it(lab):
+    fused = lab.fused()
+    photos = [read_photo(fused.photos.file(row)) for row in (0, 40)]
+    again = FusedViews().embed(photos)
+    assert again.shape == (2, 2 * 2048)
+    np.testing.assert_array_less(0.999, (again * fused.X[[0, 40]]).sum(axis=1))
+
+
+def test_a_row_that_is_known_takes_no_pass(lab, monkeypatch):
+    photo = read_photo(lab.embeddings.photos.file(3))
+    whole = FusedViews().embed([photo])
+    view = SMALL[0][0]
+    (row,) = embed_few([photo], replace(backbone(view.backbone), size=view.size, fit=view.fit))
+    passed = []
+    original = FusedViews._seen
+    monkeypatch.setattr(
+        FusedViews, "_seen", lambda self, p, v: passed.append(v) or original(self, p, v)
+    )
+    again = FusedViews().embed([photo], {view: row[None]})
+    np.testing.assert_allclose(again, whole, atol=1e-5)
+    assert passed == [v for group in SMALL for v in group if v != view]
+
+
+def test_corrupted_photos_are_seen_once_for_both_kinds_of_vectors(lab):
+    rows = np.array([0, 40])
+    plain = corrupted_embeddings(lab, rows)
+    both = corrupted_embeddings(lab, rows, fused=True)
+    width = lab.backbone.width
+    assert {name: X.shape[:2] for name, X in both.items()} == {
+        name: X.shape[:2] for name, X in plain.items()
+    }
+    for name, X in both.items():
+        np.testing.assert_allclose(X[..., :width], plain[name], atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(both["blur"][..., width:], axis=2), 1, rtol=1e-5)
+    near = (both["none"][0, :, width:] * lab.fused().X[rows]).sum(axis=1)
+    assert near.min() > 0.9  # scaled, and seen through the same views
+
+
+def test_an_upload_is_searched_where_the_gallery_is(search, lab):
+    model, vectors = lab.projected("posterior")
+    data = search.gallery.photos.file(8).read_bytes() + b" "
+    answer = search.ask(search.from_photo(data, "again"), 5)
+    assert answer.query.row is None
+    assert answer.query.learned.shape == (len(search.gallery.categories),)
+    assert answer.ids[0] == 8  # the same picture
+    assert answer.similarities[0] > 0.99
+    np.testing.assert_allclose(answer.cosines, vectors.X @ answer.query.learned, atol=1e-6)
+    assert len(model.steps) == 2
+
+
+def test_what_is_not_about_similarity_keeps_to_plain_vectors(search):
+    row = 8
+    learned = search.ask(search.from_gallery(row), 5)
+    search.use(PLAIN)
+    plain = search.ask(search.from_gallery(row), 5)
+    search.use(LEARNED)
+    assert learned.familiarity == pytest.approx(plain.familiarity)
+    assert learned.cluster == plain.cluster
+    np.testing.assert_allclose(learned.probabilities, plain.probabilities)
+    assert not np.allclose(learned.similarities, plain.similarities)
+    assert row not in learned.ids
+
+
+def test_a_part_is_embedded_by_itself(search):
+    whole = search.from_gallery(8)
+    part = search.seen(search.part(whole, (0.0, 0.0, 0.5, 1.0)))
+    assert not np.allclose(part.learned, search.seen(whole).learned, atol=1e-3)
+
+
+def test_marks_and_filters_work_in_the_learned_space(search):
+    answer = search.ask(search.from_gallery(8), 5)
+    bad, label = int(answer.ids[0]), int(search.gallery.y[50])
+    ranking = search.rank(answer, Steering(bad=(bad,), categories=frozenset({label})), 5)
+    assert bad not in ranking.ids
+    assert set(search.gallery.y[ranking.ids]) == {label}
+
+
+def test_probabilities_come_from_projections_that_had_not_seen_the_query(search):
+    y, rows = search.gallery.y, np.arange(0, len(search.gallery), 3)
+    answers = [search.ask(search.from_gallery(int(row)), 5) for row in rows]
+    said = np.mean([answer.same_category for answer in answers])
+    trained = [row in search.trained_on for row in rows]
+    right = np.array([(y[a.ids] == y[a.query.row]).mean() for a in answers])
+    # Photos that the projection was fitted on find their own nearly always; the probabilities
+    # do not take that for granted.
+    assert right[trained].mean() > said
+
+
+def test_the_demo_changes_the_space_and_answers_again(lab):
+    demo = RetrievalDemo(SearchSession(lab))
+    before = demo.answer
+    demo.space.value = LEARNED
+    assert demo.session.space.name == LEARNED
+    assert demo.answer.query.name == before.query.name
+    assert demo.answer.query.learned is not None
+    assert "Answered" in demo.status.value
+    demo.space.value = PLAIN
+    np.testing.assert_array_equal(demo.answer.ids, before.ids)
+
+
+def test_a_space_that_cannot_be_had_leaves_the_search_as_it_is(lab, monkeypatch):
+    demo = RetrievalDemo(SearchSession(lab))
+
+    def fails(*_):
+        raise ArgumentError("No views today.")
+
+    monkeypatch.setattr("caltech_lab.demo.session.learned_space", fails)
+    demo.space.value = LEARNED
+    assert "No views today." in demo.status.value
+    assert demo.space.value == demo.session.space.name == PLAIN
+
+
+def test_other_vectors_are_refused(search):
+    with pytest.raises(ArgumentError, match="choose 'plain' or 'learned'"):
+        search.use("borrowed")

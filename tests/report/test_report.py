@@ -1,0 +1,78 @@
+"""The final report against its schema, and the readings of the old report's claims."""
+
+import copy
+import json
+
+import jsonschema
+import numpy as np
+import pytest
+
+from caltech_lab.datasets.photos import Photos
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.lab import Lab
+from caltech_lab.metrics.retrieval import retrieval_scores
+from caltech_lab.report.final_report import schema
+from caltech_lab.studies.original_report import CLAIMS, closest, readings
+
+
+@pytest.fixture
+def lab(photos: Photos, environment: pytest.MonkeyPatch) -> Lab:
+    return Lab(photos, backbone("pixels"))
+
+
+def test_the_final_report_keeps_to_its_schema_and_is_made_once(lab: Lab) -> None:
+    report = lab.report()
+    jsonschema.validate(report, schema())
+    path = lab.folder("") / "final_report.json"
+    assert json.loads(path.read_text()) == report
+    assert path.with_name("performance_summary.png").stat().st_size > 10_000
+    stamp = path.stat().st_mtime_ns
+    assert lab.report() == report
+    assert path.stat().st_mtime_ns == stamp
+    # What it says is what the functions behind it say.
+    X, y = lab.embeddings.X, lab.embeddings.y
+    assert report["n_photos"] == len(X)
+    alone = retrieval_scores(X, y, k=10)
+    assert report["retrieval"]["leave_one_out"]["precision_at_10"] == alone.mean("precision")
+    assert len(report["classification"]["svm"]["accuracy_by_split"]) == 5
+    best = report["clustering"]["best_k50"]
+    assert best["nmi"] == max(row["nmi"] for row in best["compared"].values())
+    _check_that_the_schema_refuses(report)
+
+
+def _check_that_the_schema_refuses(report: dict) -> None:
+    for path, value in (
+        (("classification", "svm", "accuracy"), 1.2),
+        (("retrieval", "held_out", "map"), None),
+        (("weights_sha256",), "abc"),
+        (("n_photos",), -1),
+    ):
+        wrong = copy.deepcopy(report)
+        place = wrong
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema())
+    for key in report:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({k: v for k, v in report.items() if k != key}, schema())
+
+
+def test_every_claim_is_measured_in_several_ways(lab: Lab) -> None:
+    table = readings(lab.embeddings, k=20)
+    assert set(table["claim"]) == set(CLAIMS)
+    assert not table.duplicated(["claim", "definition"]).any()
+    np.testing.assert_allclose(table["off"], table["measured"] - table["reported"])
+    precision = table[table["claim"] == "precision@10"].set_index("definition")["measured"]
+    left_in = precision[precision.index.str.contains("left in")]
+    left_out = precision[precision.index.str.startswith("cosine, query left out")]
+    # The query is always right about itself, so leaving it in can only help.
+    assert (left_in.to_numpy() > left_out.to_numpy()).all()
+    full = f"cosine, query left out, {lab.embeddings.X.shape[1]:,} dimensions"
+    alone = retrieval_scores(lab.embeddings.X, lab.embeddings.y, k=10)
+    assert precision[full] == pytest.approx(alone.mean("precision"), abs=1e-3)
+    nearest = closest(table)
+    for row in nearest.itertuples():
+        same = table[table["claim"] == row.claim]
+        assert abs(row.off) == same["off"].abs().min()

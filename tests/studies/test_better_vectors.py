@@ -1,0 +1,284 @@
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+
+from caltech_lab.embedding import views
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.costs import forward_milliseconds
+from caltech_lab.embedding.views import (
+    PARTS,
+    View,
+    chosen_views,
+    fuse,
+    fused_views,
+    generalised_mean,
+    regional_maximum,
+)
+from caltech_lab.errors import ArgumentError
+from caltech_lab.plots.better_vectors import steps
+from caltech_lab.scale.growth import recorded
+from caltech_lab.storage.files import load_model, save_model
+from caltech_lab.studies.vectors import reranking, targets
+from caltech_lab.studies.vectors.projections import (
+    LEARNED,
+    PartialWhitener,
+    PosteriorProjection,
+    ProxyProjection,
+    WithinClassWhitener,
+    discriminant,
+    recipe,
+)
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture
+def three_categories() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    y = np.repeat(np.arange(3), 40)
+    X = random.normal(size=(120, 12)) * 0.2
+    X[:, 11] *= 10  # what photos of one category differ in
+    X[np.arange(120), y] += 1
+    return (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(np.float32), y
+
+
+class TestViews:
+    def test_a_view_has_a_name_and_parts_side_by_side(self):
+        view = View(fit="crop", mirrored=True)
+        assert view.name == "resnet50-crop-224-mirrored"
+        ends = [view.parts[part] for part in PARTS]
+        assert [part.start for part in ends] == [0, 2048, 4096, 6144, 8192]
+        assert view.as_backbone().width == 9216
+        assert view.as_backbone().transform == "crop to 224 x 224, bilinear"
+
+    def test_there_is_none_through_a_network_without_a_map(self):
+        with pytest.raises(ArgumentError, match="vit_b_16"):
+            View("vit_b_16").as_backbone()
+
+    def test_pooled_parts_are_those_of_the_network(self):
+        pixels = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
+        view = View(size=64)
+        with torch.inference_mode():
+            row = view.as_backbone().build()(pixels)[0]
+            mirrored = View(size=64, mirrored=True).as_backbone().build()(pixels.flip(2))[0]
+            plain = backbone("resnet50").build()(pixels)[0]
+        assert_allclose(row[view.parts["average"]], plain, rtol=1e-4, atol=1e-5)
+        assert_allclose(mirrored, row, rtol=1e-3, atol=1e-4)
+        assert (row[view.parts["max"]] >= row[view.parts["gem"]] - 1e-4).all()
+        assert (row[view.parts["gem"]] >= row[view.parts["average"]] - 1e-4).all()
+
+    def test_generalised_mean_of_one_and_two(self):
+        planes = torch.tensor([[[[1.0, 2.0]]]])
+        assert generalised_mean(planes, 3).item() == pytest.approx(4.5 ** (1 / 3))
+
+    def test_regions_that_see_the_same_point_the_same_way(self):
+        planes = torch.zeros(1, 2, 7, 7)
+        planes[0, 0] = 3.0  # channel 0 everywhere: 1 + 4 + 16 regions of direction (1, 0)
+        assert_allclose(regional_maximum(planes), [[21.0, 0.0]], rtol=1e-6)
+
+    def test_mirror_images_are_averaged_before_blocks_are_joined(self):
+        a, b = np.array([[1, 0]], np.float32), np.array([[0, 1]], np.float32)
+        assert_allclose(fused_views([[a, b], [a]]), fuse([a + b, a]))
+        assert_allclose(fused_views([[a, b], [a]]), [[0.5, 0.5, 0.70710678, 0]], rtol=1e-6)
+
+
+class TestChosenViews:
+    @pytest.fixture(autouse=True)
+    def all_networks(self, monkeypatch):
+        monkeypatch.setattr(views, "_is_here", lambda view: True)
+
+    def test_each_network_sees_the_photo_once(self):
+        names = [[view.name for view in group] for group in chosen_views()]
+        assert names == [
+            ["resnet50-squash-224"],
+            ["efficientnet-lite2-squash-260"],
+            ["efficientnet-lite0-squash-224"],
+        ]
+
+    def test_a_network_without_weights_is_left_out(self, monkeypatch):
+        monkeypatch.setattr(views, "_is_here", lambda view: view.backbone != "efficientnet-lite2")
+        assert [group[0].backbone for group in chosen_views()] == ["resnet50", "efficientnet-lite0"]
+
+    def test_no_smaller_set_is_within_0_004_of_the_best(self):
+        sets = list(recorded("passes")["sets"].values())
+        micro = [[row[photos]["micro"] for photos in ("all", "report51")] for row in sets]
+        figures = np.array(micro)
+        within = (figures >= figures.max(axis=0) - 0.004).all(axis=1)
+        chosen = [view.name for group in chosen_views() for view in group]
+        fewest = min(row["passes"] for row, near in zip(sets, within, strict=True) if near)
+        assert len(chosen) == fewest <= 3
+        assert any(
+            near and row["views"] == chosen and row["parts"] == ["average"]
+            for row, near in zip(sets, within, strict=True)
+        )
+
+
+class TestProjections:
+    def test_whitening_by_half_equals_scikit_learns(self, three_categories):
+        X, _ = three_categories
+        ours = PartialWhitener(5, power=0.5).fit(X).transform(X)
+        theirs = PCA(5, whiten=True, svd_solver="full").fit_transform(X)
+        theirs /= np.linalg.norm(theirs, axis=1, keepdims=True)
+        assert_allclose(np.abs(ours), np.abs(theirs), atol=1e-3)
+
+    def test_within_class_whitening_makes_categories_round(self, three_categories):
+        X, y = three_categories
+        model = WithinClassWhitener(shrinkage=0.0).fit(X, y)
+        rows = X @ model.projection_
+        rest = rows - np.stack([rows[y == c].mean(0) for c in range(3)])[y]
+        assert_allclose(rest.T @ rest / len(X), np.eye(12), atol=1e-3)
+
+    def test_discriminant_is_scikit_learns_with_unit_rows(self, three_categories):
+        X, y = three_categories
+        theirs = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.1).fit(X, y).transform(X)
+        theirs /= np.linalg.norm(theirs, axis=1, keepdims=True)
+        assert_allclose(discriminant(0.1).fit(X, y).transform(X), theirs, rtol=1e-5)
+
+    def test_an_inner_product_of_posteriors_is_the_bhattacharyya_coefficient(
+        self, three_categories
+    ):
+        X, y = three_categories
+        model = PosteriorProjection(LogisticRegression()).fit(X, y)
+        rows, shares = model.transform(X), LogisticRegression().fit(X, y).predict_proba(X)
+        assert_allclose(rows @ rows.T, np.sqrt(shares) @ np.sqrt(shares).T, atol=1e-5)
+        assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
+
+    def test_proxies_tell_categories_apart_and_the_seed_decides(self, three_categories):
+        X, y = three_categories
+        model = ProxyProjection(4, epochs=20, seed=1).fit(X, y + 5)
+        assert (model.predict(X) == y + 5).mean() > 0.95
+        assert_allclose(model.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
+        again = ProxyProjection(4, epochs=20, seed=1).fit(X, y + 5)
+        assert_array_equal(model.projection_, again.projection_)
+
+    @pytest.mark.parametrize("name", LEARNED)
+    def test_a_recipe_is_kept_and_read_back(self, name, three_categories, tmp_path):
+        X, y = three_categories
+        model = recipe(name, n_components=6).fit(X, y)
+        save_model(tmp_path / "model.skops", model)
+        read = load_model(tmp_path / "model.skops")
+        assert_allclose(read.transform(X), model.transform(X), atol=1e-5)
+        assert_allclose(np.linalg.norm(read.transform(X), axis=1), 1, rtol=1e-5)
+
+    def test_an_unknown_recipe_is_named(self):
+        with pytest.raises(ArgumentError, match="magic"):
+            recipe("magic")
+
+
+class TestReranking:
+    def test_an_answer_joins_the_query(self):
+        X = np.array([[1, 0, 0], [0.8, 0.6, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+        again = reranking.query_expansion(X[:1], X[1:], k=1, alpha=1)
+        expanded = np.array([1 + 0.64, 0.48, 0]) / np.linalg.norm([1.64, 0.48])
+        assert_allclose(again[0], X[1:] @ expanded, rtol=1e-5)
+
+    def test_neighbours_leave_out_the_photo_itself(self):
+        angles = np.array([0.0, 0.1, 0.3, 0.7])
+        X = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+        assert_array_equal(
+            reranking.neighbour_lists(X, 2, rows_at_once=3), [[1, 2], [0, 2], [1, 0], [2, 1]]
+        )
+
+    def test_reciprocal_neighbours_bring_a_photo_of_the_same_group_forward(self):
+        # Photo 3 is nearer to the query than photo 2, but its neighbours are others.
+        angles = np.radians([5, 10, 24, -22, -30, -34])
+        X = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+        Q = np.array([[1, 0]], np.float32)
+        neighbours = reranking.neighbour_lists(X, 3)
+        again = reranking.reciprocal_neighbours(Q, X, neighbours, weight=0.0, shortlist=6)
+        assert_array_equal(reranking.strongest(Q @ X.T, 4)[0], [0, 1, 3, 2])
+        assert again[0, 2] > again[0, 3]
+
+    def test_diffusion_solves_its_equation(self):
+        X = np.eye(3, dtype=np.float32)
+        X[1] = [0.8, 0.6, 0]
+        neighbours = np.array([[1], [0], [1]])  # 0 and 1 name each other, 2 is alone
+        flow = reranking.Diffusion(X, neighbours, damping=0.5, power=1)
+        reached = flow.similarities(np.array([[1, 0, 0]], np.float32), k=1)
+        assert_allclose(reached[0], [4 / 3, 2 / 3, 0], atol=1e-6)
+
+
+class TestTargets:
+    def test_thirty_a_category_without_replacement(self):
+        y = np.repeat([0, 1, 2], [100, 31, 5])
+        for train, test in targets.splits_of_thirty(y, seed=3):
+            assert_array_equal(np.bincount(y[train]), [30, 30, 4])
+            assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(len(y)))
+
+    def test_a_fifth_of_the_categories_is_left_out(self):
+        y = np.repeat(np.arange(101), 3)
+        hidden = targets.left_out(y, 0)
+        assert len(np.unique(y[hidden])) == 20
+        assert not np.isin(y[~hidden], y[hidden]).any()
+        assert (hidden != targets.left_out(y, 1)).any()
+
+    def test_labels_of_hidden_categories_cannot_matter(self, three_categories):
+        X, _ = three_categories
+        X = np.concatenate([X, X[:, ::-1]])
+        y = np.repeat(np.arange(10), 24)
+        scores = targets.scores_on_left_out("within", X, y)
+        swapped = y.copy()
+        hidden = targets.left_out(y)
+        first, second = np.unique(y[hidden])
+        swapped[y == first], swapped[y == second] = second, first
+        again = targets.scores_on_left_out("within", X, swapped)
+        assert len(scores.labels) == len(again.labels) == 10
+
+    def test_met_asks_both_seeds(self):
+        by_seed = {0: {"precision_at_10": [0.98, 0.97, 0.99]}, 1: {"precision_at_10": [0.96, 0, 1]}}
+        (row,) = targets.table("report51", by_seed)
+        assert not row["met"]
+        assert row["seed_1"] == [0.96, 0, 1]
+        by_seed[1] = by_seed[0]
+        assert targets.table("report51", by_seed)[0]["met"]
+
+
+def test_the_first_step_is_drawn_on_top_in_each_average():
+    rows = [("plain", 0.7), ("learned", 0.9)]
+    table = pd.DataFrame(
+        [
+            {"step": step, "average": average, "estimate": at, "low": at - 0.1, "high": at + 0.05}
+            for step, at in rows
+            for average in ("over photos", "over categories")
+        ]
+    )
+    ax = steps(table)
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    heights = dict(zip(names, ax.get_yticks(), strict=True))
+    assert heights["plain"] > heights["learned"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "over photos",
+        "over categories",
+    ]
+    drawn = ax.containers[1].lines[0]
+    assert_allclose(drawn.get_xdata().astype(float), [0.7, 0.9])
+
+
+def test_the_nearest_mean_decides():
+    vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [0.9, 0.436], [0.5, 0.866]], np.float32)
+    y = np.array([3, 3, 7, 3, 3])
+    right = targets.nearest_mean(vectors, y, np.arange(3), np.array([3, 4]))
+    assert_array_equal(right, [True, False])
+
+
+class Sleeper:
+    """An engine that takes 20 ms for a batch of two, and the first time a second more."""
+
+    batch, began = 2, False
+
+    def embed(self, batches):
+        time.sleep(0 if self.began else 1)
+        self.began = True
+        for batch in batches:
+            time.sleep(0.02)
+            yield batch
+
+
+def test_a_forward_pass_is_timed_by_the_photo_once_it_is_warm():
+    assert 10 <= forward_milliseconds(backbone("pixels"), Sleeper()) < 60

@@ -1,0 +1,265 @@
+"""Doubtful labels: planted ones are found, and decisions are never lost."""
+
+import base64
+import io
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from caltech_lab import widgets
+from caltech_lab.classification.svm import svm
+from caltech_lab.datasets import folder
+from caltech_lab.embedding.features import Features
+from caltech_lab.errors import ArgumentError, CacheError, LabError
+from caltech_lab.studies import label_errors
+from caltech_lab.studies.label_errors import Decisions
+
+
+@pytest.fixture(scope="module", name="features")
+def a_few_features(_drawn_once):
+    photos = folder.scan(_drawn_once)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(14, 8))[photos.labels] + 0.4 * rng.normal(size=(len(photos), 8))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    return Features(X.astype(np.float32), photos, {})
+
+
+@pytest.fixture(name="doubts")
+def some_doubts(features):
+    rows = np.arange(0, 60, 2)
+    n = len(rows)
+    names = np.asarray(features.categories, dtype=object)
+    return pd.DataFrame(
+        {
+            "row": rows,
+            "path": features.photos.table["path"].to_numpy()[rows],
+            "category": names[features.y[rows]],
+            "p_category": np.linspace(0.01, 0.4, n),
+            "suggested": names[(features.y[rows] + 1) % 14],
+            "p_suggested": np.linspace(0.95, 0.5, n),
+        }
+    )
+
+
+# ---- finding them --------------------------------------------------------------------------
+
+
+def test_planted_errors_are_found(features):
+    rng = np.random.default_rng(1)
+    y = features.y.copy()
+    wrong = rng.choice(len(y), 5, replace=False)
+    y[wrong] = (y[wrong] + rng.integers(1, 14, 5)) % 14
+    p = label_errors.out_of_sample_probabilities(svm(), features.X, y, 0.2, n_folds=3)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    ranked = label_errors.doubted(y, p)
+    assert len(set(ranked[:5]) & set(wrong)) >= 4
+    assert len(ranked) < 15
+    given = p[ranked, y[ranked]]
+    assert (np.diff(given) >= 0).all()
+
+
+def test_no_photo_is_asked_a_machine_that_saw_it(features):
+    # Random labels: out of sample they cannot be guessed, in sample they can.
+    y = np.random.default_rng(2).permutation(features.y)
+    model = svm(C=1000, gamma=5)
+    p = label_errors.out_of_sample_probabilities(model, features.X, y, 0.2, n_folds=3)
+    assert (p.argmax(axis=1) == y).mean() < 0.3
+    assert (model.fit(features.X, y).predict(features.X) == y).mean() > 0.8
+
+
+def test_the_table_says_who_doubts_what(features):
+    rows = np.arange(len(features))[::-1].copy()
+    y = features.y[rows]
+    p = np.full((len(rows), 14), 0.01)
+    p[np.arange(len(rows)), y] = 0.87
+    p[4] = 0.01
+    p[4, y[4]], p[4, (y[4] + 3) % 14] = 0.02, 0.95
+    table = label_errors.doubts(features, rows, p)
+    (found,) = table.to_dict("records")
+    assert found["row"] == rows[4]
+    assert found["path"] == features.photos.table["path"][rows[4]]
+    assert found["category"] == features.categories[y[4]]
+    assert found["suggested"] == features.categories[(y[4] + 3) % 14]
+    assert (found["p_category"], found["p_suggested"]) == (0.02, 0.95)
+
+
+def test_too_few_photos_are_refused(features):
+    with pytest.raises(ArgumentError, match="needs 9 training photos"):
+        label_errors.out_of_sample_probabilities(svm(), features.X, features.y, 0.2, n_folds=9)
+
+
+# ---- keeping what was decided --------------------------------------------------------------
+
+
+def test_decisions_stay_and_replace_each_other(features, tmp_path):
+    path = tmp_path / "decisions.csv"
+    decisions = Decisions(path)
+    assert len(decisions.table()) == 0
+    decisions.decide(features, 3, "keep")
+    decisions.decide(features, 7, "relabel", features.categories[5])
+    decisions.decide(features, 9, "drop")
+    decisions.decide(features, 3, "drop")
+    decisions.decide(features, 9, None)
+    table = Decisions(path).table()  # another kernel
+    assert table["decision"].tolist() == ["relabel", "drop"]
+    assert table["path"].tolist() == [features.photos.table["path"][i] for i in (7, 3)]
+    rows, y = decisions.apply(features, np.array([1, 3, 7, 9]))
+    assert rows.tolist() == [1, 7, 9]
+    assert y.tolist() == [features.y[1], 5, features.y[9]]
+
+
+def test_a_category_may_be_called_none(features, tmp_path):
+    table = features.photos.table.assign(
+        category=["NA" if c == features.categories[0] else c for c in
+                  features.photos.table["category"]], sha256=features.photos.sha256,
+    )  # fmt: skip
+    photos = folder.Photos("other", features.photos.root, table)
+    renamed = Features(features.X, photos, {})
+    row = int(np.flatnonzero(renamed.y != renamed.categories.index("NA"))[0])
+    decisions = Decisions(tmp_path / "decisions.csv")
+    decisions.decide(renamed, row, "relabel", "NA")
+    assert decisions.table()["label"].tolist() == ["NA"]
+    _, y = decisions.apply(renamed, np.array([row]))
+    assert y.tolist() == [renamed.categories.index("NA")]
+
+
+def test_two_kernels_lose_nothing_of_each_other(features, tmp_path):
+    path = tmp_path / "decisions.csv"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda row: Decisions(path).decide(features, row, "keep"), range(24)))
+    assert len(Decisions(path).table()) == 24
+
+
+def test_a_write_that_fails_leaves_what_was_there(features, tmp_path, monkeypatch):
+    decisions = Decisions(tmp_path / "decisions.csv")
+    decisions.decide(features, 3, "keep")
+    before = decisions.path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    with pytest.raises(LabError):
+        decisions.decide(features, 4, "drop")
+    assert decisions.path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["decisions.csv"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\x00\x01", "a,b\n1,2\n", "sha256,path,category,decision,label\nx,y,z,burn,z\n"]
+)
+def test_a_file_that_is_something_else_is_left_alone(features, tmp_path, text):
+    path = tmp_path / "decisions.csv"
+    path.write_text(text)
+    with pytest.raises(CacheError, match="move it away"):
+        Decisions(path).decide(features, 3, "keep")
+    assert path.read_text() == text
+
+
+def test_what_cannot_be_decided_is_refused(features, tmp_path):
+    decisions = Decisions(tmp_path / "decisions.csv")
+    with pytest.raises(ArgumentError, match="keep, relabel or drop"):
+        decisions.decide(features, 3, "burn")
+    for label in (None, "unicorn"):
+        with pytest.raises(ArgumentError, match="one of the categories"):
+            decisions.decide(features, 3, "relabel", label)
+    assert not decisions.path.exists()
+
+
+# ---- the widget ----------------------------------------------------------------------------
+
+
+def act(review, action, row):
+    review.grid._received(review.grid, {"action": action, "row": row}, [])
+
+
+def shown(html):
+    return re.sub(r"<[^>]+>", " ", html.value).strip()
+
+
+def rows_of(review):
+    return [item["row"] for item in review.grid.items]
+
+
+def test_a_review_writes_each_decision_at_once(features, doubts, tmp_path):
+    path = tmp_path / "decisions.csv"
+    review = widgets.LabelReview(features, doubts, path)
+    assert rows_of(review) == doubts["row"][:12].tolist()
+    assert f"0 of {len(doubts)} decided" in shown(review.text)
+    first = review.grid.items[0]
+    assert first["lines"][1:] == ["label 0.01", f"{doubts['suggested'][0]} 0.95"]
+    assert first["src"].startswith("data:image/jpeg")
+    for action, row in (("keep", 0), ("relabel", 2), ("drop", 4)):
+        act(review, action, row)
+    assert Decisions(path).table()["decision"].tolist() == ["keep", "relabel", "drop"]
+    assert [item["mark"] for item in review.grid.items[:4]] == ["keep", "relabel", "drop", ""]
+    assert f"relabelled as {doubts['suggested'][1]}" in review.grid.items[1]["lines"]
+    assert f"3 of {len(doubts)} decided" in shown(review.text)
+    act(review, "drop", 4)  # again: taken back
+    assert Decisions(path).table()["decision"].tolist() == ["keep", "relabel"]
+
+
+def test_another_category_than_the_suggested_one(features, doubts, tmp_path):
+    review = widgets.LabelReview(features, doubts, tmp_path / "decisions.csv")
+    assert review.category.disabled
+    act(review, "choose", 6)
+    review.category.value = features.categories[9]
+    assert review.category.disabled
+    assert review.decisions.table()["label"].tolist() == [features.categories[9]]
+    act(review, "relabel", 6)  # not taken back, but replaced by the suggestion
+    assert review.decisions.table()["label"].tolist() == [doubts["suggested"][3]]
+    act(review, "choose", 6)
+    review.category.value = doubts["category"][3]
+    assert review.decisions.table()["decision"].tolist() == ["keep"]
+
+
+def test_a_reopened_review_goes_on_where_it_stopped(features, doubts, tmp_path):
+    path = tmp_path / "decisions.csv"
+    review = widgets.LabelReview(features, doubts, path)
+    for row in doubts["row"][:12]:
+        act(review, "keep", int(row))
+    again = widgets.LabelReview(features, doubts, path)
+    assert "Page 2 of 3" in shown(again.text)
+    assert rows_of(again) == doubts["row"][12:24].tolist()
+    again.before.click()
+    assert {item["mark"] for item in again.grid.items} == {"keep"}
+    assert again.before.disabled
+    again.after.click()
+    again.after.click()
+    assert again.after.disabled
+    assert rows_of(again) == doubts["row"][24:].tolist()
+
+
+def test_a_pair_and_a_click_on_the_figure(features, doubts, tmp_path):
+    review = widgets.LabelReview(features, doubts, tmp_path / "decisions.csv")
+    review.choice.value = review.choice.options[1]
+    pairs = {(i["title"], i["lines"][2].split()[0]) for i in review.grid.items}
+    assert len(pairs) == 1
+    review.clicked(review.axes[0], 0.4, 0.5)
+    assert doubts["row"].iloc[-1] in rows_of(review)
+
+
+def test_the_still_stays_without_a_kernel_and_holds_no_photo(features, doubts, tmp_path):
+    review = widgets.LabelReview(features, doubts, tmp_path / "decisions.csv")
+    bundle, _ = review._repr_mimebundle_()
+    with Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))) as picture:
+        assert picture.width > 400
+    assert "keep its label" in bundle["text/plain"]
+
+
+def test_a_file_that_breaks_while_one_works_is_told(features, doubts, tmp_path):
+    review = widgets.LabelReview(features, doubts, tmp_path / "decisions.csv")
+    (tmp_path / "decisions.csv").write_text("a,b\n1,2\n")
+    act(review, "keep", 0)
+    assert "move it away" in shown(review.status)
+    assert "alert" in review.status.value
+
+
+def test_no_doubts_at_all(features, doubts, tmp_path):
+    review = widgets.LabelReview(features, doubts.iloc[:0], tmp_path / "decisions.csv")
+    assert review.grid.items == []
+    assert "0 of 0 decided" in shown(review.text)

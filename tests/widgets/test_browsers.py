@@ -1,0 +1,279 @@
+"""The browsers without a browser: what a click shows, against the arrays that it came from."""
+
+import base64
+import io
+import re
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from caltech_lab import widgets as browsers
+from caltech_lab.datasets import folder
+from caltech_lab.embedding.features import Features
+from caltech_lab.widgets.cluster_portraits import (
+    branch_members,
+    cluster_plane,
+    drawn_branches,
+    portrait,
+)
+
+
+@pytest.fixture(scope="module", name="features")
+def a_few_features(_drawn_once):
+    photos = folder.scan(_drawn_once)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(14, 8))[photos.labels] + 0.5 * rng.normal(size=(len(photos), 8))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    return Features(X.astype(np.float32), photos, {})
+
+
+def shown(html):
+    return re.sub(r"<[^>]+>", " ", html.value).strip()
+
+
+def rows_of(grid):
+    return [item["row"] for item in grid.items]
+
+
+def click(browser, ax, x, y):
+    """Click where a point of the axes lies on the picture."""
+    across, up = ax.transData.transform((x, y))
+    wide, high = browser._size
+    browser._figure_clicked(across / wide, 1 - up / high)
+
+
+def still(browser):
+    bundle, _ = browser._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    data = base64.b64decode(bundle["image/png"])
+    assert len(data) < 80_000
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.width > 500
+    return data
+
+
+# ---- the arithmetic ------------------------------------------------------------------------
+
+
+def test_a_portrait_by_hand():
+    X = np.float32([[1, 0], [0.6, 0.8], [0, 1], [0, 1], [-1, 0]])
+    y = np.array([0, 0, 1, 1, 2])
+    about = portrait(
+        X, y, ["a", "b", "c"], np.array([0, 1, 2]), {7: np.array([3]), 8: np.array([4])}
+    )
+    assert about.rows.tolist()[0] == 1  # the middle points at 48 degrees, and this lies at 53
+    assert about.purity == pytest.approx(2 / 3)
+    assert about.contents == [("a", 2), ("b", 1)]
+    assert [name for name, _ in about.nearest] == [7, 8]
+    middle = X[:3].mean(axis=0) / np.linalg.norm(X[:3].mean(axis=0))
+    assert about.nearest[0][1] == pytest.approx(middle[1], rel=1e-5)
+
+
+def test_on_the_plane_clusters_do_not_overlap(features):
+    clusters = np.asarray(features.y // 2)
+    places = cluster_plane(features.X, clusters)
+    assert places.shape == (len(features.X), 2)
+    middles = np.stack([places[clusters == c].mean(axis=0) for c in range(7)])
+    nearest = np.linalg.norm(places[:, None] - middles, axis=-1).argmin(axis=1)
+    assert (nearest == clusters).mean() > 0.9
+    np.testing.assert_array_equal(places, cluster_plane(features.X, clusters))
+
+
+@pytest.mark.parametrize("clusters", [[0, 0, 0, 0], [0, 0, 0, 1], [0, 1, 2, 3]])
+def test_few_clusters_and_small_ones_have_a_place(features, clusters):
+    assert np.isfinite(cluster_plane(features.X[:4], np.array(clusters))).all()
+
+
+def test_drawn_branches_are_those_of_the_tree(features):
+    tree = linkage(features.X, "ward")
+    branches = drawn_branches(tree, 10)
+    leaves = branches[branches["is_leaf"]]
+    assert len(leaves) == 10
+    assert sorted(leaves["position"]) == [5 + 10 * i for i in range(10)]
+    assert len(branches) == 18  # all nodes of a tree with ten leaves, but the root
+    groups = [branch_members(tree, node) for node in leaves["node"]]
+    assert sorted(np.concatenate(groups)) == list(range(len(features.X)))
+    cut = fcluster(tree, 10, "maxclust")
+    assert {frozenset(group.tolist()) for group in groups} == {
+        frozenset(np.flatnonzero(cut == c).tolist()) for c in np.unique(cut)
+    }
+    assert (branches["joined"] > branches["height"]).all()
+    assert branches["joined"].max() == pytest.approx(tree[-1, 2])
+
+
+def test_a_tree_with_fewer_things_than_branches(features):
+    tree = linkage(features.X[:4], "ward")
+    branches = drawn_branches(tree, 30)
+    assert sorted(branches.loc[branches["is_leaf"], "node"]) == [0, 1, 2, 3]
+
+
+# ---- the browsers --------------------------------------------------------------------------
+
+
+@pytest.fixture(name="confusion")
+def confusion_browser(features):
+    rows = np.arange(0, len(features.X), 2)
+    y = features.y[rows]
+    predicted = np.where(np.arange(len(rows)) % 5 == 0, (y + 1) % 14, y)
+    probabilities = np.full((len(rows), 14), 0.02)
+    probabilities[np.arange(len(rows)), predicted] = 0.74
+    return browsers.ConfusionBrowser(features, rows, probabilities), rows, predicted
+
+
+def test_a_click_on_the_confusion_matrix_shows_its_photos(confusion, features):
+    browser, rows, predicted = confusion
+    y = features.y[rows]
+    wrong = np.flatnonzero(predicted != y)[0]
+    click(browser, browser.axes[0], predicted[wrong], y[wrong])
+    mine = rows[(y == y[wrong]) & (predicted == predicted[wrong])]
+    assert rows_of(browser.grid) == mine.tolist()
+    names = features.categories
+    assert f"taken for {names[predicted[wrong]]}" in shown(browser.text)
+    assert browser.grid.items[0]["lines"][1] == f"{names[predicted[wrong]]} 74 %"
+    (mark,) = browser.figure.marks
+    assert 0 < mark[0] < mark[0] + mark[2] < 1
+    click(browser, browser.axes[0], 3, 3)
+    assert "rightly taken for" in shown(browser.text)
+
+
+def test_a_click_beside_the_coloured_cells_says_so_and_a_near_one_counts(confusion):
+    browser, _, _ = confusion
+    click(browser, browser.axes[0], 12, 2)
+    assert "No photo is near there" in shown(browser.status)
+    assert browser.grid.items == []
+    click(browser, browser.axes[0], 3.8, 3)
+    assert 'role="alert"' not in browser.status.value
+    assert browser.grid.items
+
+
+def test_the_list_of_mistakes_does_what_a_click_does(confusion):
+    browser, _, _ = confusion
+    browser.choice.value = browser.choice.options[1]
+    first, rest = browser.choice.value.split(" taken for ")
+    second, n = rest.rsplit(": ", 1)
+    assert len(browser.grid.items) == int(n)
+    assert {item["title"] for item in browser.grid.items} == {first}
+    assert f"taken for {second}" in shown(browser.text)
+
+
+def test_clusters(features):
+    clusters = np.asarray(features.y // 3)
+    places = cluster_plane(features.X, clusters)
+    browser = browsers.ClusterBrowser(features, clusters, places)
+    row = 17
+    click(browser, browser.axes[0], *places[row])
+    assert rows_of(browser.grid)[0] == row
+    cluster = clusters[row]
+    assert set(clusters[rows_of(browser.grid)]) == {cluster}
+    members = np.flatnonzero(clusters == cluster)
+    purity = np.bincount(features.y[members]).max() / len(members)
+    text = shown(browser.text)
+    assert f"Cluster {cluster}: {len(members)} photos, purity {purity:.2f}" in text
+    assert "nearest other clusters" in text
+    smallest = browser._order[0]
+    click(browser, browser.axes[1], 1, 0)
+    assert set(clusters[rows_of(browser.grid)]) == {smallest}
+    browser.choice.value = "cluster 2"
+    assert set(clusters[rows_of(browser.grid)]) == {2}
+    still(browser)
+
+
+def test_a_branch_of_a_tree(features):
+    tree = linkage(features.X, "ward")
+    browser = browsers.TreeBrowser(features, tree, leaves=12)
+    for _, branch in browser.branches.iterrows():
+        middle = (branch["height"] + branch["joined"]) / 2
+        click(browser, browser.axes[0], middle, branch["position"])
+        members = branch_members(tree, int(branch["node"]))
+        assert f"{len(members)} photos" in shown(browser.text)
+        assert set(rows_of(browser.grid)) <= set(members.tolist())
+    assert "nearest other branches" in shown(browser.text)
+    browser.choice.value = browser.choice.options[3]
+    assert f"{len(browser.grid.items)} photos" in shown(browser.text) or "24 are shown" in shown(
+        browser.text
+    )
+    still(browser)
+
+
+def test_categories_by_score_and_their_worst_answers(features):
+    rng = np.random.default_rng(1)
+    rows = np.arange(0, len(features.X), 2)
+    precision = rng.integers(0, 11, len(rows)) / 10
+    predicted = np.where(rng.random(len(rows)) < 0.7, features.y[rows], 0)
+    neighbours = rng.integers(0, len(features.X), (len(rows), 10))
+    names = features.categories
+    table = pd.DataFrame(
+        {
+            "accuracy": rng.random(14),
+            "precision@10": rng.random(14),
+            "photos": rng.integers(5, 50, 14),
+        },
+        index=names,
+    )
+    browser = browsers.CategoryBrowser(features, table, rows, precision, predicted, neighbours)
+    for order in ("precision@10", "photos", "accuracy"):
+        browser.order.value = order
+        listed = [line.split()[0] for line in browser.list.options[1:]]
+        assert listed == list(table.sort_values(order, kind="stable").index)
+    browser.list.value = browser.list.options[2]
+    worst = listed[1]
+    mine = rows[features.y[rows] == names.index(worst)]
+    assert set(rows_of(browser.grid)) == set(mine.tolist())
+    values = [precision[rows.tolist().index(row)] for row in rows_of(browser.grid)]
+    assert values == sorted(values)
+    click(browser, browser.axes[0], 5, 0.5)
+    assert {item["title"] for item in browser.grid.items} == {listed[5]}
+    row = rows_of(browser.grid)[0]
+    browser.grid._received(browser.grid, {"action": "answers", "row": row}, [])
+    assert rows_of(browser.answers) == neighbours[rows.tolist().index(row)].tolist()
+    still(browser)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_map(features, installed, monkeypatch):
+    if installed:
+        pytest.importorskip("jscatter")
+    else:
+        monkeypatch.setitem(sys.modules, "jscatter", None)
+    browser = browsers.MapBrowser(features, features.X[:, :2], np.array([0, 1]))
+    assert (browser.scatter is not None) == installed
+    assert ("jupyter-scatter is not installed" in shown(browser.status)) != installed
+    if installed:
+        browser.scatter.widget.selection = [3, 5, 8]
+        assert rows_of(browser.grid) == [3, 5, 8]
+        assert "3 photos selected" in shown(browser.text)
+        sent = []
+        monkeypatch.setattr(browser.scatter.widget, "send", sent.append)
+        browser.scatter.widget.hovering = 4
+        browser.scatter.widget.hovering = None
+        assert [message["index"] for message in sent] == [4]
+        assert sent[0]["preview"].startswith("data:image/jpeg")
+        assert sent[0]["properties"]["category"] == features.categories[features.y[4]]
+        # What the page asks for half a second later: a photo, and for another row none yet.
+        for row, kind in [(4, "jpeg"), (5, "gif")]:
+            question = {"type": "tooltip", "properties": ["category"], "preview": "photo"}
+            browser.scatter.widget._handle_custom_msg({**question, "index": row}, [])
+            assert sent[-1]["preview"].startswith(f"data:image/{kind}")
+    else:
+        click(browser, browser.axes[0], *features.X[9, :2])
+        assert rows_of(browser.grid)[0] == 9
+    name = features.categories[4]
+    browser.choice.value = name
+    assert {item["title"] for item in browser.grid.items} == {name}
+    still(browser)
+
+
+def test_a_fault_in_a_browser_is_shown(confusion, monkeypatch, caplog):
+    browser, _, _ = confusion
+
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(browser, "clicked", broken)
+    click(browser, browser.axes[0], 3, 3)
+    assert "ZeroDivisionError" in shown(browser.status)
+    assert "ZeroDivisionError" in caplog.text
