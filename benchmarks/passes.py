@@ -22,7 +22,7 @@ from caltech_lab.datasets import open_photos
 from caltech_lab.embedding.features import split
 from caltech_lab.embedding.views import View, fused_views
 from caltech_lab.lab import Lab
-from caltech_lab.metrics.categories import macro_average
+from caltech_lab.metrics.intervals import macro_average
 from caltech_lab.storage.files import read_json, write_json
 from caltech_lab.studies.vectors.projections import recipe
 from caltech_lab.studies.vectors.targets import held_out_scores

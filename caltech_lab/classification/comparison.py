@@ -21,7 +21,7 @@ from caltech_lab.classification.svm import svm
 from caltech_lab.embedding.features import split
 from caltech_lab.fast.kernel_svm import fitted_through_kernel
 from caltech_lab.fast.pca import fitted, project
-from caltech_lab.metrics.categories import macro_average
+from caltech_lab.metrics.intervals import macro_average
 from caltech_lab.storage.memory import release
 from caltech_lab.storage.progress import progress
 

@@ -20,7 +20,7 @@ from caltech_lab.classification.svm import PowerNormalizer, svm
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.kernel_svm import grid_predictions
 from caltech_lab.fast.pca import fitted
-from caltech_lab.metrics.categories import macro_average
+from caltech_lab.metrics.intervals import macro_average
 from caltech_lab.settings import settings
 from caltech_lab.storage.progress import progress
 

@@ -157,8 +157,7 @@ def train(
 
 
 def _test(lab: "Lab", classifier: str) -> dict[str, Any]:
-    from caltech_lab.metrics.categories import macro_average
-    from caltech_lab.metrics.intervals import proportion_interval
+    from caltech_lab.metrics.intervals import macro_average, proportion_interval
 
     X, y = lab.embeddings.X, lab.embeddings.y
     train, test = lab.embeddings.split(lab.seed)

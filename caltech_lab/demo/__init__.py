@@ -1,1 +1,26 @@
 """The retrieval demo: encoder, searcher, explainer, and the page."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from caltech_lab.demo.answers import Answer, Query, Steering
+    from caltech_lab.demo.page import RetrievalDemo
+    from caltech_lab.demo.session import SearchSession
+
+__all__ = ["Answer", "Query", "RetrievalDemo", "SearchSession", "Steering"]
+
+_ROOMS = {
+    "Answer": "answers",
+    "Query": "answers",
+    "RetrievalDemo": "page",
+    "SearchSession": "session",
+    "Steering": "answers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first asked for: a session needs no ipywidgets.
+    if name in _ROOMS:
+        return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

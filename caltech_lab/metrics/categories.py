@@ -18,25 +18,6 @@ from caltech_lab.metrics.retrieval import RetrievalScores
 Ints = NDArray[np.int64]
 
 
-def macro_average(values: ArrayLike, y: Ints) -> float:
-    """Return the mean over categories of the mean of each category.
-
-    Parameters
-    ----------
-    values : array-like of float or bool, shape (n,)
-        One score a photo.
-    y : ndarray of int64, shape (n,)
-        Category of each photo.
-
-    Examples
-    --------
-    >>> macro_average([1, 1, 1, 0], np.array([7, 7, 7, 8]))
-    0.5
-    """
-    scores = pd.Series(np.asarray(values, dtype=np.float64))
-    return float(scores.groupby(np.asarray(y)).mean().mean())
-
-
 class Unevenness(NamedTuple):
     """How unevenly a score is spread over categories."""
 

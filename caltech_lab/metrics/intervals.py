@@ -1,4 +1,4 @@
-"""How far a score would move on other photos.
+"""Averages over photos and categories, and how far they would move on other photos.
 
 ``X`` is a matrix of embeddings, float32 of shape
 (n, d) with one row a photo and rows of length one; ``y`` is an int64 vector of shape (n,) with the
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
 from caltech_lab.errors import ArgumentError
-from caltech_lab.metrics.retrieval import CHUNK_BYTES
+from caltech_lab.storage.memory import CHUNK_BYTES
 
 Ints = NDArray[np.int64]
 
@@ -148,3 +148,22 @@ def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Inter
         raise ArgumentError("A proportion needs at least one photo.")
     ends = binomtest(int(successes), int(n)).proportion_ci(level, method="wilson")
     return Interval(successes / n, float(ends.low), float(ends.high))
+
+
+def macro_average(values: ArrayLike, y: Ints) -> float:
+    """Return the mean over categories of the mean of each category.
+
+    Parameters
+    ----------
+    values : array-like of float or bool, shape (n,)
+        One score a photo.
+    y : ndarray of int64, shape (n,)
+        Category of each photo.
+
+    Examples
+    --------
+    >>> macro_average([1, 1, 1, 0], np.array([7, 7, 7, 8]))
+    0.5
+    """
+    scores = pd.Series(np.asarray(values, dtype=np.float64))
+    return float(scores.groupby(np.asarray(y)).mean().mean())

@@ -13,14 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from caltech_lab.errors import ArgumentError
-from caltech_lab.metrics.categories import macro_average
+from caltech_lab.metrics.intervals import macro_average
+from caltech_lab.storage.memory import CHUNK_BYTES
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-
-CHUNK_BYTES = 256 * 2**20
-"""Working memory, in bytes, that a chunked computation here aims to stay under."""
 
 
 # Retrieval

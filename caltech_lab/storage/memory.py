@@ -12,6 +12,8 @@ import psutil
 
 from caltech_lab.errors import MemoryLimitError
 
+CHUNK_BYTES = 256 * 2**20
+"""Working memory, in bytes, that a chunked computation aims to stay under."""
 GIB = 2**30
 WORTH_SAYING = GIB  # what takes less than this, in bytes, is not worth a line
 CONTROL_GROUP = Path("/sys/fs/cgroup")  # where Linux tells what a container may take

@@ -18,8 +18,9 @@ from caltech_lab.classification.probabilities import svm_probabilities
 from caltech_lab.clustering.kmeans import kmeans
 from caltech_lab.embedding.features import Features, split
 from caltech_lab.fast.pca import pca_solver
-from caltech_lab.metrics.categories import macro_average, unevenness
+from caltech_lab.metrics.categories import unevenness
 from caltech_lab.metrics.clusters import agreement_scores
+from caltech_lab.metrics.intervals import macro_average
 from caltech_lab.metrics.probabilities import expected_calibration_error
 from caltech_lab.metrics.retrieval import retrieval_scores
 from caltech_lab.storage.memory import release

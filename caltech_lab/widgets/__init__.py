@@ -1,48 +1,35 @@
-"""The widgets of the notebooks, each a thin view of a class that works without a browser."""
+"""The browsers of the notebooks, each a thin view of a class that works without a browser."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from caltech_lab.demo.answers import Answer, Query, Steering
-    from caltech_lab.demo.page import RetrievalDemo
-    from caltech_lab.demo.session import SearchSession
     from caltech_lab.widgets.category_browsers import CategoryBrowser, ConfusionBrowser
     from caltech_lab.widgets.cluster_browsers import ClusterBrowser, TreeBrowser
     from caltech_lab.widgets.label_review import LabelReview
     from caltech_lab.widgets.map_browser import MapBrowser
 
 __all__ = [
-    "Answer",
     "CategoryBrowser",
     "ClusterBrowser",
     "ConfusionBrowser",
     "LabelReview",
     "MapBrowser",
-    "Query",
-    "RetrievalDemo",
-    "SearchSession",
-    "Steering",
     "TreeBrowser",
 ]
 
 _ROOMS = {
-    "Answer": "answers",
     "CategoryBrowser": "category_browsers",
     "ClusterBrowser": "cluster_browsers",
     "ConfusionBrowser": "category_browsers",
     "LabelReview": "label_review",
     "MapBrowser": "map_browser",
-    "Query": "answers",
-    "RetrievalDemo": "demo",
-    "SearchSession": "session",
-    "Steering": "answers",
     "TreeBrowser": "cluster_browsers",
 }
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first asked for: a session needs no ipywidgets.
+    # Loaded when first asked for: pictures of photos need no ipywidgets.
     if name in _ROOMS:
         return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,13 +13,13 @@ from sklearn.datasets import make_blobs
 from caltech_lab.classification.probabilities import svm_probabilities, svm_temperature
 from caltech_lab.classification.svm import svm
 from caltech_lab.datasets import folder
-from caltech_lab.demo import session
+from caltech_lab.demo import Query, RetrievalDemo, SearchSession, Steering, session
 from caltech_lab.demo.speed import demo_speed
 from caltech_lab.errors import ArgumentError, PhotoError
 from caltech_lab.lab import Lab
 from caltech_lab.retrieval.feedback import NEAR_COPY, rocchio
 from caltech_lab.settings import settings
-from caltech_lab.widgets import Query, RetrievalDemo, SearchSession, Steering, parts
+from caltech_lab.widgets import parts
 from caltech_lab.widgets.thumbnails import small_jpeg, thumbnail
 
 

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from caltech_lab.datasets import folder
+from caltech_lab.demo import RetrievalDemo, SearchSession
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.lab import Lab
 from caltech_lab.settings import settings
-from caltech_lab.widgets import RetrievalDemo, SearchSession
 
 SECONDS, BYTES = 2.0, 500e6
 

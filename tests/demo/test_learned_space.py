@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from caltech_lab.demo import RetrievalDemo, SearchSession, Steering
 from caltech_lab.demo.spaces import LEARNED, PLAIN
 from caltech_lab.embedding import views
 from caltech_lab.embedding.backbones import backbone
@@ -13,7 +14,6 @@ from caltech_lab.embedding.images import read_photo
 from caltech_lab.embedding.views import FusedViews, View
 from caltech_lab.errors import ArgumentError
 from caltech_lab.studies.robustness import corrupted_embeddings
-from caltech_lab.widgets import RetrievalDemo, SearchSession, Steering
 
 SMALL = [[View(size=64), View(size=64, mirrored=True)], [View(size=64, fit="crop")]]
 

@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from caltech_lab.embedding.features import split
-from caltech_lab.metrics.categories import macro_average
-from caltech_lab.metrics.intervals import Interval, bootstrap_interval, paired_difference_interval
+from caltech_lab.metrics.intervals import (
+    Interval,
+    bootstrap_interval,
+    macro_average,
+    paired_difference_interval,
+)
 from caltech_lab.metrics.retrieval import RetrievalScores, retrieval_scores
 from caltech_lab.studies.vectors.projections import recipe
 
