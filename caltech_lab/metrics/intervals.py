@@ -8,6 +8,7 @@ category of each photo. Scores lie between 0 and 1 unless a docstring says other
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
