@@ -51,7 +51,7 @@ notebooks: $(INSTALLED)  ## re-run the committed notebooks in place and normalis
 report: $(INSTALLED)  ## measure report51 and all 101 categories: outputs/*/resnet50/final_report.json
 	$(BIN)/caltech-lab report --dataset report51
 	$(BIN)/caltech-lab report --dataset caltech101
-	$(BIN)/python -c "from caltech_lab import open_lab; [(lab.beyond(), lab.better_clusters()) for lab in map(open_lab, ('report51', 'caltech101'))]"
+	$(BIN)/python -m caltech_lab.report.beyond
 
 docs: $(INSTALLED)  ## the API reference, from the docstrings: build/docs/index.html
 	$(BIN)/pdoc --docformat numpy --output-directory build/docs caltech_lab $(DOCUMENTED) 2>/dev/null
@@ -139,9 +139,10 @@ bench: $(INSTALLED)  ## measure speed on Caltech-101 in about half an hour: benc
 bench-quick: $(INSTALLED)  ## the same on the drawn sample, to see that results agree
 	set -e; for name in $(BENCHMARKS); do $(DRAWN) $(BIN)/python benchmarks/$$name.py --quick; done
 
-lint: $(INSTALLED)  ## ruff and mypy
+lint: $(INSTALLED)  ## ruff, import-linter and mypy
 	$(BIN)/ruff check caltech_lab tests tools benchmarks notebooks
 	$(BIN)/ruff format --check caltech_lab tests tools benchmarks
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
 format: $(INSTALLED)

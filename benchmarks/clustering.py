@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.kmeans import kmeans, kmeans_sweep
-from caltech_lab.fast.linkage import linkage_tree
+from caltech_lab.fast.linkage import linkage_matrix
 from caltech_lab.fast.silhouette import silhouette
 
 KS = (10, 20, 30, 40, 50)
@@ -30,7 +30,7 @@ def ward(X: np.ndarray, rounds: int) -> dict[str, Any]:
             # It builds its tree anew for each k, so that one k is a fifth of what a reader pays.
             "scikit-learn, k = 50 alone": lambda: AgglomerativeClustering(50).fit_predict(X),
             "SciPy, one tree": lambda: cuts(linkage(X, "ward")),
-            "the lab, one tree": lambda: cuts(linkage_tree(X)),
+            "the lab, one tree": lambda: cuts(linkage_matrix(X)),
         },
         rounds,
     )

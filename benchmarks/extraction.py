@@ -24,9 +24,9 @@ from torchvision.datasets import ImageFolder
 
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.backbones import CAFFE_MEANS_BGR, Backbone, backbone, load_resnet50
-from caltech_lab.embedding.engines import Choice, choose, compile_backbone
+from caltech_lab.embedding.embeddings import load
+from caltech_lab.embedding.engines import Runtime, choose_runtime, compile_backbone
 from caltech_lab.embedding.extraction import extract
-from caltech_lab.embedding.features import load
 from caltech_lab.embedding.images import load_pixels
 from caltech_lab.settings import settings
 
@@ -171,10 +171,10 @@ def engines(photos: Photos) -> dict[str, dict[str, float]]:
     )
     rows, exact = {}, None
     for choice in (
-        Choice("torch", "f32"),
-        Choice("openvino", "f32"),
-        Choice("torch", "bf16"),
-        Choice("openvino", "bf16"),
+        Runtime("torch", "f32"),
+        Runtime("openvino", "f32"),
+        Runtime("torch", "bf16"),
+        Runtime("openvino", "bf16"),
     ):
         start = time.perf_counter()
         engine = compile_backbone(network, choice)
@@ -249,7 +249,7 @@ def main() -> None:
         return None
     options = arguments(__doc__)
     photos = sampled(options.quick, 48 if options.quick else 10_000)
-    print(f"{len(photos):,} photos, {choose(backbone('resnet50'))}")
+    print(f"{len(photos):,} photos, {choose_runtime(backbone('resnet50'))}")
     # The plain loop takes ten minutes for all photos, so it runs once beside ours on all.
     results, seconds = measure(photos, 1, (PLAIN, COLD, WARM, FORWARD))
     rows = compared(seconds)
@@ -281,7 +281,7 @@ def main() -> None:
         "extraction",
         {
             "n_photos": len(photos),
-            "engine": str(choose(backbone("resnet50"))),
+            "engine": str(choose_runtime(backbone("resnet50"))),
             "all": rows,
             "alternated": alternated,
             "avx2": narrow,

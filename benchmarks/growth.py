@@ -22,7 +22,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.metrics import normalized_mutual_info_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
-from caltech_lab.fast.linkage import linkage_tree
+from caltech_lab.fast.linkage import linkage_matrix
 from caltech_lab.retrieval.gallery import FaissGallery
 from caltech_lab.scale.growth import grow, principal_coordinates
 from caltech_lab.storage.files import read_json
@@ -61,7 +61,7 @@ def kmeans_then_ward(X: Matrix, k: int, centroids: int) -> NDArray[np.int64]:
     centroids = min(centroids, len(X) // 4)
     small = MiniBatchKMeans(centroids, batch_size=8192, n_init=1, max_iter=3, random_state=0)
     members = small.fit_predict(X)
-    labels = fcluster(linkage_tree(small.cluster_centers_), k, "maxclust")
+    labels = fcluster(linkage_matrix(small.cluster_centers_), k, "maxclust")
     return np.asarray(labels[members], np.int64)
 
 
@@ -74,7 +74,7 @@ def steps(k: int, quick: bool) -> dict[str, Callable[[Matrix, Matrix, NDArray[An
                                        .fit_predict(X)),
         "mini-batch K-Means": lambda X, _, y: nmi(y, MiniBatchKMeans(
             k, batch_size=8192, n_init=1, max_iter=3, random_state=0).fit_predict(X)),
-        "Ward": lambda X, _, y: nmi(y, fcluster(linkage_tree(X), k, "maxclust")),
+        "Ward": lambda X, _, y: nmi(y, fcluster(linkage_matrix(X), k, "maxclust")),
         "K-Means, then Ward": lambda X, _, y: nmi(y, kmeans_then_ward(X, k, centroids)),
         "silhouette": lambda X, _, y: {"silhouette": float(silhouette_score(X, y))},
         "sampled silhouette": lambda X, _, y: {"silhouette": float(

@@ -19,13 +19,13 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import StratifiedKFold
 
 from caltech_lab.datasets import open_photos
-from caltech_lab.embedding.features import split
+from caltech_lab.datasets.splits import split
 from caltech_lab.embedding.views import View, fused_views
 from caltech_lab.lab import Lab
 from caltech_lab.metrics.intervals import macro_average
 from caltech_lab.storage.files import read_json, write_json
 from caltech_lab.studies.vectors.projections import recipe
-from caltech_lab.studies.vectors.targets import held_out_scores
+from caltech_lab.studies.vectors.protocols import held_out_scores
 
 DATASETS = {"all": "caltech101", "report51": "report51"}
 SQUASHED = (View(), View("efficientnet-lite2", size=260), View("efficientnet-lite0"))

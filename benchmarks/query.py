@@ -11,7 +11,7 @@ from common import alternate, arguments, compared, lab, machine, save
 from PIL import Image
 
 from caltech_lab.embedding.backbones import IMAGENET_DEVIATIONS, IMAGENET_MEANS, Backbone, backbone
-from caltech_lab.embedding.engines import OpenVinoEngine, choose, compile_backbone
+from caltech_lab.embedding.engines import OpenVinoEngine, choose_runtime, compile_backbone
 from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import load_pixels
 from caltech_lab.embedding.views import FusedViews, chosen_views
@@ -19,7 +19,7 @@ from caltech_lab.embedding.views import FusedViews, chosen_views
 
 def alone(network: Backbone):
     """Return what runs a network compiled for a batch of one, and nothing else, on given pixels."""
-    engine = OpenVinoEngine(network, choose(network).precision)
+    engine = OpenVinoEngine(network, choose_runtime(network).precision)
     request = engine._compiled(1, PERFORMANCE_HINT="LATENCY").create_infer_request()
     return lambda pixels: request.infer([pixels[None]])[0][0]
 
@@ -89,7 +89,7 @@ def main() -> None:
     save(
         "query",
         {
-            "engine": str(choose(made.backbone)), "n_photos": rounds,
+            "engine": str(choose_runtime(made.backbone)), "n_photos": rounds,
             "passes": [view.name for view in passes], "cosine_least": min(cosines),
             "cosine_median": statistics.median(cosines), **tables,
         },

@@ -24,7 +24,7 @@ from common import RESULTS, alternate, compared, machine
 
 from caltech_lab.datasets import open_photos
 from caltech_lab.embedding.backbones import backbone
-from caltech_lab.embedding.engines import choose
+from caltech_lab.embedding.engines import choose_runtime
 from caltech_lab.embedding.extraction import extract
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.lab import Lab
@@ -112,7 +112,7 @@ def large(place: Path, n: int, small: str) -> dict[str, Any]:
 def overhead(place: Path, dataset: str, network: str, rounds: int) -> dict[str, Any]:
     """Time both ways from files to matrix, start of Ray and workers included."""
     photos, back = open_photos(dataset), backbone(network)
-    choice = choose(back)
+    runtime = choose_runtime(back)
     turns = iter(range(1000))
 
     def folder() -> Path:
@@ -120,13 +120,13 @@ def overhead(place: Path, dataset: str, network: str, rounds: int) -> dict[str, 
 
     def by_ray() -> Path:
         goal = folder()
-        rows = ray_embedding(back, choice, str(goal.parent / "shards"))
-        extract(photos, back, goal, choice=choice, embedding=rows)
+        rows = ray_embedding(back, runtime, str(goal.parent / "shards"))
+        extract(photos, back, goal, runtime=runtime, embedding=rows)
         return goal
 
     def directly() -> Path:
         goal = folder()
-        extract(photos, back, goal, choice=choice)
+        extract(photos, back, goal, runtime=runtime)
         return goal
 
     _ = photos.sha256  # both need it, and it is made once
@@ -161,7 +161,7 @@ def galleries(place: Path, dataset: str, rounds: int, n_queries: int) -> dict[st
     features = Lab(open_photos(dataset), backbone("resnet50")).embeddings
     X, names = features.X, features.photos.table["category"].tolist()
     random = np.random.default_rng(0)
-    rows = random.choice(len(X), min(n_queries, len(X)), replace=False)
+    rows = random.runtime(len(X), min(n_queries, len(X)), replace=False)
     every = np.array(names)
     chosen = [[names[row]] for row in rows]
     told: dict[str, Any] = {"n": len(X), "width": X.shape[1], "queries": len(rows), "rows": {}}

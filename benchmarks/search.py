@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from common import alternate, arguments, compared, lab, save
 
+from caltech_lab.datasets.splits import split
 from caltech_lab.fast.two_stage_search import TwoStageIndex
 from caltech_lab.retrieval.index import build_index, search
 from caltech_lab.scale.growth import grow, principal_coordinates
@@ -124,7 +125,7 @@ def main() -> None:
     """Measure and save."""
     options = arguments(__doc__)
     features = lab(options.quick).embeddings
-    train, test = features.split(seed=0)
+    train, test = split(features.y)
     X = features.X
     results = {"exact": exact(X, X[test][:200], options.rounds)}
     dimensions = 64 if options.quick else DIMENSIONS

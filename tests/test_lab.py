@@ -1,6 +1,5 @@
 """The front door: what is made on demand, and what is kept."""
 
-import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,11 +10,12 @@ import pytest
 from sklearn.cluster import KMeans
 
 from caltech_lab.datasets.photos import Photos
+from caltech_lab.datasets.splits import split
 from caltech_lab.embedding.backbones import backbone
-from caltech_lab.embedding.features import split
 from caltech_lab.errors import ArgumentError, DatasetError, LabError
 from caltech_lab.lab import Lab, open_lab
 from caltech_lab.metrics.retrieval import retrieval_scores
+from caltech_lab.report.measurements import retrieval
 
 
 @pytest.fixture
@@ -58,34 +58,40 @@ def test_what_was_fitted_is_kept_and_fitted_again_for_other_embeddings(
 ) -> None:
     calls = []
 
-    def fit() -> KMeans:
+    def fit(X: np.ndarray, k: int) -> KMeans:
         calls.append(1)
-        return KMeans(3, n_init=1, random_state=0).fit(lab.features().X)
+        return KMeans(k, n_init=1, random_state=0).fit(X)
 
-    path = lab.folder("models") / "three.skops"
-    first = lab.kept(path, fit, k=3)
-    second = lab.kept(path, fit, k=3)
+    X, name = lab.embeddings.X, "models/some.skops"
+    first = lab.cached(name, fit, X, k=3)
+    second = lab.cached(name, fit, X, k=3)
     assert len(calls) == 1
     np.testing.assert_array_equal(first.labels_, second.labels_)
-    lab.kept(path, fit, k=4)
+    identity = lab.embeddings.identity | {"embeddings_sha256": "other"}
+    other = Lab(lab.photos, lab.backbone)
+    vars(other)["_embedded"] = replace(lab.embeddings, identity=identity), lab.extraction
+    other.cached(name, fit, X, k=3)
     assert len(calls) == 2
-    key = json.loads(path.with_suffix(".json").read_text())
-    path.with_suffix(".json").write_text(json.dumps({**key, "embeddings": "other"}))
-    lab.kept(path, fit, k=4)
-    assert len(calls) == 3
 
 
 def test_models_of_the_series_are_made_on_demand(lab: Lab) -> None:
-    X, y = lab.features().X, lab.features().y
+    X, y = lab.embeddings.X, lab.embeddings.y
     assert len(lab.kmeans(5).labels_) == len(X)
-    assert lab.tree().shape == (len(X) - 1, 4)
+    assert lab.linkage().shape == (len(X) - 1, 4)
     assert lab.index().ntotal == len(X)
     assert lab.svm().predict(X).shape == y.shape
     assert lab.random_forest().predict(X).shape == y.shape
-    assert {path.suffix for path in lab.folder("models/classifier").glob("[!.]*")} == {
-        ".skops",
-        ".json",
-    }
+    kept = {path.name for path in lab.folder("models/classifier").glob("[!.]*")}
+    files = {"svm_grid.parquet", "svm_rbf.skops", "random_forest.skops"}
+    assert kept == files | {f"{file}.json" for file in files}
+
+
+def test_opening_and_printing_a_lab_makes_no_folder_and_reads_no_weights(
+    photos: Photos, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lab = Lab(photos, replace(backbone("pixels"), weights=lambda: pytest.fail("weights were read")))
+    assert "pixels" in str(lab)
+    assert not (tmp_path / "outputs").exists()
 
 
 @pytest.mark.parametrize("setting", ["leave_one_out", "held_out"])
@@ -93,27 +99,27 @@ def test_retrieval_scores_are_kept_and_measured_again_for_other_embeddings(
     lab: Lab, setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X, y = lab.embeddings.X, lab.embeddings.y
-    train, test = lab.embeddings.split(lab.seed)
+    train, test = lab.split()
     asked = {"queries": X[test], "query_labels": y[test]}
     expected = {
         "leave_one_out": lambda k: retrieval_scores(X, y, k=k),
         "held_out": lambda k: retrieval_scores(X[train], y[train], **asked, k=k),
     }[setting]
-    first = lab.retrieval(setting)
+    first = retrieval(lab, setting)
     with monkeypatch.context() as patched:
-        patched.setattr(
-            "caltech_lab.metrics.retrieval.retrieval_scores", lambda *a, **k: pytest.fail("again")
-        )
-        second = lab.retrieval(setting)
-    for scores, k in ((first, 10), (second, 10), (lab.retrieval(setting, 3), 3)):
+        again = lambda *a, **k: pytest.fail("measured again")  # noqa: E731
+        patched.setattr("caltech_lab.report.measurements.retrieval_scores", again)
+        second = retrieval(lab, setting)
+    for scores, k in ((first, 10), (second, 10), (retrieval(lab, setting, 3), 3)):
         for name, value in vars(expected(k)).items():
             np.testing.assert_array_equal(getattr(scores, name), value)
             assert np.asarray(getattr(scores, name)).dtype == np.asarray(value).dtype
-    features = lab.embeddings
+    features, first_report = lab.embeddings, lab.extraction
     identity = features.identity | {"embeddings_sha256": "other"}
     other = replace(features, X=np.ascontiguousarray(X[:, ::2]), identity=identity)
-    vars(lab)["_features"] = other, lab.outcome
-    changed = lab.retrieval(setting)
+    lab = Lab(lab.photos, lab.backbone)
+    vars(lab)["_embedded"] = other, first_report
+    changed = retrieval(lab, setting)
     assert changed.mean("precision") != first.mean("precision")
 
 

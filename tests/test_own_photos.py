@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import faiss
@@ -16,10 +17,12 @@ from caltech_lab.datasets import folder, open_photos
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding import exports
 from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.embeddings import Embeddings, load
 from caltech_lab.embedding.extraction import extract
-from caltech_lab.embedding.features import Features, load
 from caltech_lab.errors import ArgumentError, DatasetError
 from caltech_lab.lab import Lab
+from caltech_lab.report.final_report import final_report
+from caltech_lab.report.measurements import clusterings
 from caltech_lab.retrieval.index import build_index, extend_index
 
 PIXELS = backbone("pixels")
@@ -36,7 +39,7 @@ def paths(photos: Photos) -> list[str]:
     return photos.table["path"].tolist()
 
 
-def embedded(photos: Photos, place: Path) -> Features:
+def embedded(photos: Photos, place: Path) -> Embeddings:
     goal = place / photos.name / "pixels" / "features"
     extract(photos, PIXELS, goal)
     return load(goal, photos)
@@ -204,7 +207,7 @@ def test_a_changed_photo_and_a_changed_recipe_are_told(photos: Photos, tmp_path:
     photo(photos.file(0), 3)
     with pytest.raises(ArgumentError, match="1 photos have changed"):
         early.add(folder.scan(photos.root))
-    other = Features(early.X, early.photos, {**early.identity, "version": 0})
+    other = Embeddings(early.X, early.photos, {**early.identity, "version": 0})
     with pytest.raises(ArgumentError, match="the extraction code"):
         other.add(photos)
 
@@ -216,7 +219,7 @@ def test_a_frame_and_a_parquet_file_come_back_the_same(photos: Photos, tmp_path:
     features = embedded(photos, tmp_path / "out")
     path = exports.write_parquet(features, tmp_path / "e.parquet")
     for frame in (features.to_frame(), pd.read_parquet(path)):
-        back = Features.from_frame(frame, photos.root)
+        back = Embeddings.from_frame(frame, photos.root)
         np.testing.assert_array_equal(back.X, features.X)
         np.testing.assert_array_equal(back.y, features.y)
         assert back.photos.sha256 == photos.sha256
@@ -227,7 +230,7 @@ def test_a_frame_and_a_parquet_file_come_back_the_same(photos: Photos, tmp_path:
 
 def test_a_table_from_elsewhere_is_taken_or_told_what_it_lacks() -> None:
     frame = pd.DataFrame({"path": ["a", "b"], "x0": [0.6, 1.0], "x1": [0.8, 0.0]})
-    features = Features.from_frame(frame)
+    features = Embeddings.from_frame(frame)
     assert not features.photos.labelled
     assert features.X.dtype == np.float32
     assert features.to_frame()["x1"].tolist() == pytest.approx([0.8, 0.0])
@@ -239,7 +242,7 @@ def test_a_table_from_elsewhere_is_taken_or_told_what_it_lacks() -> None:
         (frame.iloc[:0], "rows"),
     ):
         with pytest.raises(ArgumentError, match=word):
-            Features.from_frame(wrong)
+            Embeddings.from_frame(wrong)
 
 
 def test_npy_and_projector_files_are_as_promised(photos: Photos, tmp_path: Path) -> None:
@@ -271,6 +274,6 @@ def test_a_lab_on_a_folder_without_labels_says_why_it_cannot(
     lab = Lab(folder.scan(tmp_path / "flat"), PIXELS)
     assert lab.index().ntotal == 6
     assert len(lab.kmeans(2).labels_) == 6
-    for what in (lab.svm, lab.random_forest, lab.report, lab.clusterings):
+    for what in (lab.svm, lab.random_forest, partial(final_report, lab), partial(clusterings, lab)):
         with pytest.raises((ArgumentError, DatasetError), match="need"):
             what()

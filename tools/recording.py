@@ -20,7 +20,7 @@ import nbformat
 
 from caltech_lab.datasets import open_photos
 from caltech_lab.embedding.backbones import backbone
-from caltech_lab.embedding.engines import choose
+from caltech_lab.embedding.engines import choose_runtime
 from caltech_lab.embedding.perturbation import PERTURB
 from caltech_lab.errors import LabError
 from caltech_lab.report.checkpoints import (
@@ -168,7 +168,7 @@ def record(
         Whether to take over runs of other code.
     """
     network = backbone(None)
-    kind, precision = f"{open_photos().name}/{network.name}", choose(network).precision
+    kind, precision = f"{open_photos().name}/{network.name}", choose_runtime(network).precision
     place = settings().home / "notebooks" / "checkpoints.json"
     # By seed first: what one notebook fitted, the next ones take over.
     for seed in (0, *seeds):

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from caltech_lab.classification.checks import check_categories
 from caltech_lab.classification.forest import random_forest
 from caltech_lab.classification.svm import svm
-from caltech_lab.embedding.features import split
+from caltech_lab.datasets.splits import split
 from caltech_lab.fast.kernel_svm import fitted_through_kernel
 from caltech_lab.fast.pca import fitted, project
 from caltech_lab.metrics.intervals import macro_average
@@ -61,7 +61,7 @@ def repeated_splits(
     y : ndarray of int64, shape (n,)
         Category of each photo.
     n_splits : int
-        Number of splits; each is `features.split` with the next seed.
+        Number of splits; each is `splits.split` with the next seed.
     seed : int
         Seed of the first split.
 

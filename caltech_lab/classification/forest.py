@@ -5,10 +5,13 @@ vector of shape (n,) with the category of each photo.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+
+from caltech_lab.fast.pca import fitted
 
 
 def random_forest(
@@ -58,3 +61,8 @@ def forest_parameters() -> dict[str, float]:
         "n_estimators": forest.n_estimators,
         **rounding.kw_args,
     }
+
+
+def fit_forest(X: NDArray[np.float32], y: NDArray[np.int64], seed: int = 0) -> Pipeline:
+    """Fit `random_forest` with all threads."""
+    return fitted(random_forest(seed, n_jobs=-1), X, y)

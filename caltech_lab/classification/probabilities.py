@@ -9,7 +9,7 @@ from copy import copy
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 
@@ -21,15 +21,13 @@ from caltech_lab.storage.progress import progress
 Ints = NDArray[np.int64]
 
 
-def svm_probabilities(
-    model: Pipeline, X: NDArray[np.float32], temperature: float
-) -> NDArray[np.float64]:
-    """Turn the decision values of a fitted `svm` into probabilities.
+def margins(model: Pipeline, X: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return each category's margin over its strongest rival, by a fitted `svm`.
 
-    A support vector machine of several categories is one machine for each pair of them. The score
-    of a category here is its smallest margin: how clearly it beats, or how badly it loses against,
-    its strongest rival. Probabilities are the softmax of the scores over a temperature. The votes
-    that scikit-learn sums up would not do: a sure and a narrow winner both get all of them.
+    An SVM of several categories is one classifier for each pair of them. The score of a category
+    here is its smallest margin: how clearly it beats, or how badly it loses against, its strongest
+    rival. The votes that scikit-learn adds up would not do: a sure and a narrow winner both get
+    all of them.
 
     Parameters
     ----------
@@ -37,72 +35,25 @@ def svm_probabilities(
         `svm`, fitted.
     X : ndarray of float32, shape (m, d)
         Embeddings.
-    temperature : float
-        From `svm_temperature`, above 0; the higher, the more even the probabilities.
 
     Returns
     -------
     ndarray of float64, shape (m, number of categories)
-        Rows that sum to one, in the order of ``model.classes_``.
-
-    References
-    ----------
-    C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger: On calibration of modern neural networks.
-    International Conference on Machine Learning, 2017.
+        In the order of ``model.classes_``.
     """
-    machine = copy(model[-1]).set_params(decision_function_shape="ovo")
-    margins = _smallest_margins(machine.decision_function(model[:-1].transform(X)))
-    probabilities: NDArray[np.float64] = softmax(margins / temperature, axis=1)
-    return probabilities
-
-
-def svm_temperature(
-    model: Pipeline, X: NDArray[np.float32], y: Ints, seed: int = 0, n_folds: int = 3
-) -> float:
-    """Find the temperature that makes the probabilities of an `svm` believable.
-
-    Each photo is scored by a machine with the parameters of `model` that never saw it, and the
-    temperature is the one at which the right categories get the highest likelihood. A progress
-    bar shows the folds.
-
-    Parameters
-    ----------
-    model : Pipeline
-        `svm`, whose parameters are used; it is not changed.
-    X : ndarray of float32, shape (n, d)
-        Embeddings of the training part, and of nothing else.
-    y : ndarray of int64, shape (n,)
-        Their categories.
-    seed : int
-        Seed of the folds.
-    n_folds : int
-        Folds of the stratified cross-validation.
-
-    Returns
-    -------
-    float
-        Above 0, in the units of the decision values.
-
-    Raises
-    ------
-    ArgumentError
-        When there are fewer than two categories, or one has fewer photos than there are folds.
-
-    References
-    ----------
-    C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger: On calibration of modern neural networks.
-    International Conference on Machine Learning, 2017.
-    """
-    return best_temperature(out_of_sample_margins(model, X, y, seed, n_folds), y)
+    pairs = copy(model[-1]).set_params(decision_function_shape="ovo")
+    return _smallest_margins(pairs.decision_function(model[:-1].transform(X)))
 
 
 def best_temperature(margins: NDArray[np.float64], y: Ints) -> float:
     """Find the temperature at which the right categories get the highest likelihood.
 
+    Probabilities are the softmax of the margins over the temperature.
+
     Parameters
     ----------
     margins : ndarray of float64, shape (n, number of categories)
-        From `out_of_sample_margins`.
+        From `out_of_fold_margins`.
     y : ndarray of int64, shape (n,)
         The right categories.
 
@@ -110,6 +61,11 @@ def best_temperature(margins: NDArray[np.float64], y: Ints) -> float:
     -------
     float
         Above 0, in the units of the margins.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger: On calibration of modern neural networks.
+    International Conference on Machine Learning, 2017.
     """
     codes = np.unique(y, return_inverse=True)[1]
 
@@ -120,20 +76,28 @@ def best_temperature(margins: NDArray[np.float64], y: Ints) -> float:
     return float(np.exp(minimize_scalar(surprise, bounds=(-7, 3), method="bounded").x))
 
 
-def out_of_sample_margins(
+def out_of_fold_margins(
     model: Pipeline, X: NDArray[np.float32], y: Ints, seed: int = 0, n_folds: int = 3
 ) -> NDArray[np.float64]:
-    """Ask, for each photo, an `svm` that never saw it; a progress bar shows the folds.
+    """Return the `margins` of each photo by an SVM that never saw it, with a progress bar.
 
     Parameters
     ----------
-    model, X, y, seed, n_folds
-        As for `svm_temperature`.
+    model : Pipeline
+        `svm`, whose parameters are used; it is not changed.
+    X : ndarray of float32, shape (n, d)
+        Embeddings of the training set, and of nothing else.
+    y : ndarray of int64, shape (n,)
+        Their categories.
+    seed : int
+        Seed of the folds.
+    n_folds : int
+        Folds of the stratified cross-validation.
 
     Returns
     -------
     ndarray of float64, shape (n, number of categories)
-        Smallest margins, as `svm_probabilities` makes probabilities of.
+        In the order of the sorted categories.
 
     Raises
     ------
@@ -142,16 +106,16 @@ def out_of_sample_margins(
     """
     if check_categories(y) < n_folds:
         raise ArgumentError(
-            f"Asking in {n_folds} folds needs {n_folds} training photos in each category: "
+            f"Probabilities need {n_folds} training photos in each category: "
             "add photos, leave the smallest categories out, or take fewer folds."
         )
-    margins = np.empty((len(y), len(np.unique(y))))
+    found = np.empty((len(y), len(np.unique(y))))
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    for fit, held in progress([*folds.split(X, y)], desc="Asking the SVM", unit="fold"):
-        machine, kernel = fitted_through_kernel(model, X[fit], y[fit], X[held])
-        machine.set_params(decision_function_shape="ovo")
-        margins[held] = _smallest_margins(machine.decision_function(kernel))
-    return margins
+    for fit, held in progress([*folds.split(X, y)], desc="Calibrating the SVM", unit="fold"):
+        pairs, kernel = fitted_through_kernel(model, X[fit], y[fit], X[held])
+        pairs.set_params(decision_function_shape="ovo")
+        found[held] = _smallest_margins(pairs.decision_function(kernel))
+    return found
 
 
 def _smallest_margins(decisions: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,12 +8,26 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from scipy.special import softmax
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    OneToOneFeatureMixin,
+    TransformerMixin,
+)
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import normalize
 from sklearn.svm import SVC
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
+
+from caltech_lab.classification.probabilities import (
+    best_temperature,
+    margins,
+    out_of_fold_margins,
+)
+from caltech_lab.fast.pca import fitted
 
 
 class PowerNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -98,3 +112,99 @@ def svm(
         PCA(n_components, svd_solver="full"),
         SVC(C=C, gamma=gamma, cache_size=500),
     )
+
+
+class CalibratedSVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """`svm` with probabilities: the softmax of its margins over a temperature.
+
+    The temperature is found by cross-validation on the photos that it is fitted on. It makes
+    probabilities of margins, and changes no prediction.
+
+    Parameters
+    ----------
+    power, n_components, C, gamma : float
+        As for `svm`.
+    n_folds : int
+        Folds of the cross-validation; each category needs as many photos.
+    random_state : int
+        Seed of the folds.
+
+    Attributes
+    ----------
+    svm_ : Pipeline
+        `svm`, fitted on all photos.
+    temperature_ : float
+        Above 0; the higher, the more even the probabilities.
+    classes_ : ndarray, shape (number of categories,)
+        The categories, sorted.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger: On calibration of modern neural networks.
+    International Conference on Machine Learning, 2017.
+    """
+
+    def __init__(
+        self,
+        power: float = 0.5,
+        n_components: float = 0.95,
+        C: float = 3.0,
+        gamma: float = 1.0,
+        n_folds: int = 3,
+        random_state: int = 0,
+    ) -> None:
+        self.power = power
+        self.n_components = n_components
+        self.C = C
+        self.gamma = gamma
+        self.n_folds = n_folds
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit the SVM, and find the temperature.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n, d)
+            Embeddings of the training set, and of nothing else.
+        y : array-like, shape (n,)
+            Their categories.
+
+        Raises
+        ------
+        ArgumentError
+            When there are fewer than two categories, or one has fewer photos than `n_folds`.
+        """
+        rows: Any
+        labels: Any
+        rows, labels = validate_data(self, X, y, dtype=(np.float64, np.float32))
+        check_classification_targets(labels)
+        plain = svm(self.power, self.n_components, self.C, self.gamma)
+        found = out_of_fold_margins(plain, rows, labels, self.random_state, self.n_folds)
+        self.temperature_ = best_temperature(found, labels)
+        self.svm_ = fitted(plain, rows, labels)
+        self.classes_ = self.svm_.classes_
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the category that wins most of its pairs, for each row of `X`, shape (m,)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        return np.asarray(self.svm_.predict(X))
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability of each category, float64 of shape (m, number of categories)."""
+        check_is_fitted(self)
+        rows: Any = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        return np.asarray(softmax(margins(self.svm_, rows) / self.temperature_, axis=1))
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The parameters of the SVM, by the names that `svm` takes."""
+        names = ("power", "n_components", "C", "gamma")
+        return {name: getattr(self, name) for name in names}
+
+
+def fit_svm(X: NDArray[np.float32], y: NDArray[np.int64], **parameters: Any) -> CalibratedSVM:
+    """Fit a `CalibratedSVM` with these parameters."""
+    return CalibratedSVM(**parameters).fit(X, y)

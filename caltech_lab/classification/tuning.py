@@ -12,14 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from caltech_lab.classification.checks import check_categories
-from caltech_lab.classification.svm import PowerNormalizer, svm
+from caltech_lab.classification.svm import PowerNormalizer
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.kernel_svm import grid_predictions
-from caltech_lab.fast.pca import fitted
 from caltech_lab.metrics.intervals import macro_average
 from caltech_lab.settings import settings
 from caltech_lab.storage.progress import progress
@@ -43,8 +41,8 @@ def tune_svm(
     seed: int = 0,
     grid: Mapping[str, Sequence[float]] | None = None,
     n_folds: int = 3,
-) -> tuple[Pipeline, pd.DataFrame]:
-    """Find the best parameters of `svm` by cross-validation, with a progress bar.
+) -> pd.DataFrame:
+    """Try parameters of `svm` by cross-validation, with a progress bar.
 
     The same table as that of scikit-learn's `GridSearchCV` over `svm`, much sooner: the points of
     the grid share one PCA for each fold and power, and one matrix of distances for each share of
@@ -65,10 +63,8 @@ def tune_svm(
 
     Returns
     -------
-    best : Pipeline
-        `svm` with the parameters of the highest accuracy, fitted on all of `X`.
-    table : DataFrame
-        One row a point of the grid, the best first: the parameters, ``accuracy`` and
+    DataFrame
+        One row per point of the grid, the best first: the parameters, ``accuracy`` and
         ``macro_accuracy`` (means over the folds) and ``accuracy_std`` (over the folds).
 
     Raises
@@ -111,6 +107,9 @@ def tune_svm(
     by_point = pd.DataFrame(scores).groupby(list(grid), sort=False)
     table = by_point.mean().assign(accuracy_std=by_point["accuracy"].std(ddof=0))
     # Points that are right on as many photos keep the order of the grid, whatever the rounding.
-    table = table.sort_values("accuracy", key=lambda a: -a.round(9), kind="stable").reset_index()
-    best = dict(zip(grid, table[list(grid)].to_numpy()[0].tolist(), strict=True))
-    return fitted(svm(**best), X, y), table
+    return table.sort_values("accuracy", key=lambda a: -a.round(9), kind="stable").reset_index()
+
+
+def best_parameters(table: pd.DataFrame) -> dict[str, float]:
+    """Return the parameters of the first row of `tune_svm`'s table, by name."""
+    return {name: float(table[name].iloc[0]) for name in svm_grid()}

@@ -10,7 +10,7 @@ from caltech_lab.errors import DatasetError
 
 if TYPE_CHECKING:
     from caltech_lab.datasets import Photos
-    from caltech_lab.embedding.extraction import Outcome
+    from caltech_lab.embedding.extraction import ExtractionReport
 
 
 def _subset() -> str | None:
@@ -187,16 +187,16 @@ def extract(
 
         folder = lab.folder("features")
         shards = to or str((folder / "shards").absolute())
-        rows = ray_embedding(lab.backbone, lab.choice, shards, address=address, workers=workers)
-        done = run(lab.photos, lab.backbone, folder, choice=lab.choice, embedding=rows)
+        rows = ray_embedding(lab.backbone, lab.runtime, shards, address=address, workers=workers)
+        done = run(lab.photos, lab.backbone, folder, runtime=lab.runtime, embedding=rows)
     n, d = lab.embeddings.X.shape
-    outcome = done or lab.outcome
+    outcome = done or lab.extraction
     data = {**_counts(outcome), "n_embeddings": n, "width": d, "labelled": lab.photos.labelled}
     lines = [str(outcome), f"{n:,} embeddings of {d:,} numbers each."]
     return Result(lines, data, [lab.folder("features")], lab)
 
 
-def _counts(outcome: "Outcome") -> dict[str, Any]:
+def _counts(outcome: "ExtractionReport") -> dict[str, Any]:
     return {
         "n_photos": outcome.n_photos,
         "n_extracted": outcome.n_extracted,

@@ -149,13 +149,15 @@ def _graphics() -> Check:
 
 def _engine() -> Check:
     from caltech_lab.embedding.backbones import backbone
-    from caltech_lab.embedding.engines import choose
+    from caltech_lab.embedding.engines import choose_runtime
 
     chosen = backbone()
-    choice = choose(chosen)
-    slow = choice.engine == "torch" and platform.machine().lower() in ("x86_64", "amd64")
+    runtime = choose_runtime(chosen)
+    slow = runtime.engine == "torch" and platform.machine().lower() in ("x86_64", "amd64")
     advice = "Install `openvino`: it runs networks about twice as fast here." if slow else ""
-    return Check("engine", "note" if slow else "found", f"{chosen.name} is run by {choice}", advice)
+    return Check(
+        "engine", "note" if slow else "found", f"{chosen.name} is run by {runtime}", advice
+    )
 
 
 def _weights() -> Check:

@@ -86,13 +86,13 @@ def _clusters(lab: "Lab", method: str, k: int, linkage: str, metric: str) -> "np
         labels: np.ndarray = lab.kmeans(k).labels_.astype("int64")
         return labels
     if method == "hierarchical":
-        return cut(lab.tree(linkage, metric), k)
+        return cut(lab.linkage(linkage, metric), k)
     X = lab.embeddings.X
-    path = lab.folder("models/clustering") / f"neighbour_means_k{k}_labels.npy"
-    kept: np.ndarray = lab.kept(
-        path, lambda: average_linkage_of_neighbour_means(X, k, min(10, len(X) - 1)), k=k
-    )
-    return kept
+    found: np.ndarray = lab.cached(
+        f"models/clustering/smoothed_k{k}_labels.npy", average_linkage_of_neighbour_means,
+        X, k=k, n_neighbours=min(10, len(X) - 1),
+    )  # fmt: skip
+    return found
 
 
 def _cluster_scores(lab: "Lab", clusters: "np.ndarray") -> dict[str, float]:
@@ -160,7 +160,7 @@ def _test(lab: "Lab", classifier: str) -> dict[str, Any]:
     from caltech_lab.metrics.intervals import macro_average, proportion_interval
 
     X, y = lab.embeddings.X, lab.embeddings.y
-    train, test = lab.embeddings.split(lab.seed)
+    train, test = lab.split()
     model = lab.svm() if classifier == "svm" else lab.random_forest()
     right = model.predict(X[test]) == y[test]
     accuracy = proportion_interval(int(right.sum()), len(right))
@@ -170,7 +170,7 @@ def _test(lab: "Lab", classifier: str) -> dict[str, Any]:
         "macro_accuracy": macro_average(right, y[test]),
         "n_train": len(train),
         "n_test": len(test),
-        "parameters": lab.svm_parameters() if classifier == "svm" else {},
+        "parameters": model.parameters if classifier == "svm" else {},
     }
 
 
@@ -183,8 +183,9 @@ def index(gallery: GALLERY = None) -> Result:
 
     if (name := settings().gallery) != "exact":
         from caltech_lab.retrieval.gallery import describe
+        from caltech_lab.scale.galleries import gallery as gallery_of
 
-        n, d = lab.gallery().ntotal, lab.embeddings.X.shape[1]
+        n, d = gallery_of(lab).ntotal, lab.embeddings.X.shape[1]
         wrote = [lab.folder("models/galleries")]
         line = f"{n:,} photos of {d:,} numbers each, {describe(name)}."
         return Result([line], {"n_photos": n, "width": d, "gallery": name}, wrote, lab)
@@ -205,13 +206,14 @@ def evaluate(
 ) -> Result:  # fmt: skip
     """Measure classification, retrieval and clustering on this split."""
     from caltech_lab.metrics.categories import category_audit
-    from caltech_lab.storage.files import save_table, write_json
+    from caltech_lab.report.measurements import retrieval
+    from caltech_lab.storage.files import write_csv, write_json
 
     lab = open_lab()
     lab.photos.check_labels("Evaluation")
     X, y = lab.embeddings.X, lab.embeddings.y
-    _, test = lab.embeddings.split(lab.seed)
-    alone, held = lab.retrieval("leave_one_out", k), lab.retrieval("held_out", k)
+    _, test = lab.split()
+    alone, held = retrieval(lab, "leave_one_out", k), retrieval(lab, "held_out", k)
     data: dict[str, Any] = {
         "k": k,
         "classification": {name: _test(lab, name) for name in CLASSIFIERS},
@@ -234,7 +236,7 @@ def evaluate(
     }  # fmt: skip
     folder = lab.folder("results/evaluation")
     audit = category_audit(y[test], lab.svm().predict(X[test]), lab.embeddings.categories, alone)
-    save_table(folder / "categories.csv", audit)
+    write_csv(folder / "categories.csv", audit)
     write_json(folder / "metrics.json", data)
     lines = [
         f"{name:<14} accuracy {s['accuracy']:.3f}, mean of categories {s['macro_accuracy']:.3f}"
@@ -252,6 +254,7 @@ def evaluate(
 def report() -> Result:
     """Measure everything for the final report; it takes some minutes on Caltech-101."""
     from caltech_lab.report.cards import write_cards
+    from caltech_lab.report.final_report import final_report
 
     lab = open_lab()
     lab.photos.check_labels("The report")
@@ -260,7 +263,7 @@ def report() -> Result:
             f"The report compares 50 clusters and needs at least 52 photos, not {len(lab.photos)}: "
             "`caltech-lab evaluate` does with fewer."
         )
-    made = lab.report()
+    made = final_report(lab)
     svm, forest = (made["classification"][name] for name in ("svm", "random_forest"))
     alone = made["retrieval"]["leave_one_out"]
     best = made["clustering"]["best_k50"]

@@ -29,7 +29,7 @@ def _embedded(lab: "Lab", files: list[Path]) -> "tuple[np.ndarray, list[int | No
     row_of = {sha: row for row, sha in enumerate(gallery.photos.sha256) if sha}
     rows = [row_of.get(sha256_of(file)) for file in files]
     new = [file for file, row in zip(files, rows, strict=True) if row is None]
-    engine = compile_backbone(lab.backbone, lab.choice) if new else None
+    engine = compile_backbone(lab.backbone, lab.runtime) if new else None
     made = iter(embed_few(new, lab.backbone, engine)) if new else iter(())
     return np.stack([next(made) if row is None else gallery.X[row] for row in rows]), rows
 
@@ -53,20 +53,14 @@ def predict(
     """Name what is on photos, with probabilities."""
     import numpy as np
 
-    from caltech_lab.classification.probabilities import svm_probabilities
-
     _check(photos)
     lab = open_lab()
     lab.photos.check_labels("Naming what is on a photo")
     gallery = lab.embeddings
-    trained = set(gallery.split(lab.seed)[0].tolist())
+    trained = set(lab.split()[0].tolist())
     X, rows = _embedded(lab, photos)
-    if classifier == "svm":
-        model = lab.svm()
-        shares = svm_probabilities(model, X, lab.svm_temperature())
-    else:
-        model = lab.random_forest()
-        shares = model.predict_proba(X)
+    model = lab.svm() if classifier == "svm" else lab.random_forest()
+    shares = model.predict_proba(X)
     names = [gallery.categories[label] for label in model.classes_]
     lines, data = [], []
     for photo, row, share in zip(photos, rows, shares, strict=True):
@@ -105,6 +99,7 @@ def retrieve(
     from caltech_lab.embedding.exports import answers_table, write_answers
     from caltech_lab.retrieval.gallery import nearest
     from caltech_lab.retrieval.index import search, search_excluding_self
+    from caltech_lab.scale.galleries import gallery as gallery_of
     from caltech_lab.settings import settings
 
     use_gallery(gallery)
@@ -112,7 +107,7 @@ def retrieve(
     lab = open_lab()
     X, rows = _embedded(lab, photos)
     if settings().gallery != "exact" or category:
-        searched = lab.gallery()
+        searched = gallery_of(lab)
         pairs = zip(X, rows, strict=True)
         found = [nearest(searched, x, k, category, row) for x, row in pairs]
     else:
@@ -190,10 +185,10 @@ def duplicates(
     import numpy as np
 
     from caltech_lab.storage.files import write_atomically
-    from caltech_lab.studies.duplicates import groups
+    from caltech_lab.studies.duplicates import groups, near_duplicates
 
     lab = open_lab()
-    pairs = lab.duplicates(crops=crops)
+    pairs = near_duplicates(lab, crops=crops)
     table = lab.embeddings.photos.table
     group = groups(pairs, len(table))
     paths, categories = table["path"].to_numpy(), table["category"].to_numpy()

@@ -17,7 +17,7 @@ from caltech_lab.clustering.checks import check_k
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.kmeans import kmeans
 from caltech_lab.clustering.smoothing import neighbour_means
-from caltech_lab.fast.linkage import linkage_trees
+from caltech_lab.fast.linkage import linkage_matrices
 from caltech_lab.fast.silhouette import silhouette
 from caltech_lab.metrics.clusters import agreement_scores
 from caltech_lab.storage.progress import progress
@@ -53,7 +53,7 @@ def compare_linkages(
     k : int
         Number of clusters, 2 to n - 1.
     pairs : iterable of (method, metric)
-        As in `linkage_tree`.
+        As in `linkage_matrix`.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def compare_linkages(
     pairs = list(pairs)
     start = time.perf_counter()
     for (method, metric), tree in progress(
-        zip(pairs, linkage_trees(X, pairs), strict=True),
+        zip(pairs, linkage_matrices(X, pairs), strict=True),
         total=len(pairs), desc="Linkages", unit="tree",
     ):  # fmt: skip
         seconds = time.perf_counter() - start
@@ -105,7 +105,7 @@ def compare_recipes(
     seed : int
         Seed of K-Means, which keeps the best of three starts.
     ward : ndarray of float64, shape (n - 1, 4), optional
-        ``linkage_tree(X)``, where it has been computed before.
+        ``linkage_matrix(X)``, where it has been computed before.
 
     Returns
     -------
@@ -140,12 +140,12 @@ def _recipes(
 ) -> Iterator[tuple[str, Ints]]:
     """Yield the name and the clusters of each recipe that `compare_recipes` scores."""
     given = [] if ward is None else [ward]  # the first of the linkages
-    trees = chain(given, linkage_trees(X, LINKAGES[len(given) :]))
+    trees = chain(given, linkage_matrices(X, LINKAGES[len(given) :]))
     for (method, metric), tree in zip(LINKAGES, trees, strict=True):
         yield f"{method} linkage, {metric}", cut(tree, k)
     yield "K-Means", kmeans(X, k, seed, 3).labels_
     means = neighbour_means(X)
-    ward, average = linkage_trees(means, [("ward", "euclidean"), ("average", "cosine")])
+    ward, average = linkage_matrices(means, [("ward", "euclidean"), ("average", "cosine")])
     yield "ward linkage of neighbour means", cut(ward, k)
     yield "K-Means of neighbour means", kmeans(means, k, seed, 3).labels_
     yield "average linkage of neighbour means", cut(average, k)

@@ -23,7 +23,7 @@ def cut(tree: Floats, k: int) -> Ints:
     Parameters
     ----------
     tree : ndarray of float64, shape (n - 1, 4)
-        A tree of `linkage_tree`.
+        A tree of `linkage_matrix`.
     k : int
         Number of clusters, 2 to n.
 

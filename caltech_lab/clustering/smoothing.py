@@ -11,7 +11,7 @@ from sklearn.preprocessing import normalize
 
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.errors import ArgumentError
-from caltech_lab.fast.linkage import linkage_tree
+from caltech_lab.fast.linkage import linkage_matrix
 from caltech_lab.retrieval.index import build_index, search
 
 Ints = NDArray[np.int64]
@@ -89,4 +89,4 @@ def average_linkage_of_neighbour_means(
     ndarray of int64, shape (n,)
         Cluster of each photo; cluster 0 is the largest. Nothing is random.
     """
-    return cut(linkage_tree(neighbour_means(X, n_neighbours), "average", "cosine"), k)
+    return cut(linkage_matrix(neighbour_means(X, n_neighbours), "average", "cosine"), k)

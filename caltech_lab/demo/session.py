@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from caltech_lab.classification.probabilities import svm_probabilities
 from caltech_lab.demo.answers import Answer, Box, Match, Query, Ranking, Steering, Vector
 from caltech_lab.demo.similarity_map import region_at, shares_of_the_cosine, similarity_to_region
 from caltech_lab.demo.spaces import LEARNED, PLAIN, Space, learned_space, plain_space
@@ -27,6 +26,7 @@ from caltech_lab.retrieval.feedback import rocchio, without_near_copies
 from caltech_lab.retrieval.gallery import nearest
 from caltech_lab.retrieval.index import Ids, Similarities
 from caltech_lab.retrieval.novelty import familiarity, novelty_threshold
+from caltech_lab.scale.galleries import gallery
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import sha256_of
 from caltech_lab.widgets.thumbnails import shrunk, small_jpeg, thumbnail
@@ -60,14 +60,12 @@ class SearchSession:
 
     Attributes
     ----------
-    gallery : Features
+    gallery : Embeddings
         What answers are taken from.
-    classifier : Pipeline
+    classifier : CalibratedSVM
         The lab's SVM.
     trained_on : ndarray of int64
         Rows of the gallery that the classifier was trained on.
-    temperature : float
-        Makes probabilities of the classifier's decisions; found on those rows alone.
     space : Space
         The vectors that are searched by, plain ones or learned ones; see `use`.
     threshold : float
@@ -84,8 +82,7 @@ class SearchSession:
         self._engine = engine
         self._row_of = {sha: row for row, sha in enumerate(self.gallery.photos.sha256) if sha}
         self.classifier = lab.svm()
-        self.trained_on, _ = self.gallery.split(lab.seed)
-        self.temperature = lab.svm_temperature()
+        self.trained_on, _ = self.lab.split()
         self._pairs = lru_cache(1)(self._leave_one_out)
         self._spaces: dict[str, Space] = {}
         self.use(PLAIN)
@@ -94,7 +91,7 @@ class SearchSession:
         self.thumbnail: Callable[[int], bytes] = lru_cache(N_CACHED)(self._thumbnail)
         self._mapper: Engine | None = None
         # The exact gallery is the matrix itself, which is here already.
-        self._asks = None if settings().gallery == "exact" else lab.gallery()
+        self._asks = None if settings().gallery == "exact" else gallery(lab)
 
     @property
     def max_k(self) -> int:
@@ -110,7 +107,7 @@ class SearchSession:
     def engine(self) -> Engine:
         """The compiled backbone; the first call takes some seconds."""
         if self._engine is None:
-            self._engine = compile_backbone(self.lab.backbone, self.lab.choice)
+            self._engine = compile_backbone(self.lab.backbone, self.lab.runtime)
         return self._engine
 
     # ---- the space that is searched --------------------------------------------------------
@@ -322,7 +319,7 @@ class SearchSession:
             ids = np.argsort(-cosines, kind="stable")[:k]
             familiar = self._familiarity(query, cosines)
         with _timed(seconds, "classify"):
-            (probabilities,) = svm_probabilities(self.classifier, X, self.temperature)
+            (probabilities,) = self.classifier.predict_proba(X)
         with _timed(seconds, "cluster"):
             cluster = int(self.kmeans.predict(X)[0])
         same = same_category_probability(self.space.curves, cosines[ids], np.arange(k))
@@ -449,7 +446,7 @@ class SearchSession:
         if query.photo is None:
             raise ArgumentError("This query has no photo to be compared region by region.")
         if self._mapper is None:
-            self._mapper = compile_backbone(feature_map(self.lab.backbone), self.lab.choice)
+            self._mapper = compile_backbone(feature_map(self.lab.backbone), self.lab.runtime)
         photos = [query.photo, read_photo(self.gallery.photos.file(row))]
         size, fit = self.lab.backbone.size, self.lab.backbone.fit
         first, second = (self._mapper.embed_one(load_pixels(photo, size, fit)) for photo in photos)
@@ -480,13 +477,16 @@ class SearchSession:
         )
 
     def _novelty_threshold(self) -> float:
-        path = self.lab.folder("models/retrieval") / "novelty_threshold.npy"
-        kept = self.lab.kept(path, lambda: np.array([novelty_threshold(self._pairs()[0])]))
-        return float(kept[0])
+        name = "models/retrieval/novelty_threshold.json"
+        return float(self.lab.cached(name, _threshold, self._pairs))
 
     def _thumbnail(self, row: int) -> bytes:
         file = self.gallery.photos.file(row)
         return small_jpeg(file) or thumbnail(read_photo(file))
+
+
+def _threshold(pairs: Callable[[], tuple[Similarities, NDArray[np.bool_]]]) -> float:
+    return novelty_threshold(pairs()[0])
 
 
 def _sha256(source: str | Path | bytes) -> str:

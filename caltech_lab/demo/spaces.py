@@ -10,9 +10,11 @@ from PIL import Image
 from sklearn.model_selection import StratifiedKFold
 
 from caltech_lab.demo.answers import Vector
+from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.embedding.views import FusedViews, own_view
 from caltech_lab.retrieval.calibration import same_category_curves
 from caltech_lab.retrieval.index import Similarities, build_index, search
+from caltech_lab.studies.vectors.fused import fused_embeddings, projected
 from caltech_lab.studies.vectors.projections import recipe
 
 if TYPE_CHECKING:
@@ -55,8 +57,14 @@ def plain_space(lab: "Lab", pairs: Callable[[], tuple[Similarities, NDArray[np.b
     pairs : callable
         Gives `calibration.leave_one_out` of the training part, where that is needed.
     """
-    path = lab.folder("models/retrieval") / "same_category_curves.npy"
-    return Space(PLAIN, lab.embeddings.X, lab.kept(path, lambda: same_category_curves(*pairs())))
+    name = "models/retrieval/same_category_curves.npy"
+    return Space(PLAIN, lab.embeddings.X, lab.cached(name, _plain_curves, pairs))
+
+
+def _plain_curves(
+    pairs: Callable[[], tuple[Similarities, NDArray[np.bool_]]],
+) -> NDArray[np.float64]:
+    return same_category_curves(*pairs())
 
 
 def learned_space(lab: "Lab", k: int) -> Space:
@@ -71,16 +79,14 @@ def learned_space(lab: "Lab", k: int) -> Space:
     k : int
         Answers to calibrate on.
     """
-    model, vectors = lab.projected(RECIPE)
+    model, vectors = projected(lab, RECIPE)
     views, own = FusedViews(), own_view(lab.backbone)
     # Compiles the other networks, so that no photo has to wait for it.
     views.embed([Image.new("RGB", (8, 8))], {own: np.zeros((1, lab.backbone.width), np.float32)})
-    path = lab.folder("models/retrieval") / "same_category_curves_learned.npy"
-    curves = lab.kept(
-        path,
-        lambda: same_category_curves(*held_out_pairs(lab, k)),
-        fused=vectors.identity["embeddings_sha256"],
-    )
+    curves = lab.cached(
+        "models/retrieval/same_category_curves_learned.npy",
+        _learned_curves, vectors, lab, k=k,
+    )  # fmt: skip
 
     def embed(photo: Image.Image, plain: Vector) -> Vector:
         fused = views.embed([photo], {own: plain[None]})
@@ -88,6 +94,10 @@ def learned_space(lab: "Lab", k: int) -> Space:
         return vector
 
     return Space(LEARNED, vectors.X, curves, embed)
+
+
+def _learned_curves(vectors: Embeddings, lab: "Lab", k: int) -> NDArray[np.float64]:
+    return same_category_curves(*held_out_pairs(lab, k))
 
 
 def held_out_pairs(lab: "Lab", k: int) -> tuple[Similarities, NDArray[np.bool_]]:
@@ -111,8 +121,8 @@ def held_out_pairs(lab: "Lab", k: int) -> tuple[Similarities, NDArray[np.bool_]]
     relevant : ndarray of bool, shape (n, k)
         Whether an answer has the category of its query.
     """
-    fused = lab.fused()
-    train, _ = fused.split(lab.seed)
+    fused = fused_embeddings(lab)
+    train, _ = lab.split()
     X, y = fused.X[train], fused.y[train]
     found = []
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=lab.seed)

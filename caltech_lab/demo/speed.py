@@ -34,7 +34,7 @@ def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
         of an upload without the forward pass.
     """
     gallery, session = demo.session.gallery, demo.session
-    _, test = gallery.split(session.lab.seed)
+    _, test = session.lab.split()
     files = [gallery.photos.file(row) for row in test[:: max(1, len(test) // uploads)][:uploads]]
     demo._uploaded("first.jpg", files[0].read_bytes() + b" ")  # loads and compiles the backbone
     taken: dict[str, list[float]] = {}

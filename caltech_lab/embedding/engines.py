@@ -55,7 +55,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Choice:
+class Runtime:
     """Which engine and precision this machine gets, and what to call them.
 
     Attributes
@@ -82,7 +82,7 @@ class Choice:
         return f"{names[self.engine]}, {formats[self.precision]}"
 
 
-def choose(backbone: Backbone, precision: str | None = None) -> Choice:
+def choose_runtime(backbone: Backbone, precision: str | None = None) -> Runtime:
     """Choose engine and precision for a backbone on this machine.
 
     Parameters
@@ -95,7 +95,7 @@ def choose(backbone: Backbone, precision: str | None = None) -> Choice:
 
     Returns
     -------
-    Choice
+    Runtime
         CUDA before Apple's MPS before OpenVINO before plain PyTorch.
 
     Raises
@@ -107,11 +107,11 @@ def choose(backbone: Backbone, precision: str | None = None) -> Choice:
     if wanted not in ("auto", "bf16", "f32"):
         raise ArgumentError(f"There is no precision {wanted!r}: choose auto, bf16 or f32.")
     if backbone.classical:
-        return Choice("numpy", "f32")
+        return Runtime("numpy", "f32")
     engine, has_bf16 = _best_engine()
     if wanted == "bf16" and not has_bf16:
         raise ArgumentError("This machine does not multiply in bfloat16: choose auto or f32.")
-    return Choice(engine, "bf16" if has_bf16 and wanted != "f32" else "f32")
+    return Runtime(engine, "bf16" if has_bf16 and wanted != "f32" else "f32")
 
 
 def _best_engine() -> tuple[str, bool]:
@@ -140,14 +140,14 @@ def cpu_has_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def compile_backbone(backbone: Backbone, choice: Choice | None = None) -> Engine:
+def compile_backbone(backbone: Backbone, runtime: Runtime | None = None) -> Engine:
     """Load a backbone and compile it for this machine.
 
     Parameters
     ----------
     backbone : Backbone
         What to compile.
-    choice : Choice, optional
+    runtime : Runtime, optional
         Engine and precision; chosen for this machine by default.
 
     Returns
@@ -160,13 +160,13 @@ def compile_backbone(backbone: Backbone, choice: Choice | None = None) -> Engine
     WeightsError
         When the weights are missing or not the expected ones.
     """
-    choice = choice or choose(backbone)
-    if choice.engine == "numpy":
+    runtime = runtime or choose_runtime(backbone)
+    if runtime.engine == "numpy":
         return NumpyEngine(backbone.build())
-    if choice.engine == "openvino":
-        return OpenVinoEngine(backbone, choice.precision)
-    device = "cpu" if choice.engine == "torch" else choice.engine
-    return TorchEngine(backbone, choice.precision, device)
+    if runtime.engine == "openvino":
+        return OpenVinoEngine(backbone, runtime.precision)
+    device = "cpu" if runtime.engine == "torch" else runtime.engine
+    return TorchEngine(backbone, runtime.precision, device)
 
 
 class NumpyEngine:

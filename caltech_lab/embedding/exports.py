@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from caltech_lab.embedding.features import Features
+from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.errors import ArgumentError
 from caltech_lab.storage.files import save_array, write_atomically
 
@@ -16,13 +16,13 @@ FORMATS = ("parquet", "npy", "projector")
 
 
 def export(
-    features: Features, kind: str, folder: Path, components: int | None = None
+    features: Embeddings, kind: str, folder: Path, components: int | None = None
 ) -> list[Path]:
     """Write embeddings with their labels and paths.
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         What to write.
     kind : {"parquet", "npy", "projector"}
         See `write_parquet`, `write_npy` and `write_projector`.
@@ -52,12 +52,12 @@ def export(
     return write_projector(features, folder, components)
 
 
-def write_parquet(features: Features, path: Path) -> Path:
+def write_parquet(features: Embeddings, path: Path) -> Path:
     """Write one Parquet file that pandas, Polars, DuckDB and others read.
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         What to write.
     path : Path
         The file: ``path``, ``category``, ``sha256`` (strings) and ``embedding`` (lists of
@@ -66,7 +66,7 @@ def write_parquet(features: Features, path: Path) -> Path:
     Returns
     -------
     Path
-        The same path. ``Features.from_frame(pandas.read_parquet(path))`` reads it back.
+        The same path. ``Embeddings.from_frame(pandas.read_parquet(path))`` reads it back.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -84,12 +84,12 @@ def write_parquet(features: Features, path: Path) -> Path:
     return path
 
 
-def write_npy(features: Features, folder: Path) -> list[Path]:
+def write_npy(features: Embeddings, folder: Path) -> list[Path]:
     """Write the matrix as ``embeddings.npy`` and what its rows are as ``photos.csv``.
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         What to write.
     folder : Path
         Where to: ``embeddings.npy`` is float32 of shape (n, d); ``photos.csv`` has ``path``,
@@ -107,12 +107,14 @@ def write_npy(features: Features, folder: Path) -> list[Path]:
     return paths
 
 
-def write_projector(features: Features, folder: Path, components: int | None = None) -> list[Path]:
+def write_projector(
+    features: Embeddings, folder: Path, components: int | None = None
+) -> list[Path]:
     """Write the two files that the TensorFlow embedding projector loads.
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         What to write.
     folder : Path
         Where to: ``vectors.tsv``, one row a photo and no header, and ``metadata.tsv``, with the
@@ -152,14 +154,14 @@ def write_projector(features: Features, folder: Path, components: int | None = N
     return paths
 
 
-def write_clusters(path: Path, features: Features, clusters: NDArray[np.int64]) -> Path:
+def write_clusters(path: Path, features: Embeddings, clusters: NDArray[np.int64]) -> Path:
     """Write ``path``, ``category`` and ``cluster`` of each photo as CSV.
 
     Parameters
     ----------
     path : Path
         The file.
-    features : Features
+    features : Embeddings
         The photos, n of them.
     clusters : ndarray of int64, shape (n,)
         Their clusters.
@@ -170,7 +172,7 @@ def write_clusters(path: Path, features: Features, clusters: NDArray[np.int64]) 
 
 def answers_table(
     queries: Sequence[str],
-    features: Features,
+    features: Embeddings,
     ids: Sequence[NDArray[np.int64]],
     similarities: Sequence[NDArray[np.float32]],
 ) -> pd.DataFrame:
@@ -180,7 +182,7 @@ def answers_table(
     ----------
     queries : sequence of str
         What was asked, q of them.
-    features : Features
+    features : Embeddings
         The gallery.
     ids, similarities : sequence of ndarray, shape (k,)
         For each query the rows of the gallery, the best first, and their cosine similarities.

@@ -1,8 +1,8 @@
 """Photos through a backbone: rows are made once, kept safely, and never used when stale.
 
-A row depends on the bytes of its photo and on the `Recipe`, on nothing else. So rows are kept
-under the sha256 of their photo, and whatever was extracted before by the same recipe, for this
-set of photos or another, before or after an interruption, is taken over instead of made again.
+A row depends on the bytes of its photo and on the `ExtractionConfig`, on nothing else. So rows are
+kept under the sha256 of their photo, and whatever was extracted before with the same
+configuration, for this set of photos or another, before or after an interruption, is reused.
 """
 
 import json
@@ -22,7 +22,7 @@ from PIL.Image import Image
 
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.backbones import Backbone
-from caltech_lab.embedding.engines import Choice, Engine, choose, compile_backbone
+from caltech_lab.embedding.engines import Engine, Runtime, choose_runtime, compile_backbone
 from caltech_lab.embedding.images import load_pixels
 from caltech_lab.embedding.perturbation import perturbed
 from caltech_lab.errors import DatasetError, LabError, PhotoError
@@ -38,7 +38,7 @@ from caltech_lab.storage.files import (
 from caltech_lab.storage.progress import progress
 from caltech_lab.storage.threads import AT_ONCE, map_ahead
 
-VERSION = 2  # raised whenever this code would give other rows for the same recipe
+VERSION = 2  # raised whenever this code would give other rows for the same config
 ROWS_AT_ONCE = 1024  # how many rows pass through memory when the matrix is written
 SECONDS_BETWEEN_FLUSHES = 2.0
 CANNOT_BE_OPENED = "{} cannot be opened: check that it is there and may be read."
@@ -58,7 +58,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ExtractionConfig:
     """What a photo's row depends on, beside the photo.
 
     Attributes
@@ -83,7 +83,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ExtractionReport:
     """What became of each photo.
 
     Attributes
@@ -131,16 +131,16 @@ def extract(
     backbone: Backbone,
     folder: Path,
     *,
-    choice: Choice | None = None,
+    runtime: Runtime | None = None,
     engine: Engine | None = None,
     embedding: Embedding | None = None,
-) -> Outcome:
+) -> ExtractionReport:
     """Make `folder` hold the embeddings of `photos`, extracting only what is not known.
 
     It writes `embeddings.npy` (float32, (n, width), rows of unit length), `labels.npy` (int64,
     (n,), index into the sorted categories), `items.csv` (path, category, sha256 of each row),
-    `outcome.json` (see `Outcome`) and, last, `identity.json`: what they were made from, and their
-    checksums. While it runs, finished rows are kept in `journal.rows`, so that it may be
+    `outcome.json` (see `ExtractionReport`) and, last, `identity.json`: what they were made from,
+    and their checksums. While it runs, finished rows are kept in `journal.rows`, so that it may be
     stopped at any moment. Two kernels on one folder take turns.
 
     Parameters
@@ -151,7 +151,7 @@ def extract(
         With what.
     folder : Path
         The `features` folder, `outputs/<dataset>/<backbone>/features`.
-    choice : Choice, optional
+    runtime : Runtime, optional
         Engine and precision; chosen for this machine by default.
     engine : Engine, optional
         A compiled backbone to use; compiled when needed by default.
@@ -160,7 +160,7 @@ def extract(
 
     Returns
     -------
-    Outcome
+    ExtractionReport
         What was done and which photos failed.
 
     Raises
@@ -172,41 +172,43 @@ def extract(
     WeightsError
         When the weights are missing or not the expected ones.
     """
-    choice = choice or choose(backbone)
-    recipe = Recipe(backbone.name, backbone.weights(), backbone.transform, choice.precision)
+    runtime = runtime or choose_runtime(backbone)
+    config = ExtractionConfig(
+        backbone.name, backbone.weights(), backbone.transform, runtime.precision
+    )
     with lock(folder):
         before = read_identity(folder)
-        identity = {"photos": photos.fingerprint, **asdict(recipe)}
+        identity = {"photos": photos.fingerprint, **asdict(config)}
         why = what_changed(before, identity)
         if before and not intact(folder, before):
             why = "The embeddings are damaged or incomplete."
         if not why:
             return _current(folder, len(photos))
-        return _extract(photos, backbone, folder, recipe, identity, why, choice, engine, embedding)
+        return _extract(photos, backbone, folder, config, identity, why, runtime, engine, embedding)
 
 
 def _extract(
     photos: Photos,
     backbone: Backbone,
     folder: Path,
-    recipe: Recipe,
+    config: ExtractionConfig,
     identity: dict[str, Any],
     why: str,
-    choice: Choice,
+    runtime: Runtime,
     engine: Engine | None,
     embedding: Embedding | None,
-) -> Outcome:
+) -> ExtractionReport:
     started = time.perf_counter()
-    known = known_rows(folder, recipe)
+    known = known_rows(folder, config)
     reasons: dict[str, str] = {}  # why a photo failed, under its sha256
-    with Journal(folder / "journal.rows", recipe, backbone.width) as journal:
+    with Journal(folder / "journal.rows", config, backbone.width) as journal:
         known |= journal.rows()
         # Files of the same bytes share a row; one that could not be hashed has no name to go by.
         first = {sha: i for i, sha in reversed(list(enumerate(photos.sha256))) if sha}
         todo = sorted(i for sha, i in first.items() if sha not in known)
         if todo:
             if embedding is None:
-                engine = engine or compile_backbone(backbone, choice)
+                engine = engine or compile_backbone(backbone, runtime)
                 rows = _embed(photos, todo, backbone, engine, reasons)
             else:
                 rows = embedding(photos, todo, reasons)
@@ -227,14 +229,14 @@ def _extract(
             f"{next(iter(failed.values()), 'there are none.')}"
         )
     n_extracted = len(todo) - len(reasons)
-    outcome = Outcome(
+    outcome = ExtractionReport(
         why=why,
         n_photos=len(photos),
         n_extracted=n_extracted,
         n_reused=len(photos) - len(failed) - n_extracted,
         failed=failed,
         seconds=round(time.perf_counter() - started, 2),
-        engine=str(choice) if todo else "",
+        engine=str(runtime) if todo else "",
     )
     _write(folder, photos, known, identity, outcome, backbone.width)
     journal.path.unlink(missing_ok=True)
@@ -285,14 +287,14 @@ def embed_photos(
     photos: Photos,
     backbone: Backbone,
     *,
-    choice: Choice | None = None,
+    runtime: Runtime | None = None,
     engine: Engine | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Embed many photos, without keeping anything; a progress bar counts them.
 
     Parameters
     ----------
-    photos, backbone, choice, engine
+    photos, backbone, runtime, engine
         As for `extract`.
 
     Returns
@@ -305,7 +307,7 @@ def embed_photos(
     first = {sha: i for i, sha in reversed(list(enumerate(photos.sha256))) if sha}
     known: dict[str, np.ndarray] = {}
     if first:
-        engine = engine or compile_backbone(backbone, choice)
+        engine = engine or compile_backbone(backbone, runtime)
         known = dict(_embed(photos, sorted(first.values()), backbone, engine, {}))
     rows = [known[sha] for sha in photos.sha256 if sha in known]
     X = np.stack(rows) if rows else np.empty((0, backbone.width), np.float32)
@@ -361,15 +363,15 @@ def _embed(
 class Journal:
     """The rows of an unfinished run, each whole or not there.
 
-    A first line of JSON holds the recipe; then one record a row: 32 bytes of the photo's sha256,
+    A first line of JSON holds the config; then one record a row: 32 bytes of the photo's sha256,
     the row as little-endian float32, and a CRC-32 of both. A record cut off by a kill, and all
     behind it, is dropped at the next opening.
     """
 
-    def __init__(self, path: Path, recipe: Recipe, width: int) -> None:
+    def __init__(self, path: Path, config: ExtractionConfig, width: int) -> None:
         self.path = path
         self.record = np.dtype([("photo", "V32"), ("row", "<f4", (width,)), ("check", "<u4")])
-        self.header = json.dumps(asdict(recipe)).encode() + b"\n"
+        self.header = json.dumps(asdict(config)).encode() + b"\n"
         self.index: dict[str, int] = {}
         self.flushed = time.monotonic()
         try:
@@ -444,14 +446,14 @@ class Journal:
             self.file.close()
 
 
-def known_rows(folder: Path, recipe: Recipe) -> dict[str, np.ndarray]:
-    """Find finished rows made by the same recipe, in `folder` and for other sets of photos.
+def known_rows(folder: Path, config: ExtractionConfig) -> dict[str, np.ndarray]:
+    """Find finished rows made by the same config, in `folder` and for other sets of photos.
 
     Parameters
     ----------
     folder : Path
         A `features` folder, `outputs/<dataset>/<backbone>/features`.
-    recipe : Recipe
+    config : ExtractionConfig
         How the rows must have been made.
 
     Returns
@@ -463,7 +465,7 @@ def known_rows(folder: Path, recipe: Recipe) -> dict[str, np.ndarray]:
     outputs, backbone = folder.parents[2], folder.parent.name
     for other in sorted(outputs.glob(f"*/{backbone}/{folder.name}")):
         identity = read_identity(other)
-        if identity and {**identity, **asdict(recipe)} == identity and intact(other, identity):
+        if identity and {**identity, **asdict(config)} == identity and intact(other, identity):
             rows = np.load(other / "embeddings.npy", mmap_mode="r", allow_pickle=False)
             items = pd.read_csv(other / "items.csv", dtype=str, keep_default_na=False)
             known |= dict(zip(items["sha256"], rows, strict=True))
@@ -517,9 +519,9 @@ def what_changed(before: dict[str, Any] | None, now: dict[str, Any]) -> str:
     return f"Since these embeddings were made, {' and '.join(changed)} changed."
 
 
-def _current(folder: Path, n_photos: int) -> Outcome:
+def _current(folder: Path, n_photos: int) -> ExtractionReport:
     failed = read_json(folder / "outcome.json")["failed"]
-    return Outcome(
+    return ExtractionReport(
         why="The embeddings are current: made from the same photos by the same weights, "
         "transform, precision and extraction code.",
         n_photos=n_photos,
@@ -539,7 +541,7 @@ def _write(
     photos: Photos,
     known: dict[str, np.ndarray],
     identity: dict[str, Any],
-    outcome: Outcome,
+    outcome: ExtractionReport,
     width: int,
 ) -> None:
     kept = np.array([sha in known for sha in photos.sha256])

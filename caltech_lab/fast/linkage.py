@@ -24,7 +24,9 @@ METHODS = ("ward", "average", "complete", "single")
 DISTANCES = {"euclidean": euclidean_distances, "cosine": cosine_distances}
 
 
-def linkage_tree(X: NDArray[np.float32], method: str = "ward", metric: str = "euclidean") -> Floats:
+def linkage_matrix(
+    X: NDArray[np.float32], method: str = "ward", metric: str = "euclidean"
+) -> Floats:
     """Build the tree of a hierarchical clustering, the same as SciPy's but sooner.
 
     The distances come from matrix products and go to fastcluster, which copies them once.
@@ -49,7 +51,7 @@ def linkage_tree(X: NDArray[np.float32], method: str = "ward", metric: str = "eu
         For fewer than two photos, an unknown linkage or distance, or Ward's method with
         another distance than the Euclidean one.
     MemoryLimitError
-        When what `tree_bytes` says does not fit into the memory that is free.
+        When what `linkage_peak_bytes` says does not fit into the memory that is free.
 
     References
     ----------
@@ -58,10 +60,10 @@ def linkage_tree(X: NDArray[np.float32], method: str = "ward", metric: str = "eu
     J. H. Ward: Hierarchical grouping to optimize an objective function. Journal of the American
     Statistical Association 58, 1963.
     """
-    return next(linkage_trees(X, [(method, metric)]))
+    return next(linkage_matrices(X, [(method, metric)]))
 
 
-def linkage_trees(X: NDArray[np.float32], pairs: Iterable[tuple[str, str]]) -> Iterator[Floats]:
+def linkage_matrices(X: NDArray[np.float32], pairs: Iterable[tuple[str, str]]) -> Iterator[Floats]:
     """Build the linkage matrices of several clusterings of the same photos.
 
     Linkages that follow one another share the distances, and cosine distances are made from
@@ -72,12 +74,12 @@ def linkage_trees(X: NDArray[np.float32], pairs: Iterable[tuple[str, str]]) -> I
     X : ndarray of float32, shape (n, d)
         Embeddings, at least two.
     pairs : iterable of (method, metric)
-        As in `linkage_tree`, whose errors are raised for them.
+        As in `linkage_matrix`, whose errors are raised for them.
 
     Yields
     ------
     ndarray of float64, shape (n - 1, 4)
-        A linkage matrix for each pair, as `linkage_tree` returns it.
+        A linkage matrix for each pair, as `linkage_matrix` returns it.
     """
     distances, kind = np.empty(0), ""
     for method, metric in pairs:
@@ -88,7 +90,7 @@ def linkage_trees(X: NDArray[np.float32], pairs: Iterable[tuple[str, str]]) -> I
             distances = np.empty(0)  # the old ones go before the new ones come
             require(
                 f"A tree of {len(X):,} photos",
-                tree_bytes(*X.shape),
+                linkage_peak_bytes(*X.shape),
                 "cluster a sample of the photos, or the centroids of a K-Means with a few hundred "
                 "clusters",
             )
@@ -125,7 +127,7 @@ def _check_linkage(n: int, method: str, metric: str) -> None:
 
 
 def linkage_bytes(n: int) -> int:
-    """Return the bytes that `linkage_tree` takes for the distances between n photos.
+    """Return the bytes that `linkage_matrix` takes for the distances between n photos.
 
     Examples
     --------
@@ -135,8 +137,8 @@ def linkage_bytes(n: int) -> int:
     return n * (n - 1) // 2 * 8
 
 
-def tree_bytes(n: int, d: int) -> int:
-    """Estimate the most bytes that `linkage_tree` takes at a time, for n photos of d numbers."""
+def linkage_peak_bytes(n: int, d: int) -> int:
+    """Estimate the most bytes that `linkage_matrix` takes at a time, for n photos of d numbers."""
     distances = linkage_bytes(n)
     while_made = distances + 8 * n * d + 2 * ROWS_AT_ONCE * 8 * n
     return max(while_made, 2 * distances)

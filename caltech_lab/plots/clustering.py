@@ -200,7 +200,7 @@ def dendrogram(
     Parameters
     ----------
     tree : ndarray of float64, shape (n - 1, 4)
-        A linkage matrix, as of `linkage.linkage_tree`.
+        A linkage matrix, as of `linkage.linkage_matrix`.
     names : sequence of str, length n
         What to call each thing, for example the category of each photo.
     leaves : int, optional

@@ -100,7 +100,7 @@ def corruption_curves(
     Parameters
     ----------
     tables : mapping of str to DataFrame
-        `robustness.hold_up` of each kind of vectors, by name.
+        `robustness.evaluate_corruptions` of each kind of vectors, by name.
     scores : sequence of str
         Columns of the tables, a row of panels each.
     names : sequence of str

@@ -14,10 +14,11 @@ import pandas as pd
 
 from caltech_lab.datasets.caltech101 import SUBSETS
 from caltech_lab.embedding.images import read_head, readable
-from caltech_lab.errors import CacheError
 from caltech_lab.metrics.categories import category_audit, unevenness
 from caltech_lab.metrics.probabilities import expected_calibration_error
-from caltech_lab.storage.files import load_table, read_json, write_atomically
+from caltech_lab.report.final_report import final_report
+from caltech_lab.report.measurements import retrieval
+from caltech_lab.storage.files import write_atomically
 from caltech_lab.studies.fairness import size_quarters, summary
 
 if TYPE_CHECKING:
@@ -69,17 +70,15 @@ def model_card(lab: "Lab") -> str:
     M. Mitchell et al.: Model cards for model reporting. Conference on Fairness, Accountability,
     and Transparency, 2019.
     """
-    from caltech_lab.classification.probabilities import svm_probabilities
-
-    report, features = lab.report(), lab.embeddings
+    report, features = final_report(lab), lab.embeddings
     X, y, names = features.X, features.y, features.categories
-    train, test = features.split(lab.seed)
-    svm, temperature = lab.svm(), lab.svm_temperature()
+    train, test = lab.split()
+    svm = lab.svm()
     predicted = svm.predict(X[test])
     right = predicted == y[test]
-    probabilities = svm_probabilities(svm, X[test], temperature)
+    probabilities = svm.predict_proba(X[test])
     p, best = probabilities.max(axis=1), probabilities.argmax(axis=1) == y[test]
-    found = lab.retrieval("held_out")
+    found = retrieval(lab, "held_out")
     audit = category_audit(y[test], predicted, names, found)
     by_split = report["classification"]["svm"]["accuracy_by_split"]
     overall = pd.DataFrame(
@@ -90,8 +89,8 @@ def model_card(lab: "Lab") -> str:
         report=report,
         backbone=lab.backbone.title,
         width=X.shape[1],
-        parameters=", ".join(f"{name} {value:g}" for name, value in lab.svm_parameters().items()),
-        temperature=temperature,
+        parameters=", ".join(f"{name} {value:g}" for name, value in svm.parameters.items()),
+        temperature=svm.temperature_,
         versions=", ".join(f"{n} {v}" for n, v in report["versions"].items() if v),
         n_train=len(train),
         n_test=len(test),
@@ -133,7 +132,7 @@ def _worst(audit: pd.DataFrame) -> pd.DataFrame:
 
 
 def _robustness(lab: "Lab") -> str:
-    table = _kept(lab, "results/robustness/hold_up.csv")
+    table = lab.cache.peek("results/robustness/corruptions_plain.parquet")
     if table is None:
         return "Not measured yet on these embeddings; notebook 10 does."
     clean = table[table["strength"] == 0].iloc[0]
@@ -187,7 +186,7 @@ def dataset_card(lab: "Lab") -> str:
         n_photos=len(photos),
         n_categories=len(photos.categories),
         n_unlabelled=int((photos.table["category"] == "").sum()),
-        n_failed=len(lab.outcome.failed),
+        n_failed=len(lab.extraction.failed),
         fingerprint=photos.fingerprint,
         smallest=int(counts.iloc[-1]),
         smallest_name=counts.index[-1],
@@ -208,10 +207,10 @@ def dataset_card(lab: "Lab") -> str:
 
 
 def _doubts(lab: "Lab") -> str:
-    table = _kept(lab, "results/label_errors/doubts.csv")
+    table = lab.cache.peek("results/label_errors/label_issues.parquet")
     if table is None:
         return "How many of them are doubtful was not measured yet; notebook 10 does."
-    train, _ = lab.embeddings.split(lab.seed)
+    train, _ = lab.split()
     return (
         f"Confident learning doubts {len(table):,} of the {len(train):,} labels of the training "
         f"part ({len(table) / len(train):.3f}); whether they are wrong, only a person can say."
@@ -223,22 +222,6 @@ def _doubts(lab: "Lab") -> str:
 
 def _template(name: str) -> str:
     return (files("caltech_lab.report") / name).read_text(encoding="utf-8")
-
-
-def _kept(lab: "Lab", name: str) -> pd.DataFrame | None:
-    """Return a table that `Lab.kept` made from the embeddings as they are now, if there is one."""
-    path = lab.folder(str(Path(name).parent)) / Path(name).name
-    key = path.with_suffix(".json")
-    if not (path.is_file() and key.is_file()):
-        return None
-    try:
-        made_from = read_json(key)
-        current = lab.embeddings.identity["embeddings_sha256"], lab.seed
-        if (made_from.get("embeddings"), made_from.get("seed")) != current:
-            return None
-        return load_table(path)
-    except CacheError:
-        return None
 
 
 def _markdown(table: pd.DataFrame) -> str:

@@ -58,7 +58,7 @@ def check(lab: "Lab", notebook: str, figures: Mapping[str, Any]) -> None:
         In tests: when a figure is outside its tolerance, or figures are missing on either side.
     """
     measured = {name: _number(value) for name, value in figures.items()}
-    kind, precision = f"{lab.photos.name}/{lab.backbone.name}", lab.choice.precision
+    kind, precision = f"{lab.photos.name}/{lab.backbone.name}", lab.runtime.precision
     if folder := os.environ.get(RECORD):
         run = {
             "kind": kind,

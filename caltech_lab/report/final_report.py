@@ -4,85 +4,89 @@ import json
 from collections.abc import Mapping
 from importlib import metadata
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
+from matplotlib import pyplot as plt
 
 from caltech_lab.classification.forest import forest_parameters
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.datasets.caltech101 import SUBSETS
-from caltech_lab.embedding.features import Features
 from caltech_lab.metrics.clusters import cluster_scores
 from caltech_lab.metrics.intervals import bootstrap_interval
 from caltech_lab.metrics.retrieval import RetrievalScores
+from caltech_lab.plots.summary import performance_summary
+from caltech_lab.report.measurements import clusterings, retrieval, splits
+from caltech_lab.storage.files import lock, read_json, write_atomically, write_json
+
+if TYPE_CHECKING:
+    from caltech_lab.lab import Lab
 
 KMEANS_K = 20
 HIERARCHICAL_K = 50
 PACKAGES = ("faiss-cpu", "numpy", "openvino", "pillow", "scikit-learn", "scipy", "torch")
 
 
-def final_report(
-    features: Features,
-    *,
-    seed: int,
-    svm_parameters: Mapping[str, float],
-    splits: Mapping[str, pd.DataFrame],
-    kmeans_labels: np.ndarray,
-    tree: np.ndarray,
-    compared: pd.DataFrame,
-    retrieval: Mapping[str, RetrievalScores],
-) -> dict[str, Any]:
-    """Measure everything that `final_report.json` holds.
+def final_report(lab: "Lab") -> dict[str, Any]:
+    """Measure the final report, and write `final_report.json` and `performance_summary.png`.
 
     Parameters
     ----------
-    features : Features
-        Embeddings of the dataset.
-    seed : int
-        Seed of the first split, of the forests and of the clusterings.
-    svm_parameters : mapping
-        What the SVM was tuned to on the training part of the first split, and used in all.
-    splits : mapping of DataFrame
-        Of `svm` and of `random_forest`, as `comparison.repeated_splits` gives them.
-    kmeans_labels : ndarray
-        Clusters of K-Means with `KMEANS_K` clusters, int of shape (n,).
-    tree : ndarray
-        Ward's tree, float64 of shape (n - 1, 4).
-    compared : DataFrame
-        As `comparison.compare_recipes` gives it, for `HIERARCHICAL_K` clusters.
-    retrieval : mapping of RetrievalScores
-        With `leave_one_out` and `held_out`, as `Lab.retrieval` gives them.
+    lab : Lab
+        With labeled photos.
 
     Returns
     -------
     dict
         As `schema()` says: shares between 0 and 1, intervals at 95 %.
     """
-    X, y = features.X, features.y
-    subset = features.photos.name
+    path = lab.folder() / "final_report.json"
+    made = _measured(lab)
+    with lock(path):
+        before = read_json(path) if path.is_file() else {}
+        if before.get("embeddings_sha256") == made["embeddings_sha256"] and "beyond" in before:
+            made["beyond"] = before["beyond"]
+        write_json(path, made)
+    figure = performance_summary(made)
+    with write_atomically(path.with_name("performance_summary.png")) as picture:
+        figure.savefig(picture, dpi=150)
+    plt.close(figure)  # a notebook would show it
+    return made
+
+
+def _measured(lab: "Lab") -> dict[str, Any]:
+    embeddings, seed = lab.embeddings, lab.seed
+    X, y, subset = embeddings.X, embeddings.y, embeddings.photos.name
+    kmeans, hierarchical = lab.kmeans(KMEANS_K).labels_, cut(lab.linkage(), HIERARCHICAL_K)
     return {
         "dataset": "caltech101" if subset in SUBSETS else subset,
         "subset": subset,
-        "n_photos": len(features),
-        "n_categories": len(features.categories),
-        "backbone": features.identity["backbone"],
-        "weights_sha256": features.identity["weights_sha256"],
-        "precision": features.identity["precision"],
-        "embeddings_sha256": features.identity["embeddings_sha256"],
+        "n_photos": len(embeddings),
+        "n_categories": len(embeddings.categories),
+        "backbone": embeddings.identity["backbone"],
+        "weights_sha256": embeddings.identity["weights_sha256"],
+        "precision": embeddings.identity["precision"],
+        "embeddings_sha256": embeddings.identity["embeddings_sha256"],
         "seed": seed,
         "classification": {
-            "svm": _classified(splits["svm"], svm_parameters),
-            "random_forest": _classified(splits["random_forest"], forest_parameters()),
+            "svm": _classified(splits(lab, "svm"), lab.svm().parameters),
+            "random_forest": _classified(splits(lab, "random_forest"), forest_parameters()),
         },
         "clustering": {
-            f"kmeans_k{KMEANS_K}": cluster_scores(X, kmeans_labels, y),
-            f"hierarchical_k{HIERARCHICAL_K}": cluster_scores(X, cut(tree, HIERARCHICAL_K), y),
-            "best_k50": _best(compared),
+            f"kmeans_k{KMEANS_K}": lab.cached(
+                f"results/clustering/kmeans_k{KMEANS_K}_scores.json", cluster_scores, X, kmeans, y
+            ),
+            f"hierarchical_k{HIERARCHICAL_K}": lab.cached(
+                f"results/clustering/ward_k{HIERARCHICAL_K}_scores.json",
+                cluster_scores, X, hierarchical, y,
+            ),
+            "best_k50": _best(clusterings(lab, HIERARCHICAL_K)),
         },
-        "retrieval": {name: _retrieved(scores, seed) for name, scores in retrieval.items()},
+        "retrieval": {
+            name: _retrieved(retrieval(lab, name), seed) for name in ("leave_one_out", "held_out")
+        },
         "versions": {name: _version(name) for name in PACKAGES},
-    }
+    }  # fmt: skip
 
 
 def schema() -> dict[str, Any]:

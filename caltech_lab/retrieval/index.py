@@ -56,7 +56,7 @@ def extend_index(index: faiss.IndexFlatIP, X: NDArray[np.float32]) -> int:
     index : faiss.IndexFlatIP
         Of the first rows of `X`; changed in place.
     X : ndarray of float32, shape (n, d)
-        Embeddings, such as `Features.add` gives them.
+        Embeddings, such as `Embeddings.add` gives them.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 Reading tasks fetch the bytes of one part of the photos after the other, ahead of a pool of workers
 that hold the backbone; Ray stops the reading while its store of objects is full. A worker embeds a
-part and writes it as one Parquet shard. Rows depend on nothing but their photo and the recipe, so
+part and writes it as one Parquet shard. Rows depend on nothing but their photo and the config, so
 that it does not matter which worker made them, beside which others, or whether it was twice.
 """
 
@@ -18,8 +18,13 @@ import numpy as np
 
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.backbones import Backbone, backbone
-from caltech_lab.embedding.engines import Choice, choose, compile_backbone
-from caltech_lab.embedding.extraction import Embedding, Outcome, Recipe, unit_rows
+from caltech_lab.embedding.engines import Runtime, choose_runtime, compile_backbone
+from caltech_lab.embedding.extraction import (
+    Embedding,
+    ExtractionConfig,
+    ExtractionReport,
+    unit_rows,
+)
 from caltech_lab.embedding.images import load_pixels
 from caltech_lab.errors import ArgumentError, DatasetError, LabError, PhotoError
 from caltech_lab.scale.addresses import Item, Part, file_system, parts_at, parts_of, read, shown
@@ -39,7 +44,7 @@ PARTS_AHEAD = 2  # read for each worker while it embeds another
 
 def ray_embedding(
     backbone: Backbone,
-    choice: Choice,
+    runtime: Runtime,
     to: str,
     *,
     address: str | None = None,
@@ -49,7 +54,7 @@ def ray_embedding(
 
     Parameters
     ----------
-    backbone, choice
+    backbone, runtime
         As for `extraction.extract`.
     to : str
         A folder for the shards, which all machines can write to.
@@ -68,7 +73,7 @@ def ray_embedding(
     ) -> Iterator[tuple[str, np.ndarray]]:
         # All photos are divided, whatever is left to do, so that finished shards fit.
         parts, root = parts_of(photos), str(photos.root.absolute())
-        run(root, parts, backbone, choice, to, address=address, workers=workers)
+        run(root, parts, backbone, runtime, to, address=address, workers=workers)
         wanted = {photos.sha256[i] for i in todo}
         for table in read_shards(*file_system(to)):
             for sha, row, fault in zip(
@@ -89,10 +94,10 @@ def extract_shards(
     backbone: Backbone,
     to: str,
     *,
-    choice: Choice | None = None,
+    runtime: Runtime | None = None,
     address: str | None = None,
     workers: int | None = None,
-) -> Outcome:
+) -> ExtractionReport:
     """Embed the photos at an address, and write the rows as shards; see `shards.write_shard`.
 
     It may be stopped at any moment: shards that are finished, of photos that have not changed, are
@@ -106,7 +111,7 @@ def extract_shards(
         With what.
     to : str
         Where the shards go, a folder or an address.
-    choice : Choice, optional
+    runtime : Runtime, optional
         Engine and precision, the same for all workers; chosen for this machine by default.
     address : str, optional
         Of a Ray cluster, such as `ray://head:10001` or `auto`; Ray is started here by default, for
@@ -116,7 +121,7 @@ def extract_shards(
 
     Returns
     -------
-    Outcome
+    ExtractionReport
         As of an extraction on one machine; also written as `outcome.json` beside the shards.
 
     Raises
@@ -129,9 +134,9 @@ def extract_shards(
     import time
 
     started = time.perf_counter()
-    choice = choice or choose(backbone)
+    runtime = runtime or choose_runtime(backbone)
     parts = parts_at(source)
-    done = run(source, parts, backbone, choice, to, address=address, workers=workers)
+    done = run(source, parts, backbone, runtime, to, address=address, workers=workers)
     system, folder = file_system(to)
     failed: dict[str, str] = {}
     n_photos = n_new = 0
@@ -144,14 +149,14 @@ def extract_shards(
     if len(failed) == n_photos:
         first = next(iter(failed.values()), "there are none.")
         raise DatasetError(f"None of the {n_photos:,} photos could be read; the first: {first}")
-    outcome = Outcome(
+    outcome = ExtractionReport(
         why=f"{len(done):,} of {len(parts):,} shards were made, the others were there.",
         n_photos=n_photos,
         n_extracted=n_new,
         n_reused=n_photos - len(failed) - n_new,
         failed=failed,
         seconds=round(time.perf_counter() - started, 2),
-        engine=str(choice) if done else "",
+        engine=str(runtime) if done else "",
     )
     with system.open_output_stream(f"{folder}/outcome.json") as file:
         file.write(json.dumps(asdict(outcome), indent=2, ensure_ascii=False).encode())
@@ -162,7 +167,7 @@ def run(
     source: str,
     parts: list[Part],
     backbone: Backbone,
-    choice: Choice,
+    runtime: Runtime,
     to: str,
     *,
     address: str | None = None,
@@ -176,7 +181,7 @@ def run(
         What the parts lie below.
     parts : list of Part
         The photos.
-    backbone, choice, to, address, workers
+    backbone, runtime, to, address, workers
         As for `extract_shards`.
 
     Returns
@@ -186,24 +191,31 @@ def run(
     """
     system, folder = file_system(to)
     system.create_dir(folder, recursive=True)
-    recipe = Recipe(backbone.name, backbone.weights(), backbone.transform, choice.precision)
+    config = ExtractionConfig(
+        backbone.name, backbone.weights(), backbone.transform, runtime.precision
+    )
     for stale in set(names_in(system, folder)) - {name_of(part.number) for part in parts}:
         system.delete_file(f"{folder}/{stale}")
 
     def is_done(part: Part) -> bool:
-        return is_finished(system, f"{folder}/{name_of(part.number)}", note_of(part, recipe))
+        return is_finished(system, f"{folder}/{name_of(part.number)}", note_of(part, config))
 
     with ThreadPoolExecutor(16) as pool:
         finished = list(pool.map(is_done, parts))
     todo = [part for part, done in zip(parts, finished, strict=True) if not done]
     if todo:
         with _cluster(address, workers):
-            _through_ray(source, todo, recipe, choice, to, workers)
+            _through_ray(source, todo, config, runtime, to, workers)
     return {part.number for part in todo}
 
 
 def _through_ray(
-    source: str, todo: list[Part], recipe: Recipe, choice: Choice, to: str, workers: int | None
+    source: str,
+    todo: list[Part],
+    config: ExtractionConfig,
+    runtime: Runtime,
+    to: str,
+    workers: int | None,
 ) -> None:
     import ray
 
@@ -212,7 +224,7 @@ def _through_ray(
     # Half of the processors that a worker uses are asked for: when a machine is lost, there is
     # room for its worker on another.
     resources: dict[str, Any] = {"num_cpus": threads / 2}
-    if choice.engine == "cuda":
+    if runtime.engine == "cuda":
         resources["num_gpus"] = 1
     pool = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=PARTS_AHEAD)
     embedded = (
@@ -221,7 +233,7 @@ def _through_ray(
         .map(_reader(source), num_cpus=0, compute=ray.data.TaskPoolStrategy(PARTS_AHEAD * workers))
         .map(
             Worker,
-            fn_constructor_args=(source, asdict(recipe), asdict(choice), to, threads),
+            fn_constructor_args=(source, asdict(config), asdict(runtime), to, threads),
             compute=pool,
             **resources,
         )
@@ -247,21 +259,21 @@ class Worker:
     """Holds the backbone, embeds parts and writes them as shards; Ray makes and calls it."""
 
     def __init__(
-        self, source: str, recipe: dict[str, Any], choice: dict[str, Any], to: str, threads: int
+        self, source: str, config: dict[str, Any], runtime: dict[str, Any], to: str, threads: int
     ) -> None:
         os.environ["CALTECH_LAB_THREADS"] = str(threads)
         settings.cache_clear()
         self.source, self.to = source, to
-        self.recipe, self.choice = Recipe(**recipe), Choice(**choice)
-        self.backbone = backbone(self.recipe.backbone)
-        here = choose(self.backbone, self.choice.precision)
-        if here != self.choice or self.backbone.weights() != self.recipe.weights_sha256:
+        self.config, self.runtime = ExtractionConfig(**config), Runtime(**runtime)
+        self.backbone = backbone(self.config.backbone)
+        here = choose_runtime(self.backbone, self.runtime.precision)
+        if here != self.runtime or self.backbone.weights() != self.config.weights_sha256:
             raise ArgumentError(
                 f"A machine of the cluster would run {self.backbone.title} with {here} and not "
-                f"with {self.choice}, or with other weights: give all the same, or "
+                f"with {self.runtime}, or with other weights: give all the same, or "
                 "CALTECH_LAB_PRECISION=f32."
             )
-        self.engine = compile_backbone(self.backbone, self.choice)
+        self.engine = compile_backbone(self.backbone, self.runtime)
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -292,7 +304,7 @@ class Worker:
             rows[good[start : start + len(embedded)]] = unit_rows(embedded)
             start += len(embedded)
         system, folder = file_system(self.to)
-        write_shard(system, folder, part, note_of(part, self.recipe), items, faults, rows)
+        write_shard(system, folder, part, note_of(part, self.config), items, faults, rows)
         return {"shard": part.number}
 
     def _decode(self, item: Item) -> np.ndarray | str:

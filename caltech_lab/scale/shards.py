@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from caltech_lab.embedding.extraction import Recipe
+from caltech_lab.embedding.extraction import ExtractionConfig
 from caltech_lab.errors import CacheError, DatasetError
 from caltech_lab.scale.addresses import Item, Part
 
@@ -25,9 +25,9 @@ def name_of(number: int) -> str:
     return f"shard-{number:06d}.parquet"
 
 
-def note_of(part: Part, recipe: Recipe) -> str:
+def note_of(part: Part, config: ExtractionConfig) -> str:
     """Return a hash of all that a shard depends on."""
-    text = json.dumps([part.key, asdict(recipe)])
+    text = json.dumps([part.key, asdict(config)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

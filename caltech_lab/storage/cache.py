@@ -1,8 +1,8 @@
 """One cache for everything that is made from embeddings.
 
 An entry is a file, named so that a reader knows it, and beside it a `.json` that says what it was
-made from: the embeddings, the parameters, the code and the libraries. It is loaded only when all
-of these are as they were and the file has the bytes that were written.
+made from: the embeddings, the arguments, the code and the libraries. It is loaded only when all of
+these are as they were and the file has the bytes that were written.
 """
 
 import ast
@@ -10,13 +10,16 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from caltech_lab.errors import CacheError
 from caltech_lab.storage.files import (
@@ -62,7 +65,7 @@ class Cache:
     folder: Path
     made_from: Mapping[str, Any]
 
-    def get(self, name: str, make: Callable[..., Any], *args: Any, **parameters: Any) -> Any:
+    def get(self, name: str, make: Callable[..., Any], /, *args: Any, **parameters: Any) -> Any:
         """Load an entry, or make it and keep it.
 
         Parameters
@@ -73,9 +76,10 @@ class Cache:
         make : callable
             Makes it; its code and the libraries that it uses are part of the key.
         *args
-            Given to `make`: what follows from the embeddings, so that it is no part of the key.
+            Given to `make`; arrays and tables are part of the key by a hash of what is in them,
+            other objects by their description.
         **parameters
-            Given to `make`, and part of the key, in terms of JSON.
+            Given to `make`, and part of the key by name, in terms of JSON.
 
         Returns
         -------
@@ -83,7 +87,7 @@ class Cache:
             What `make` returned, now or then. A damaged entry is named, set aside as `….damaged`
             and made again.
         """
-        path, key = self.folder / name, self.key(make, parameters)
+        path, key = self.folder / name, self.key(make, args, parameters)
         load, save = FORMATS[path.suffix]
         with lock(path):
             if self._is_kept(path, key):
@@ -110,9 +114,19 @@ class Cache:
         except (CacheError, OSError):
             return None
 
-    def key(self, make: Callable[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    def key(
+        self, make: Callable[..., Any], args: Sequence[Any], parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Return all that an entry depends on, as JSON gives it back."""
-        parts = {**self.made_from, "parameters": dict(parameters), **provenance(make)}
+        arguments = hashlib.sha256()
+        for arg in args:
+            _add_to(arguments, arg)
+        parts = {
+            **self.made_from,
+            "arguments": arguments.hexdigest()[:16],
+            "parameters": dict(parameters),
+            **provenance(make),
+        }
         key: dict[str, Any] = json.loads(json.dumps(parts))
         return key
 
@@ -126,6 +140,28 @@ class Cache:
         aside = set_aside(path)
         print(f"{path} is damaged. It is made again; the old file is {aside.name}.")
         return False
+
+
+def _add_to(digest: Any, value: Any) -> None:
+    """Add what an argument is to a hash."""
+    digest.update(type(value).__qualname__.encode())
+    if isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype} {value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).data)
+    elif isinstance(value, pd.DataFrame | pd.Series):
+        digest.update(pd.util.hash_pandas_object(value).to_numpy().data)
+        digest.update(repr(list(value)).encode() if isinstance(value, pd.DataFrame) else b"")
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            digest.update(repr(key).encode())
+            _add_to(digest, part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _add_to(digest, part)
+    elif hasattr(value, "identity"):  # embeddings
+        digest.update(json.dumps(value.identity, sort_keys=True).encode())
+    elif hasattr(value, "get_params") or isinstance(value, str | int | float | None):
+        digest.update(repr(value).encode())
 
 
 def _record(path: Path) -> Path:
@@ -160,7 +196,7 @@ def provenance(make: Callable[..., Any]) -> dict[str, Any]:
             roots |= {name for name in _names_behind(function) if _is_ours(name)}
     modules = _closure(frozenset(roots))
     digest = hashlib.sha256("\n".join(sorted(texts)).encode())
-    libraries = set()
+    libraries: set[str] = set()
     for name in sorted(modules):
         code, _, used = _read_module(name)
         digest.update(code.encode())
@@ -179,7 +215,7 @@ def _parts(make: Callable[..., Any]) -> Iterator[Any]:
             if inspect.isroutine(part) or isinstance(part, partial):
                 yield from _parts(part)
     else:
-        yield inspect.unwrap(make)
+        yield inspect.unwrap(make) if inspect.isroutine(make) else type(make)
 
 
 def _is_ours(module: str) -> bool:
@@ -189,9 +225,14 @@ def _is_ours(module: str) -> bool:
 def _text(function: Any) -> str:
     try:
         return inspect.getsource(function)
-    except (OSError, TypeError):  # typed into a console
+    except (OSError, TypeError):  # typed into a console, or compiled
         code = getattr(function, "__code__", None)
-        return code.co_code.hex() if code else repr(function)
+        return _compiled(code) if code else str(function.__qualname__)
+
+
+def _compiled(code: CodeType) -> str:
+    constants = [_compiled(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"
 
 
 def _names_behind(function: Any) -> set[str]:

@@ -136,13 +136,19 @@ def load_array(path: Path) -> np.ndarray:
 
 
 def save_table(path: Path, table: "pd.DataFrame") -> None:
-    """Write a table with its index as CSV, whole or not at all."""
+    """Write a table with its index as Parquet, whole or not at all."""
+    with write_atomically(path) as temporary:
+        table.to_parquet(temporary)
+
+
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table with its index as CSV, for people: nothing but decisions is read from one."""
     with write_atomically(path) as temporary:
         table.to_csv(temporary)
 
 
 def load_table(path: Path) -> "pd.DataFrame":
-    """Read a table written by `save_table`, every float as it was.
+    """Read a table written by `save_table`, every name and number as it was.
 
     Raises
     ------
@@ -150,10 +156,11 @@ def load_table(path: Path) -> "pd.DataFrame":
         When the file is not a table.
     """
     import pandas as pd
+    from pyarrow import ArrowException
 
     try:
-        return pd.read_csv(path, index_col=0, float_precision="round_trip")
-    except ValueError as error:
+        return pd.read_parquet(path)
+    except (ArrowException, OSError, ValueError, KeyError) as error:
         raise CacheError(f"{path} is not a table: delete it to have it made again.") from error
 
 
@@ -223,6 +230,13 @@ def load_model(path: Path) -> Any:
         zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, EOFError, MemoryError,
     ) as error:  # fmt: skip
         raise CacheError(f"{path} is damaged: delete it to have the model fitted again.") from error
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file to `<name>.damaged`, in place of an older one, and return its path."""
+    aside = path.with_name(f"{path.name}.damaged")
+    path.replace(aside)
+    return aside
 
 
 def lock(path: Path) -> FileLock:

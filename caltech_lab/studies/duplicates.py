@@ -25,6 +25,7 @@ J. P. Lewis: Fast normalized cross-correlation. Vision Interface, 1995.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import faiss
@@ -37,12 +38,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from caltech_lab.datasets.photos import Photos
-from caltech_lab.embedding.features import Features
+from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import ArgumentError
 from caltech_lab.retrieval.index import build_index, search_excluding_self
 from caltech_lab.storage.progress import progress
 from caltech_lab.storage.threads import map_ahead
+
+if TYPE_CHECKING:
+    from caltech_lab.lab import Lab
 
 Gray = NDArray[np.uint8]
 Hashes = NDArray[np.uint8]
@@ -80,14 +84,25 @@ class Thresholds:
     crop_candidates: int = 5
 
 
+def near_duplicates(lab: "Lab", *, crops: bool = True) -> pd.DataFrame:
+    """Return `find_duplicates` of all photos of a lab, kept in `results/duplicates/`."""
+    name = f"results/duplicates/{'pairs' if crops else 'copies'}.parquet"
+    pairs: pd.DataFrame = lab.cached(name, _found, lab.embeddings, crops=crops)
+    return pairs
+
+
+def _found(embeddings: Embeddings, crops: bool) -> pd.DataFrame:
+    return find_duplicates(embeddings, crops=crops)
+
+
 def find_duplicates(
-    features: Features, *, crops: bool = True, thresholds: Thresholds | None = None
+    features: Embeddings, *, crops: bool = True, thresholds: Thresholds | None = None
 ) -> pd.DataFrame:
     """Find pairs of photos that are nearly the same, with progress bars.
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         Photos and their embeddings.
     crops : bool
         Whether to look for crops too; it takes most of the time, about a

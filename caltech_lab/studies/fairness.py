@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from caltech_lab.classification.probabilities import svm_probabilities
+from caltech_lab.classification.probabilities import margins
 from caltech_lab.clustering.kmeans import kmeans
-from caltech_lab.embedding.features import Features, split
+from caltech_lab.datasets.splits import split
+from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.fast.pca import pca_solver
 from caltech_lab.metrics.categories import unevenness
 from caltech_lab.metrics.clusters import agreement_scores
@@ -216,7 +218,7 @@ def weighted_answers(
 # ---- the folder of everything else ---------------------------------------------------------
 
 
-def known_and_background(lab: "Lab") -> tuple[Features, Features]:
+def known_and_background(lab: "Lab") -> tuple[Embeddings, Embeddings]:
     """Return the photos of categories, and those of no category in particular.
 
     Parameters
@@ -227,7 +229,7 @@ def known_and_background(lab: "Lab") -> tuple[Features, Features]:
 
     Returns
     -------
-    known, background : Features
+    known, background : Embeddings
         Without a photo in common.
     """
     from caltech_lab.datasets import caltech101, open_photos
@@ -244,21 +246,21 @@ def known_and_background(lab: "Lab") -> tuple[Features, Features]:
 
 
 def background_effect(
-    known: Features, background: Features, model: Pipeline, temperature: float, seed: int = 0
+    known: Embeddings, background: Embeddings, model: Pipeline, temperature: float, seed: int = 0
 ) -> pd.DataFrame:
     """Measure everything without the background, and with it as one more category.
 
-    The known photos are split as `features.split` does, and the background is split beside them,
+    The known photos are split as `splits.split` does, and the background is split beside them,
     so that the first two columns are scores of the very same held-out photos.
 
     Parameters
     ----------
-    known, background : Features
+    known, background : Embeddings
         From `known_and_background`.
     model : Pipeline
         `svm.svm`, whose parameters are used; it is not changed.
     temperature : float
-        From `probabilities.svm_temperature`.
+        From `probabilities.best_temperature`.
     seed : int
         Seed of the split and of K-Means.
 
@@ -297,7 +299,7 @@ def _figures(
     """Everything that `_row` takes means of, for all held-out photos and all photos."""
     solver = pca_solver(len(train), X.shape[1])
     fitted = clone(model).set_params(pca__svd_solver=solver).fit(X[train], y[train])
-    probabilities = svm_probabilities(fitted, X[test], temperature)
+    probabilities = softmax(margins(fitted, X[test]) / temperature, axis=1)
     found = retrieval_scores(X[train], y[train], queries=X[test], query_labels=y[test])
     k = len(np.unique(y))
     made = {

@@ -7,7 +7,7 @@ is wrong, only a person can say, so decisions are kept apart and no photo or fol
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,13 @@ from sklearn.pipeline import Pipeline
 
 from caltech_lab.classification.probabilities import (
     best_temperature,
-    out_of_sample_margins,
-    svm_probabilities,
+    margins,
+    out_of_fold_margins,
 )
-from caltech_lab.embedding.features import Features
+from caltech_lab.classification.svm import svm
+from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.storage.files import lock, save_table
+from caltech_lab.storage.files import lock, write_csv
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -34,7 +35,7 @@ Decision = Literal["keep", "relabel", "drop"]
 COLUMNS = ["path", "category", "decision", "label"]
 
 
-def out_of_sample_probabilities(
+def out_of_fold_probabilities(
     model: Pipeline,
     X: NDArray[np.float32],
     y: Ints,
@@ -53,7 +54,7 @@ def out_of_sample_probabilities(
     y : ndarray of int64, shape (n,)
         Their categories, numbered from 0 without a gap.
     temperature : float
-        From `probabilities.svm_temperature`.
+        From `probabilities.best_temperature`.
     seed : int
         Seed of the folds.
     n_folds : int
@@ -69,12 +70,12 @@ def out_of_sample_probabilities(
     ArgumentError
         When there are fewer than two categories, or one has fewer photos than there are folds.
     """
-    margins = out_of_sample_margins(model, X, y, seed, n_folds)
-    probabilities: Floats = softmax(margins / temperature, axis=1)
+    found = out_of_fold_margins(model, X, y, seed, n_folds)
+    probabilities: Floats = softmax(found / temperature, axis=1)
     return probabilities
 
 
-def ask_about_all(lab: "Lab", model: Pipeline) -> tuple[Floats, float]:
+def out_of_fold_for_all(lab: "Lab", model: Pipeline) -> tuple[Floats, float]:
     """Ask, for every photo of a lab, a machine that never saw it; kept in `results/label_errors/`.
 
     Parameters
@@ -83,7 +84,7 @@ def ask_about_all(lab: "Lab", model: Pipeline) -> tuple[Floats, float]:
         Whose photos to ask about.
     model : Pipeline
         `svm.svm`, fitted on the training part: it answers the held-out photos. Those
-        of the training part are answered in three folds, by `probabilities.out_of_sample_margins`.
+        of the training part are answered in three folds, by `probabilities.out_of_fold_margins`.
 
     Returns
     -------
@@ -93,34 +94,37 @@ def ask_about_all(lab: "Lab", model: Pipeline) -> tuple[Floats, float]:
         That makes them, found on the training part.
     """
     X, y = lab.embeddings.X, lab.embeddings.y
-    train, test = lab.embeddings.split(lab.seed)
+    train, test = lab.split()
     parameters = {
         "power": model[0].power, "n_components": model[1].n_components,
         "C": model[2].C, "gamma": model[2].gamma,
     }  # fmt: skip
-    margins = lab.kept(
-        lab.folder("results/label_errors") / "out_of_sample_margins.npy",
-        lambda: out_of_sample_margins(model, X[train], y[train], lab.seed),
-        **parameters,
-    )
-    temperature = best_temperature(margins, y[train])
-    probabilities = np.empty((len(y), margins.shape[1]))
-    probabilities[train] = softmax(margins / temperature, axis=1)
-    probabilities[test] = svm_probabilities(model, X[test], temperature)
+    found = lab.cached(
+        "results/label_errors/out_of_fold_margins.npy",
+        _margins, X[train], y[train], seed=lab.seed, parameters=parameters,
+    )  # fmt: skip
+    temperature = best_temperature(found, y[train])
+    probabilities = np.empty((len(y), found.shape[1]))
+    probabilities[train] = softmax(found / temperature, axis=1)
+    probabilities[test] = softmax(margins(model, X[test]) / temperature, axis=1)
     return probabilities, temperature
 
 
-def doubts(features: Features, rows: Ints, probabilities: Floats) -> pd.DataFrame:
+def _margins(X: Any, y: Any, seed: int, parameters: dict[str, float]) -> Floats:
+    return out_of_fold_margins(svm(**parameters), X, y, seed)
+
+
+def label_issues(features: Embeddings, rows: Ints, probabilities: Floats) -> pd.DataFrame:
     """List the photos whose label confident learning doubts, the most doubtful first.
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         All photos.
     rows : ndarray of int64, shape (n,)
         Those that were asked about, such as the training part.
     probabilities : ndarray of float64, shape (n, number of categories)
-        From `out_of_sample_probabilities`.
+        From `out_of_fold_probabilities`.
 
     Returns
     -------
@@ -230,13 +234,13 @@ class Decisions:
         return table.astype(object)
 
     def decide(
-        self, features: Features, row: int, decision: Decision | None, label: str | None = None
+        self, features: Embeddings, row: int, decision: Decision | None, label: str | None = None
     ) -> None:
         """Write down what was decided about a photo; a later decision replaces an earlier one.
 
         Parameters
         ----------
-        features : Features
+        features : Embeddings
             Where the photo is.
         row : int
             Its row there.
@@ -263,14 +267,14 @@ class Decisions:
             if decision is not None:
                 new = label if decision == "relabel" else category
                 table.loc[sha] = [path, category, decision, new]
-            save_table(self.path, table.rename_axis("sha256"))
+            write_csv(self.path, table.rename_axis("sha256"))
 
-    def apply(self, features: Features, rows: Ints) -> tuple[Ints, Ints]:
+    def apply(self, features: Embeddings, rows: Ints) -> tuple[Ints, Ints]:
         """Return the rows without the dropped ones, and their labels as decided.
 
         Parameters
         ----------
-        features : Features
+        features : Embeddings
             All photos; they are not changed.
         rows : ndarray of int64, shape (n,)
             Some of them, such as the training part.

@@ -15,8 +15,9 @@ from sklearn.preprocessing import normalize
 from sklearn.svm import SVC
 
 from caltech_lab.clustering.hierarchical import cut
-from caltech_lab.embedding.features import Features
-from caltech_lab.fast.linkage import linkage_tree
+from caltech_lab.datasets.splits import split
+from caltech_lab.embedding.embeddings import Embeddings
+from caltech_lab.fast.linkage import linkage_matrix
 from caltech_lab.fast.silhouette import silhouette
 from caltech_lab.retrieval.index import build_index, search, search_excluding_self
 from caltech_lab.storage.progress import progress
@@ -34,12 +35,12 @@ Reading = tuple[str, str, float]
 Split = tuple[np.ndarray, np.ndarray]
 
 
-def readings(features: Features, seed: int = 0, k: int = 50) -> pd.DataFrame:
+def readings(features: Embeddings, seed: int = 0, k: int = 50) -> pd.DataFrame:
     """Measure each claim under each definition that the report might have used.
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         Embeddings; the report's own photos are the subset `report51`.
     seed : int
         Seed of the 80/20 split and of the PCA.
@@ -53,7 +54,7 @@ def readings(features: Features, seed: int = 0, k: int = 50) -> pd.DataFrame:
         figure minus the reported one. About a minute on two cores for 5,163 photos.
     """
     X, y = features.X, features.y
-    split = features.split(seed)
+    parts = split(features.y, seed)
     spaces = {f"{X.shape[1]:,} dimensions": X}
     for d in DIMENSIONS:
         if d < min(X.shape):
@@ -61,7 +62,7 @@ def readings(features: Features, seed: int = 0, k: int = 50) -> pd.DataFrame:
     rows = []
     for space, Z in progress(spaces.items(), desc="Spaces", unit="space"):
         for measure in (_svm_readings, _cluster_readings, _precision_readings):
-            rows += [(claim, f"{what}, {space}", v) for claim, what, v in measure(Z, y, split, k)]
+            rows += [(claim, f"{what}, {space}", v) for claim, what, v in measure(Z, y, parts, k)]
     table = pd.DataFrame(rows, columns=["claim", "definition", "measured"])
     table.insert(2, "reported", table["claim"].map(CLAIMS))
     return table.assign(off=table["measured"] - table["reported"])
@@ -99,7 +100,7 @@ def _svm_readings(Z: np.ndarray, y: np.ndarray, split: Split, k: int) -> Iterato
 
 def _cluster_readings(Z: np.ndarray, y: np.ndarray, split: Split, k: int) -> Iterator[Reading]:
     for method, metric in (("ward", "euclidean"), ("average", "cosine")):
-        clusters = cut(linkage_tree(Z, method, metric), k)
+        clusters = cut(linkage_matrix(Z, method, metric), k)
         for distance in ("euclidean", "cosine"):
             value = float(silhouette(Z, clusters, metric=distance).mean())
             yield "silhouette, K = 50", f"{method} linkage, {distance} silhouette", value

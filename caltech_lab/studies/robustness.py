@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from caltech_lab.clustering.kmeans import kmeans
+from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.embedding.engines import compile_backbone
 from caltech_lab.embedding.extraction import embed_few
-from caltech_lab.embedding.features import Features
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.metrics.retrieval import retrieval_scores
 from caltech_lab.storage.progress import progress
@@ -85,37 +85,27 @@ def corrupted_embeddings(lab: "Lab", rows: Ints, *, fused: bool = False) -> dict
     """
     photos = lab.embeddings.photos
     digest = hashlib.sha256("".join(photos.sha256[i] for i in rows).encode()).hexdigest()
-    folder = lab.folder("results/robustness" + "/fused" * fused)
+    folder = "results/robustness" + "/fused" * fused
     embed = _plain_and_fused(lab) if fused else _plain(lab)
     found = {}
     strengths: dict[str, tuple[float, ...]] = {CLEAN: ()}
     for name, values in (strengths | {n: c.strengths for n, c in CORRUPTIONS.items()}).items():
-        found[name] = lab.kept(
-            folder / f"{name}.npy",
-            partial(_embedded, lab.embeddings, rows, name, embed),
+        found[name] = lab.cached(
+            f"{folder}/{name}.npy", _corrupted, lab.embeddings, rows, embed,
             corruption=name, strengths=list(values), version=VERSION, photos=digest,
         )  # fmt: skip
     return found
 
 
-def fingerprint(worse: Mapping[str, Rows]) -> str:
-    """Return a hash of embeddings, so that what was measured on them can be kept.
-
-    Parameters
-    ----------
-    worse : mapping of str to ndarray
-        As `corrupted_embeddings` gives it.
-    """
-    digest = hashlib.sha256()
-    for name, X in worse.items():
-        digest.update(f"{name} {X.shape}".encode())
-        digest.update(np.ascontiguousarray(X).data)
-    return digest.hexdigest()
+def _corrupted(
+    embeddings: Embeddings, rows: Ints, embed: Embed, corruption: str, **key: Any
+) -> Rows:
+    return _embedded(embeddings, rows, corruption, embed)
 
 
 def _plain(lab: "Lab") -> Embed:
     """Return what embeds photos through the lab's backbone, compiled when it is first needed."""
-    compiled = cache(lambda: compile_backbone(lab.backbone, lab.choice))
+    compiled = cache(lambda: compile_backbone(lab.backbone, lab.runtime))
     return lambda photos: embed_few(photos, lab.backbone, compiled())
 
 
@@ -132,7 +122,7 @@ def _plain_and_fused(lab: "Lab") -> Embed:
     return embed
 
 
-def _embedded(features: Features, rows: Ints, name: str, embed: Embed) -> Rows:
+def _embedded(features: Embeddings, rows: Ints, name: str, embed: Embed) -> Rows:
     photos, strengths = features.photos, (0,) if name == CLEAN else STRENGTHS
 
     def worse(i: int) -> list[Image.Image]:
@@ -150,7 +140,7 @@ def _embedded(features: Features, rows: Ints, name: str, embed: Embed) -> Rows:
     return np.ascontiguousarray(by_strength, dtype=np.float32)
 
 
-def hold_up(
+def evaluate_corruptions(
     worse: Mapping[str, Rows],
     y: Ints,
     gallery: Rows,

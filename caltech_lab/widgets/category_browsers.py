@@ -17,7 +17,7 @@ from caltech_lab.widgets.figure_browser import NEITHER, FigureBrowser
 from caltech_lab.widgets.parts import WIDE, PhotoGrid, guarded
 
 if TYPE_CHECKING:
-    from caltech_lab.embedding.features import Features
+    from caltech_lab.embedding.embeddings import Embeddings
 
 Ints = NDArray[np.int64]
 
@@ -27,7 +27,7 @@ class ConfusionBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         All photos.
     rows : ndarray of int64, shape (m,)
         Those that the classifier was tested on.
@@ -39,7 +39,7 @@ class ConfusionBrowser(FigureBrowser):
 
     def __init__(
         self,
-        features: "Features",
+        features: "Embeddings",
         rows: Ints,
         probabilities: NDArray[np.float64],
         predicted: Ints | None = None,
@@ -103,7 +103,7 @@ class CategoryBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         All photos.
     table : DataFrame
         One row a category (its name is the index): ``accuracy``, ``precision@10``, ``photos``.
@@ -119,7 +119,7 @@ class CategoryBrowser(FigureBrowser):
 
     def __init__(
         self,
-        features: "Features",
+        features: "Embeddings",
         table: pd.DataFrame,
         rows: Ints,
         precision: NDArray[np.float64],

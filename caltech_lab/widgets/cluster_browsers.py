@@ -14,7 +14,7 @@ from caltech_lab.widgets.cluster_portraits import branch_members, drawn_branches
 from caltech_lab.widgets.figure_browser import NEITHER, FigureBrowser
 
 if TYPE_CHECKING:
-    from caltech_lab.embedding.features import Features
+    from caltech_lab.embedding.embeddings import Embeddings
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -25,7 +25,7 @@ class ClusterBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         All photos.
     clusters : ndarray of int64, shape (n,)
         The cluster of each photo.
@@ -33,7 +33,7 @@ class ClusterBrowser(FigureBrowser):
         Where each photo lies on a plane.
     """
 
-    def __init__(self, features: "Features", clusters: Ints, places: Floats) -> None:
+    def __init__(self, features: "Embeddings", clusters: Ints, places: Floats) -> None:
         self.clusters, self.places = clusters, places
         self.groups = {int(c): np.flatnonzero(clusters == c) for c in np.unique(clusters)}
         counts = pd.crosstab(clusters, np.asarray(features.photos.table["category"]))
@@ -72,7 +72,7 @@ class TreeBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         All photos.
     tree : ndarray of float64, shape (n - 1, 4)
         A linkage matrix of them.
@@ -80,7 +80,7 @@ class TreeBrowser(FigureBrowser):
         How many branches are drawn.
     """
 
-    def __init__(self, features: "Features", tree: NDArray[np.float64], leaves: int = 30) -> None:
+    def __init__(self, features: "Embeddings", tree: NDArray[np.float64], leaves: int = 30) -> None:
         self.tree = tree
         self.branches = drawn_branches(tree, leaves)
         _, ax = plt.subplots(

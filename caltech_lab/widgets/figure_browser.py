@@ -22,7 +22,7 @@ from caltech_lab.widgets.parts import WIDE, Panel, PhotoGrid, Picture, data_uri,
 from caltech_lab.widgets.thumbnails import small_jpeg, thumbnail
 
 if TYPE_CHECKING:
-    from caltech_lab.embedding.features import Features
+    from caltech_lab.embedding.embeddings import Embeddings
 
 Ints = NDArray[np.int64]
 
@@ -36,7 +36,7 @@ class FigureBrowser(Panel):
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         Whose photos to show.
     axes : Axes or sequence of Axes
         Of one figure, which is closed.
@@ -44,7 +44,7 @@ class FigureBrowser(Panel):
         What to do, in a sentence.
     """
 
-    def __init__(self, features: "Features", axes: "Axes | tuple[Axes, ...]", hint: str) -> None:
+    def __init__(self, features: "Embeddings", axes: "Axes | tuple[Axes, ...]", hint: str) -> None:
         super().__init__()
         self.features = features
         self.hint = hint

@@ -17,7 +17,7 @@ from caltech_lab.widgets.figure_browser import NEITHER, FigureBrowser
 from caltech_lab.widgets.parts import PhotoGrid, guarded
 
 if TYPE_CHECKING:
-    from caltech_lab.embedding.features import Features
+    from caltech_lab.embedding.embeddings import Embeddings
 
 PAGE = 12
 DONE = {"keep": "kept", "relabel": "relabelled as {}", "drop": "dropped"}
@@ -37,7 +37,7 @@ class LabelReview(FigureBrowser):
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         All photos.
     doubts : DataFrame
         As `label_errors.doubts` gives it, the most doubtful first.
@@ -45,7 +45,7 @@ class LabelReview(FigureBrowser):
         CSV file of the decisions; earlier ones in it are shown and stay.
     """
 
-    def __init__(self, features: "Features", doubts: pd.DataFrame, path: Path) -> None:
+    def __init__(self, features: "Embeddings", doubts: pd.DataFrame, path: Path) -> None:
         self.doubts = doubts.reset_index(drop=True)
         self.decisions = Decisions(path)
         self._place = {int(row): i for i, row in enumerate(self.doubts["row"])}
@@ -77,7 +77,7 @@ class LabelReview(FigureBrowser):
         self._page = int(undecided[0]) // PAGE if len(undecided) else 0
         self._show_page()
 
-    def _decided(self, features: "Features") -> list[str]:
+    def _decided(self, features: "Embeddings") -> list[str]:
         decision = self.decisions.table()["decision"]
         shas = [features.photos.sha256[row] for row in self.doubts["row"]]
         return [str(one) for one in decision.reindex(shas).fillna("")]

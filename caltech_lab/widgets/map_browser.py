@@ -12,7 +12,7 @@ from caltech_lab.widgets.figure_browser import NEITHER, SHOWN, FigureBrowser
 from caltech_lab.widgets.parts import data_uri, guarded
 
 if TYPE_CHECKING:
-    from caltech_lab.embedding.features import Features
+    from caltech_lab.embedding.embeddings import Embeddings
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -26,7 +26,7 @@ class MapBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Features
+    features : Embeddings
         All photos.
     places : ndarray of float32, shape (n, 2)
         Where each photo lies, as t-SNE gives it.
@@ -34,7 +34,7 @@ class MapBrowser(FigureBrowser):
         Categories to colour and to name in the figure.
     """
 
-    def __init__(self, features: "Features", places: Floats, highlighted: Ints) -> None:
+    def __init__(self, features: "Embeddings", places: Floats, highlighted: Ints) -> None:
         self.places = places
         ax = embedding_map(places, features.y, features.categories, highlighted.tolist())
         super().__init__(features, ax, "Click near a point: the photos around it appear below.")

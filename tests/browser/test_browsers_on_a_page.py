@@ -13,26 +13,25 @@ import caltech_lab
 import numpy as np
 import pandas as pd
 from sklearn.manifold import TSNE
-from caltech_lab.classification.probabilities import svm_probabilities
 from caltech_lab.widgets.cluster_portraits import cluster_plane
 from caltech_lab.metrics.categories import category_audit
 from caltech_lab.retrieval.index import search_excluding_self
 from caltech_lab.widgets import *
 
 lab = caltech_lab.open_lab()
-features = lab.features()
+features = lab.embeddings
 X, y = features.X, features.y
-train, test = features.split(lab.seed)
+train, test = lab.split()
 names = np.array(features.categories)
 """,
     "clusters": """
 clusters = lab.kmeans(14).labels_
 ClusterBrowser(features, clusters, cluster_plane(X, clusters))
 """,
-    "tree": "TreeBrowser(features, lab.tree(), leaves=20)",
+    "tree": "TreeBrowser(features, lab.linkage(), leaves=20)",
     "confusion": """
 everything = np.arange(len(X))
-vague = svm_probabilities(lab.svm(), X + 0.03 * np.random.default_rng(0).normal(size=X.shape), 0.1)
+vague = lab.svm().predict_proba(X + 0.03 * np.random.default_rng(0).normal(size=X.shape))
 ConfusionBrowser(features, everything, vague)
 """,
     "categories": """

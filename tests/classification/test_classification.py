@@ -12,10 +12,10 @@ from sklearn.utils.estimator_checks import check_estimator
 from caltech_lab.classification.comparison import confused_pairs, learning_curve, repeated_splits
 from caltech_lab.classification.forest import random_forest
 from caltech_lab.classification.svm import PowerNormalizer, svm
-from caltech_lab.classification.tuning import svm_grid, tune_svm
-from caltech_lab.embedding.features import split
+from caltech_lab.classification.tuning import best_parameters, svm_grid, tune_svm
+from caltech_lab.datasets.splits import split
 from caltech_lab.errors import ArgumentError
-from caltech_lab.fast.pca import _projected
+from caltech_lab.fast.pca import project
 from caltech_lab.storage import files
 
 
@@ -86,7 +86,8 @@ def test_forest_seeds_differ():
 def test_tuning_gives_grid_searchs_table():
     X, y = blobs([20, 30, 25, 22], noise=1.4)
     grid = {"power": [0.5, 1.0], "n_components": [0.6, 0.95], "C": [0.3, 5.0], "gamma": [0.2, 2.0]}
-    best, table = tune_svm(X, y, seed=4, grid=grid, n_folds=3)
+    table = tune_svm(X, y, seed=4, grid=grid, n_folds=3)
+    best = svm(**best_parameters(table))
 
     names = {"power": "powernormalizer__power", "n_components": "pca__n_components"}
     names |= {"C": "svc__C", "gamma": "svc__gamma"}
@@ -112,14 +113,15 @@ def test_tuning_gives_grid_searchs_table():
     assert table["accuracy"][0] == pytest.approx(search.best_score_)
     for name, long_name in names.items():
         assert best.get_params()[long_name] == table[name][0]
-    np.testing.assert_array_equal(best.predict(X), clone(best).fit(X, y).predict(X))
+    np.testing.assert_array_equal(best.fit(X, y).predict(X), clone(best).fit(X, y).predict(X))
 
 
 def test_default_grid_is_tried_and_parts_of_it_can_be_given():
     X, y = blobs([9, 9, 9])
     sizes = [len(values) for values in svm_grid().values()]
-    assert len(tune_svm(X, y)[1]) == np.prod(sizes)
-    best, table = tune_svm(X, y, grid={"C": [1.0], "gamma": [0.7]})
+    assert len(tune_svm(X, y)) == np.prod(sizes)
+    table = tune_svm(X, y, grid={"C": [1.0], "gamma": [0.7]})
+    best = svm(**best_parameters(table))
     assert len(table) == np.prod(sizes[:2])
     assert best.get_params()["svc__gamma"] == 0.7
 
@@ -135,7 +137,7 @@ def test_too_small_a_category_is_a_sentence():
     X, y = blobs([10, 2])
     with pytest.raises(ArgumentError, match=r"needs 3 training photos .* and one has 2:"):
         tune_svm(X, y)
-    assert len(tune_svm(X, y, grid={"power": [1.0], "C": [1.0]}, n_folds=2)[1]) == 2
+    assert len(tune_svm(X, y, grid={"power": [1.0], "C": [1.0]}, n_folds=2)) == 2
 
 
 @pytest.mark.parametrize("n", [50, 400])  # fewer photos than dimensions, and more
@@ -144,7 +146,7 @@ def test_projection_is_that_of_scikit_learns_pca(n):
     X = np.hstack([X, X[:, ::-1] ** 2, X[:, ::2] * X[:, 1::2]])  # 60 dimensions
     pca = PCA(0.8, svd_solver="full")
     expected = pca.fit_transform(X[:-10]), pca.transform(X[-10:])
-    for ours, theirs in zip(_projected(clone(pca), X[:-10], X[-10:]), expected, strict=True):
+    for ours, theirs in zip(project(clone(pca), X[:-10], X[-10:]), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
         assert ours.dtype == np.float32
 

@@ -11,7 +11,7 @@ from caltech_lab.clustering.comparison import LINKAGES, compare_linkages
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.kmeans import kmeans, kmeans_sweep
 from caltech_lab.errors import ArgumentError
-from caltech_lab.fast.linkage import _condensed_distances, linkage_tree, linkage_trees
+from caltech_lab.fast.linkage import _condensed_distances, linkage_matrices, linkage_matrix
 from caltech_lab.storage import files
 
 
@@ -103,7 +103,7 @@ def test_tree_is_scipys(blobs, method, metric):
     if method == "ward" and metric == "cosine":
         pytest.skip("not defined")
     X, _ = blobs
-    tree = linkage_tree(X, method, metric)
+    tree = linkage_matrix(X, method, metric)
     expected = linkage(pdist(X.astype(np.float64), metric), method)
     assert is_valid_linkage(tree)
     assert tree.shape == (149, 4)
@@ -114,13 +114,13 @@ def test_tree_is_scipys(blobs, method, metric):
 
 def test_ward_heights_by_hand():
     # Merging {0} and {1}: sqrt(2/2 · 1²) = 1. {0, 1} and {5}: sqrt(2 · 2 · 1 / 3 · 4.5²).
-    tree = linkage_tree(np.array([[0], [1], [5]], np.float32))
+    tree = linkage_matrix(np.array([[0], [1], [5]], np.float32))
     np.testing.assert_allclose(tree, [[0, 1, 1, 2], [2, 3, np.sqrt(4 / 3) * 4.5, 3]])
 
 
 def test_tree_across_blocks():
     X = np.random.default_rng(0).normal(size=(1100, 4)).astype(np.float32)
-    tree = linkage_tree(X, "average")
+    tree = linkage_matrix(X, "average")
     np.testing.assert_allclose(
         tree[:, 2], linkage(X.astype(np.float64), "average")[:, 2], atol=1e-9
     )
@@ -139,22 +139,22 @@ def test_trees_that_share_their_distances_are_the_same_as_alone(blobs, monkeypat
     # Each linkage comes first once: none may change the distances that those after it read.
     for shift in range(len(LINKAGES)):
         pairs = LINKAGES[shift:] + LINKAGES[:shift]
-        for pair, tree in zip(pairs, linkage_trees(X, pairs), strict=True):
-            expected = linkage_tree(X, *pair)
+        for pair, tree in zip(pairs, linkage_matrices(X, pairs), strict=True):
+            expected = linkage_matrix(X, *pair)
             np.testing.assert_allclose(tree[:, 2], expected[:, 2], atol=1e-12)
             for k in (2, 5, 20):
                 np.testing.assert_array_equal(cut(tree, k), cut(expected, k))
     computed.clear()
-    assert len(list(linkage_trees(X, LINKAGES))) == 5
+    assert len(list(linkage_matrices(X, LINKAGES))) == 5
     assert computed == ["euclidean"]
 
 
 def test_faults_of_a_tree_are_sentences(blobs):
     X, _ = blobs
     with pytest.raises(ArgumentError, match=r"^Ward's method needs Euclidean .* cosine ones\.$"):
-        linkage_tree(X, "ward", "cosine")
+        linkage_matrix(X, "ward", "cosine")
     with pytest.raises(ArgumentError, match="at least two photos, but there are 1"):
-        linkage_tree(X[:1])
+        linkage_matrix(X[:1])
 
 
 # Cuts
@@ -163,7 +163,7 @@ def test_faults_of_a_tree_are_sentences(blobs):
 @pytest.mark.parametrize("method", ["ward", "average", "complete", "single"])
 @pytest.mark.parametrize("k", [2, 5, 31, 149])
 def test_cut_is_fclusters(blobs, method, k):
-    tree = linkage_tree(blobs[0], method)
+    tree = linkage_matrix(blobs[0], method)
     clusters = cut(tree, k)
     expected = fcluster(tree, k, criterion="maxclust")
     assert adjusted_rand_score(clusters, expected) == 1
@@ -175,12 +175,12 @@ def test_cut_is_fclusters(blobs, method, k):
 
 def test_cut_names_the_largest_first(blobs):
     X, y = blobs
-    np.testing.assert_array_equal(cut(linkage_tree(X), 5), 4 - y)
+    np.testing.assert_array_equal(cut(linkage_matrix(X), 5), 4 - y)
 
 
 def test_cut_gives_k_clusters_where_heights_tie():
     # Four equal distances: fcluster gives one cluster or four here.
-    tree = linkage_tree(np.eye(4, dtype=np.float32), "single")
+    tree = linkage_matrix(np.eye(4, dtype=np.float32), "single")
     for k in (2, 3, 4):
         assert len(np.unique(cut(tree, k))) == k
     assert len(np.unique(fcluster(tree, 3, criterion="maxclust"))) == 1

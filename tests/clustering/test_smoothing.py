@@ -8,7 +8,7 @@ from caltech_lab.clustering.comparison import LINKAGES, compare_recipes
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.smoothing import average_linkage_of_neighbour_means, neighbour_means
 from caltech_lab.errors import ArgumentError
-from caltech_lab.fast.linkage import linkage_tree
+from caltech_lab.fast.linkage import linkage_matrix
 from caltech_lab.fast.silhouette import silhouette
 from caltech_lab.metrics.clusters import cluster_scores
 
@@ -48,7 +48,7 @@ def test_impossible_numbers_of_neighbours(noisy, n_neighbours):
 
 def test_recipe_finds_what_plain_average_linkage_misses(noisy):
     X, y = noisy
-    plain = cut(linkage_tree(X, "average", "cosine"), 6)
+    plain = cut(linkage_matrix(X, "average", "cosine"), 6)
     found = average_linkage_of_neighbour_means(X, 6)
     assert adjusted_rand_score(y, plain) < 0.9
     assert adjusted_rand_score(y, found) > 0.95
@@ -80,11 +80,11 @@ def test_comparison_has_every_recipe_and_scores_on_the_vectors_themselves(noisy)
 
 def test_comparison_is_that_of_each_recipe_alone(noisy):
     X, y = noisy
-    ward, means = linkage_tree(X), neighbour_means(X)
+    ward, means = linkage_matrix(X), neighbour_means(X)
     own, given = (compare_recipes(X, y, 6, 2, tree) for tree in (None, ward))
     assert given.drop(columns="seconds").equals(own.drop(columns="seconds"))
-    alone = {f"{m} linkage, {d}": linkage_tree(X, m, d) for m, d in LINKAGES}
-    alone["ward linkage of neighbour means"] = linkage_tree(means)
+    alone = {f"{m} linkage, {d}": linkage_matrix(X, m, d) for m, d in LINKAGES}
+    alone["ward linkage of neighbour means"] = linkage_matrix(means)
     for name, tree in alone.items():
         scores = cluster_scores(X, cut(tree, 6), y)
         assert given.loc[name, list(scores)].to_dict() == pytest.approx(scores, abs=1e-6)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import make_blobs
 
-from caltech_lab.classification.probabilities import svm_probabilities, svm_temperature
-from caltech_lab.classification.svm import svm
+from caltech_lab.classification.probabilities import margins
+from caltech_lab.classification.svm import CalibratedSVM, svm
 from caltech_lab.datasets import folder
 from caltech_lab.demo import Query, RetrievalDemo, SearchSession, Steering, session
 from caltech_lab.demo.speed import demo_speed
@@ -151,7 +151,7 @@ def test_probabilities_and_cluster(search):
         assert row in search.cluster_members(answer.cluster)
         same += best[0] == search.classifier.predict(search.gallery.X[[row]])[0]
     assert same / len(search.trained_on) > 0.95  # a vote may go otherwise where no one beats all
-    train, test = search.gallery.split(search.lab.seed)
+    train, test = search.lab.split()
     np.testing.assert_array_equal(search.trained_on, train)
     assert not set(test) & set(search.trained_on)
 
@@ -160,9 +160,9 @@ def test_calibration_happens_once(lab, search, monkeypatch):
     def again(*_):
         raise AssertionError("calibrated again")
 
-    monkeypatch.setattr("caltech_lab.classification.probabilities.svm_temperature", again)
+    monkeypatch.setattr(CalibratedSVM, "fit", again)
     monkeypatch.setattr(session, "leave_one_out", again)
-    assert SearchSession(lab).temperature == search.temperature > 0
+    assert SearchSession(lab).classifier.temperature_ == search.classifier.temperature_ > 0
 
 
 def test_a_query_may_be_any_vector(search):
@@ -185,9 +185,8 @@ def blobs(n_categories, spread, seed=0):
 @pytest.mark.parametrize("n_categories", [2, 3, 6])
 def test_probabilities_are_calibrated(n_categories):
     X, y = blobs(n_categories, 1.9)
-    model = svm(power=1.0).fit(X[:450], y[:450])
-    temperature = svm_temperature(model, X[:450], y[:450])
-    P = svm_probabilities(model, X[450:], temperature)
+    model = CalibratedSVM(power=1.0).fit(X[:450], y[:450])
+    P = model.predict_proba(X[450:])
     assert P.shape == (450, n_categories)
     np.testing.assert_allclose(P.sum(axis=1), 1)
     predicted = model.classes_[P.argmax(axis=1)]
@@ -200,7 +199,7 @@ def test_probabilities_are_calibrated(n_categories):
 def test_scores_are_the_margins_over_the_strongest_rival():
     X, y = blobs(4, 1.2)
     model = svm(power=1.0).fit(X, y)
-    P = svm_probabilities(model, X[:20], 0.5)
+    M = margins(model, X[:20])
     assert model[-1].decision_function_shape == "ovr"  # the model is left as it was
     pairs = (
         model[-1]
@@ -208,20 +207,18 @@ def test_scores_are_the_margins_over_the_strongest_rival():
         .decision_function(model[:-1].transform(X[:20]))
     )
     names = [(i, j) for i in range(4) for j in range(i + 1, 4)]
-    for row, probabilities in zip(pairs, P, strict=True):
+    for row, found in zip(pairs, M, strict=True):
         beats = dict(zip(names, row, strict=True))
         beats |= {(j, i): -value for (i, j), value in beats.items()}
-        margins = [min(beats[i, j] for j in range(4) if j != i) for i in range(4)]
-        expected = np.exp(np.array(margins) / 0.5)
-        np.testing.assert_allclose(probabilities, expected / expected.sum(), rtol=1e-6)
+        expected = [min(beats[i, j] for j in range(4) if j != i) for i in range(4)]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_calibration_needs_photos_for_its_folds():
     X, y = blobs(3, 1.0)
-    model = svm().fit(X, y)
     few = np.r_[np.flatnonzero(y == 0)[:2], np.flatnonzero(y == 1)]
     with pytest.raises(ArgumentError, match="3 training photos"):
-        svm_temperature(model, X[few], y[few])
+        CalibratedSVM().fit(X[few], y[few])
 
 
 # ---- thumbnails ----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from caltech_lab.embedding.images import read_photo
 from caltech_lab.embedding.views import FusedViews, View
 from caltech_lab.errors import ArgumentError
 from caltech_lab.studies.robustness import corrupted_embeddings
+from caltech_lab.studies.vectors.fused import fused_embeddings, projected
 
 SMALL = [[View(size=64), View(size=64, mirrored=True)], [View(size=64, fit="crop")]]
 
@@ -34,7 +35,7 @@ def search_session(lab):
 
 
 def test_any_photo_gets_the_row_that_the_lab_has_for_it(lab):
-    fused = lab.fused()
+    fused = fused_embeddings(lab)
     photos = [read_photo(fused.photos.file(row)) for row in (0, 40)]
     again = FusedViews().embed(photos)
     assert again.shape == (2, 2 * 2048)
@@ -67,12 +68,12 @@ def test_corrupted_photos_are_seen_once_for_both_kinds_of_vectors(lab):
     for name, X in both.items():
         np.testing.assert_allclose(X[..., :width], plain[name], atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(both["blur"][..., width:], axis=2), 1, rtol=1e-5)
-    near = (both["none"][0, :, width:] * lab.fused().X[rows]).sum(axis=1)
+    near = (both["none"][0, :, width:] * fused_embeddings(lab).X[rows]).sum(axis=1)
     assert near.min() > 0.9  # scaled, and seen through the same views
 
 
 def test_an_upload_is_searched_where_the_gallery_is(search, lab):
-    model, vectors = lab.projected("posterior")
+    model, vectors = projected(lab, "posterior")
     data = search.gallery.photos.file(8).read_bytes() + b" "
     answer = search.ask(search.from_photo(data, "again"), 5)
     assert answer.query.row is None

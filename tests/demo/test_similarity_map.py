@@ -5,7 +5,7 @@ import pytest
 
 from caltech_lab.demo.similarity_map import region_at, shares_of_the_cosine, similarity_to_region
 from caltech_lab.embedding import backbones
-from caltech_lab.embedding.engines import Choice, compile_backbone
+from caltech_lab.embedding.engines import Runtime, compile_backbone
 from caltech_lab.errors import ArgumentError
 
 
@@ -53,7 +53,7 @@ def test_the_mean_of_the_map_is_the_vector(name):
     mapper = backbones.feature_map(backbone)
     pixels = np.random.default_rng(1).integers(0, 256, (2, backbone.size, backbone.size, 3))
     pixels = pixels.astype(np.uint8)
-    choice = Choice("torch", "f32")
+    choice = Runtime("torch", "f32")
     (vectors,) = compile_backbone(backbone, choice).embed([pixels])
     (maps,) = compile_backbone(mapper, choice).embed([pixels])
     side = backbone.grid

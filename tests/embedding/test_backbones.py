@@ -14,7 +14,7 @@ from caltech_lab.embedding.backbones import (
     load_resnet50,
     resnet50_weights,
 )
-from caltech_lab.embedding.engines import Choice, TorchEngine, choose, compile_backbone
+from caltech_lab.embedding.engines import Runtime, TorchEngine, choose_runtime, compile_backbone
 from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.errors import ArgumentError, WeightsError
 
@@ -92,7 +92,7 @@ def test_classical_descriptors_have_the_width_they_say(name: str) -> None:
 
 def test_precision_that_does_not_exist_is_a_sentence() -> None:
     with pytest.raises(ArgumentError, match="choose auto, bf16 or f32"):
-        choose(backbone("resnet50"), "int8")
+        choose_runtime(backbone("resnet50"), "int8")
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_the_registry_knows_the_backbones_of_the_series() -> None:
 
 
 def test_choice_reads_well() -> None:
-    assert str(Choice("openvino", "bf16")) == "OpenVINO, bfloat16"
+    assert str(Runtime("openvino", "bf16")) == "OpenVINO, bfloat16"
 
 
 def test_any_model_of_timm_is_a_backbone() -> None:

@@ -9,8 +9,8 @@ from caltech_lab.datasets import folder
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding import extraction
 from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.embeddings import load
 from caltech_lab.embedding.extraction import extract
-from caltech_lab.embedding.features import load
 from caltech_lab.embedding.images import load_pixels
 from caltech_lab.errors import CacheError
 
@@ -75,7 +75,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 
 
 def test_a_torn_record_in_the_journal_is_dropped(tmp_path: Path) -> None:
-    recipe = extraction.Recipe("pixels", "none", "squash", "f32")
+    recipe = extraction.ExtractionConfig("pixels", "none", "squash", "f32")
     shas = [f"{i:064x}" for i in range(3)]
     with extraction.Journal(tmp_path / "journal.rows", recipe, 4) as journal:
         for i, sha in enumerate(shas):
@@ -90,9 +90,13 @@ def test_a_torn_record_in_the_journal_is_dropped(tmp_path: Path) -> None:
 
 def test_a_journal_of_another_recipe_is_started_again(tmp_path: Path) -> None:
     path = tmp_path / "journal.rows"
-    with extraction.Journal(path, extraction.Recipe("pixels", "a", "s", "f32"), 4) as journal:
+    with extraction.Journal(
+        path, extraction.ExtractionConfig("pixels", "a", "s", "f32"), 4
+    ) as journal:
         journal.append("0" * 64, np.zeros(4, np.float32))
-    with extraction.Journal(path, extraction.Recipe("pixels", "b", "s", "f32"), 4) as journal:
+    with extraction.Journal(
+        path, extraction.ExtractionConfig("pixels", "b", "s", "f32"), 4
+    ) as journal:
         assert not journal.rows()
 
 

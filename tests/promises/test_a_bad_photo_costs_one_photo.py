@@ -15,8 +15,8 @@ import pytest
 from caltech_lab.datasets import folder
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.embeddings import load
 from caltech_lab.embedding.extraction import extract
-from caltech_lab.embedding.features import load
 from caltech_lab.embedding.images import load_pixels, read_photo, readable
 from caltech_lab.errors import DatasetError, PhotoError
 from tools import series

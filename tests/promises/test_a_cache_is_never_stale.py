@@ -14,9 +14,9 @@ from caltech_lab.datasets import folder
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding import extraction
 from caltech_lab.embedding.backbones import Backbone, backbone
-from caltech_lab.embedding.engines import Choice
-from caltech_lab.embedding.extraction import WORDS, Outcome, Recipe, extract
-from caltech_lab.embedding.features import load
+from caltech_lab.embedding.embeddings import load
+from caltech_lab.embedding.engines import Runtime
+from caltech_lab.embedding.extraction import WORDS, ExtractionConfig, ExtractionReport, extract
 from caltech_lab.errors import CacheError
 from caltech_lab.lab import Lab
 
@@ -36,7 +36,7 @@ def fresh(photos: Photos, network: Backbone = PIXELS) -> np.ndarray:
     return X
 
 
-def said(outcome: Outcome) -> set[str]:
+def said(outcome: ExtractionReport) -> set[str]:
     """Give which of the things that may change the one line names."""
     assert "\n" not in outcome.why
     assert outcome.why.endswith(" changed.")
@@ -44,12 +44,14 @@ def said(outcome: Outcome) -> set[str]:
 
 
 # What a photo's row depends on, and a way to change each of them and nothing else.
-CHANGES: dict[str, Callable[..., Outcome]] = {
+CHANGES: dict[str, Callable[..., ExtractionReport]] = {
     "weights_sha256": lambda photos, goal: extract(
         photos, replace(PIXELS, weights=lambda: "1" * 64), goal
     ),
     "transform": lambda photos, goal: extract(photos, replace(PIXELS, fit="crop"), goal),
-    "precision": lambda photos, goal: extract(photos, PIXELS, goal, choice=Choice("numpy", "bf16")),
+    "precision": lambda photos, goal: extract(
+        photos, PIXELS, goal, runtime=Runtime("numpy", "bf16")
+    ),
 }
 
 
@@ -71,7 +73,9 @@ def test_another_version_of_the_extraction_is_named_alone(
     photos: Photos, goal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extract(photos, PIXELS, goal)
-    monkeypatch.setattr(extraction, "Recipe", partial(Recipe, version=extraction.VERSION + 1))
+    monkeypatch.setattr(
+        extraction, "ExtractionConfig", partial(ExtractionConfig, version=extraction.VERSION + 1)
+    )
     outcome = extract(photos, PIXELS, goal)
     assert said(outcome) == {"version"}
     assert outcome.n_extracted == len(photos)
@@ -142,9 +146,8 @@ def test_what_was_made_of_the_embeddings_is_made_again_too(
     tree, index = before.tree(), before.index()
     Image.new("RGB", (50, 40), "teal").save(photos.file(3), "JPEG")
     after = Lab(folder.scan(photos.root), PIXELS)
-    after.features()
+    assert not np.array_equal(after.linkage(), tree)
     assert "Since these embeddings were made, the photos changed." in capsys.readouterr().out
-    assert not np.array_equal(after.tree(), tree)
     assert not np.array_equal(after.index().reconstruct(3), index.reconstruct(3))
 
 

@@ -18,8 +18,8 @@ from caltech_lab.datasets import folder
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding import extraction
 from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.embeddings import load
 from caltech_lab.embedding.extraction import extract
-from caltech_lab.embedding.features import load
 from caltech_lab.errors import CacheError
 
 HOG = backbone("hog")
@@ -161,7 +161,7 @@ def test_stopped_in_the_middle_of_replacing_an_older_matrix(
 @pytest.mark.parametrize("at", [5, 40, -2])
 def test_a_row_that_the_disk_garbled_is_dropped(tmp_path: Path, at: int) -> None:
     """A power cut may leave a record of the right length that was never written."""
-    recipe = extraction.Recipe("pixels", "none", "squash", "f32")
+    recipe = extraction.ExtractionConfig("pixels", "none", "squash", "f32")
     shas = [f"{i:064x}" for i in range(3)]
     path = tmp_path / "journal.rows"
     with extraction.Journal(path, recipe, 4) as journal:

@@ -262,7 +262,7 @@ def test_an_index_in_doubt_is_built_again_from_the_embeddings(
     photos: Photos, environment: pytest.MonkeyPatch, at: int
 ) -> None:
     lab = Lab(photos, backbone("pixels"))
-    lab.features()
+    lab.embeddings
     lab.index()
     path = lab.folder("models/faiss_index") / "image_index.faiss"
     good = path.read_bytes()

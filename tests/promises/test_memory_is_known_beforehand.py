@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from caltech_lab.errors import MemoryLimitError
-from caltech_lab.fast.linkage import linkage_bytes, linkage_tree, tree_bytes
+from caltech_lab.fast.linkage import linkage_bytes, linkage_matrix, linkage_peak_bytes
 from caltech_lab.fast.silhouette import silhouette, silhouette_bytes
 from caltech_lab.fast.tsne import tsne
 from caltech_lab.retrieval.index import build_index, search
@@ -32,7 +32,11 @@ CLUSTERS = np.stack([np.arange(300) % k for k in (5, 10)])
 
 # Each step, what it says it takes, and the other way that it offers.
 STEPS: dict[str, tuple[Callable[[], Any], int, str]] = {
-    "linkage": (lambda: linkage_tree(X), tree_bytes(300, 16), "cluster a sample of the photos"),
+    "linkage": (
+        lambda: linkage_matrix(X),
+        linkage_peak_bytes(300, 16),
+        "cluster a sample of the photos",
+    ),
     "silhouette": (
         lambda: silhouette(X, CLUSTERS),
         silhouette_bytes(300, 16, 15),
@@ -100,8 +104,8 @@ def test_what_takes_much_says_so(
 
 
 PEAKS: dict[str, tuple[Callable[[], Any], int]] = {
-    "linkage of many": (lambda: linkage_tree(unit(3000, 16)), tree_bytes(3000, 16)),
-    "linkage of wide": (lambda: linkage_tree(unit(1200, 2048)), tree_bytes(1200, 2048)),
+    "linkage of many": (lambda: linkage_matrix(unit(3000, 16)), linkage_peak_bytes(3000, 16)),
+    "linkage of wide": (lambda: linkage_matrix(unit(1200, 2048)), linkage_peak_bytes(1200, 2048)),
     "silhouette": (
         lambda: silhouette(unit(4000, 64), np.arange(4000) % 50),
         silhouette_bytes(4000, 64, 50),
@@ -135,7 +139,7 @@ def test_the_estimate_covers_what_is_taken_and_not_much_more(name: str) -> None:
 
 def test_linkage_of_caltech101_is_the_figure_of_the_notebook() -> None:
     assert linkage_bytes(8677) == 8677 * 8676 // 2 * 8
-    assert 0.5e9 < tree_bytes(8677, 2048) < 0.7e9
+    assert 0.5e9 < linkage_peak_bytes(8677, 2048) < 0.7e9
 
 
 def test_the_way_in_pieces_gives_the_same_answers(free: SimpleNamespace) -> None:

@@ -14,15 +14,16 @@ import sys
 import numpy as np
 from caltech_lab.fast.tsne import tsne
 from caltech_lab.classification.forest import random_forest
-from caltech_lab.classification.tuning import tune_svm
+from caltech_lab.classification.tuning import best_parameters, tune_svm
+from caltech_lab.classification.svm import svm
 from caltech_lab.clustering.smoothing import average_linkage_of_neighbour_means
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.kmeans import kmeans
-from caltech_lab.fast.linkage import linkage_tree
+from caltech_lab.fast.linkage import linkage_matrix
 from caltech_lab.metrics.intervals import bootstrap_interval
 from caltech_lab.metrics.retrieval import retrieval_scores
 from caltech_lab.fast.silhouette import silhouette
-from caltech_lab.embedding.features import split
+from caltech_lab.datasets.splits import split
 from caltech_lab.retrieval.index import build_index, search_excluding_self
 
 X, y = np.load(sys.argv[1]), np.load(sys.argv[2])
@@ -30,11 +31,12 @@ made = {}
 made["split: train"], made["split: test"] = train, test = split(y, seed=3)
 model = kmeans(X, 7, seed=3)
 made["K-Means: clusters"], made["K-Means: centres"] = model.labels_, model.cluster_centers_
-tree = linkage_tree(X)
+tree = linkage_matrix(X)
 made["tree: clusters"], made["tree: heights"] = cut(tree, 9), tree[:, 2]
 made["recipe: clusters"] = average_linkage_of_neighbour_means(X, 9)
 made["silhouette"] = silhouette(X, model.labels_)
-best, table = tune_svm(X[train], y[train], seed=3, grid={"C": [3.0], "gamma": [1.0]})
+table = tune_svm(X[train], y[train], seed=3, grid={"C": [3.0], "gamma": [1.0]})
+best = svm(**best_parameters(table)).fit(X[train], y[train])
 made["SVM: answers"], made["SVM: margins"] = best.predict(X[test]), best.decision_function(X[test])
 made["SVM: accuracy"] = table["accuracy"].to_numpy()
 forest = random_forest(seed=3, n_jobs=-1).fit(X[train], y[train])

@@ -10,6 +10,7 @@ from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.lab import Lab
 from caltech_lab.report import cards
+from caltech_lab.report.final_report import final_report
 
 
 @pytest.fixture(name="lab")
@@ -19,12 +20,12 @@ def a_lab(photos: Photos, environment: pytest.MonkeyPatch) -> Lab:
 
 def test_the_cards_hold_the_figures(lab: Lab) -> None:
     model, dataset = (path.read_text(encoding="utf-8") for path in cards.write_cards(lab))
-    report = lab.report()
+    report = final_report(lab)
     svm = report["classification"]["svm"]
     assert f"{svm['accuracy']:.3f} over photos" in model
     assert f"{svm['macro_accuracy']:.3f} over categories" in model
     assert report["weights_sha256"] in model
-    train, test = lab.embeddings.split(lab.seed)
+    train, test = lab.split()
     right = lab.svm().predict(lab.embeddings.X[test]) == lab.embeddings.y[test]
     assert f"| accuracy | {right.mean():.3f} |" in model
     assert f"({len(train):,} photos), 20 % held out ({len(test):,} photos)" in model
@@ -45,11 +46,10 @@ def test_what_was_measured_from_other_embeddings_is_not_told(lab: Lab) -> None:
     rows = [("none", 0), *((name, s) for name in ("blur", "noise") for s in (1, 2, 3))]
     table = pd.DataFrame(rows, columns=["corruption", "strength"])
     table = table.assign(accuracy=np.linspace(0.9, 0.3, 7), precision=0.5, cosine=1.0)
-    path = lab.folder("results/robustness") / "hold_up.csv"
-    lab.kept(path, lambda: table)
+    lab.cached("results/robustness/corruptions_plain.parquet", lambda: table)
     assert "| blur | 0.800 | 0.700 | 0.600 | 0.500 | 0.500 | 0.500 |" in cards._robustness(lab)
-    key = path.with_suffix(".json")
-    key.write_text(key.read_text().replace('"embeddings": "', '"embeddings": "0'))
+    record = lab.folder("results/robustness") / "corruptions_plain.parquet.json"
+    record.write_text(record.read_text().replace('"embeddings": "', '"embeddings": "0'))
     assert "Not measured yet" in cards._robustness(lab)
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.backbones import backbone
-from caltech_lab.embedding.engines import Choice, NumpyEngine
+from caltech_lab.embedding.embeddings import load
+from caltech_lab.embedding.engines import NumpyEngine, Runtime
 from caltech_lab.embedding.extraction import embed_few, embed_photos, extract
-from caltech_lab.embedding.features import load
 from caltech_lab.embedding.perturbation import PERTURB, RELATIVE, perturbed
 from caltech_lab.errors import LabError
 from caltech_lab.lab import Lab
@@ -67,7 +67,7 @@ def told(
     write_record(place, {f"{kind}/f32": {"05": ENTRIES}})
 
     def line(figures: Mapping[str, Any]) -> str:
-        lab.checkpoint("05", figures)
+        checkpoints.check(lab, "05", figures)
         printed = capsys.readouterr().out
         assert printed.count("\n") == 1, "a reader gets one line"
         return printed.strip()
@@ -185,20 +185,20 @@ def test_tests_see_the_table_and_fail_on_a_figure(
 ) -> None:
     write_record(place, {f"{kind}/f32": {"05": ENTRIES}})
     environment.setenv(STRICT, "strict")
-    lab.checkpoint("05", {"n": 10, "accuracy": 0.91})
+    checkpoints.check(lab, "05", {"n": 10, "accuracy": 0.91})
     assert {"measured", "recorded", "tolerance", "accuracy"} <= {*capsys.readouterr().out.split()}
     for wrong in ({"n": 11, "accuracy": 0.9}, {"n": 10}, {**SAME, "m": 1}):
         with pytest.raises(AssertionError, match="differs from the record"):
-            lab.checkpoint("05", wrong)
+            checkpoints.check(lab, "05", wrong)
     with pytest.raises(AssertionError, match=r"(?s)accuracy 0\.920 .*0\.92 +0\.9 +0\.01 "):
-        lab.checkpoint("05", {"n": 10, "accuracy": 0.92})
+        checkpoints.check(lab, "05", {"n": 10, "accuracy": 0.92})
     with pytest.raises(AssertionError, match="accuracy nan"):
-        lab.checkpoint("05", {"n": 10, "accuracy": float("nan")})
+        checkpoints.check(lab, "05", {"n": 10, "accuracy": float("nan")})
     with pytest.raises(AssertionError, match="Nothing is recorded for notebook 06"):
-        lab.checkpoint("06", SAME)
+        checkpoints.check(lab, "06", SAME)
     place.write_text("{")
     with pytest.raises(AssertionError, match="missing or damaged"):
-        lab.checkpoint("05", SAME)
+        checkpoints.check(lab, "05", SAME)
 
 
 # ---- tolerances and the record ---------------------------------------------------------------
@@ -291,7 +291,9 @@ def test_a_recording_goes_on_where_it_was_stopped(
         with pytest.MonkeyPatch.context() as kernel:
             for name, value in given.items():
                 kernel.setenv(name, value)
-            lab.checkpoint("05", {"n": 10, "accuracy": 0.9 + 0.001 * int(given[PERTURB] or 0)})
+            checkpoints.check(
+                lab, "05", {"n": 10, "accuracy": 0.9 + 0.001 * int(given[PERTURB] or 0)}
+            )
 
     environment.setattr(recording, "execute", execute)
     environment.setattr(recording, "open_photos", lambda: lab.photos)
@@ -323,7 +325,7 @@ def test_recorded_figures_are_written_and_compared_with_nothing(
 ) -> None:
     environment.setenv(RECORD, str(tmp_path / "runs"))
     environment.setenv(PERTURB, "2")
-    lab.checkpoint("05", SAME)
+    checkpoints.check(lab, "05", SAME)
     run = json.loads((tmp_path / "runs" / "05.json").read_text())
     assert (run["figures"], run["perturbed"], run["precision"]) == (SAME, 2, "f32")
     assert not place.exists()
@@ -367,11 +369,11 @@ def test_perturbed_embeddings_have_an_identity_and_models_of_their_own(
     small_lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = Lab(small_lab.photos, small_lab.backbone)
-    kmeans, X = plain.kmeans(3), plain.features().X
+    kmeans, X = plain.kmeans(3), plain.embeddings.X
     on_disk = (plain.folder("features") / "embeddings.npy").read_bytes()
     monkeypatch.setenv(PERTURB, "1")
     other = Lab(small_lab.photos, small_lab.backbone)
-    noisy = other.features()
+    noisy = other.embeddings
     assert other.outcome.n_extracted == 0, "no photo goes through the network again"
     np.testing.assert_allclose(noisy.X, X, atol=0.1)
     assert not np.array_equal(noisy.X, X)
@@ -396,7 +398,7 @@ def test_a_photo_has_the_same_perturbed_row_however_it_was_embedded(
     engine = NumpyEngine(network.build())
     environment.setenv(PERTURB, "1")
     folder = tmp_path / "outputs" / "few" / "learned" / "features"
-    extract(photos, network, folder, choice=Choice("numpy", "f32"), engine=engine)
+    extract(photos, network, folder, runtime=Runtime("numpy", "f32"), engine=engine)
     X = load(folder, photos).X
     np.testing.assert_array_equal(X, embed_photos(photos, network, engine=engine)[0])
     few = embed_few([photos.file(5), photos.file(3)], network, engine)
@@ -410,9 +412,9 @@ def test_a_photo_has_the_same_perturbed_row_however_it_was_embedded(
 def test_descriptors_without_a_network_are_not_perturbed(
     lab: Lab, environment: pytest.MonkeyPatch
 ) -> None:
-    X = lab.features().X
+    X = lab.embeddings.X
     environment.setenv(PERTURB, "1")
     same = Lab(lab.photos, lab.backbone)
-    np.testing.assert_array_equal(same.features().X, X)
+    np.testing.assert_array_equal(same.embeddings.X, X)
     few = embed_few([lab.photos.file(0)], lab.backbone)
     np.testing.assert_array_equal(few, X[:1])

@@ -16,7 +16,7 @@ from same_bits import bits
 
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.backbones import backbone
-from caltech_lab.embedding.engines import choose
+from caltech_lab.embedding.engines import choose_runtime
 from caltech_lab.embedding.extraction import extract
 from caltech_lab.errors import CacheError, DatasetError
 from caltech_lab.scale.ray_extraction import extract_shards, ray_embedding
@@ -28,10 +28,10 @@ HOG = backbone("hog")
 
 
 def features_by_ray(photos: Photos, goal: Path, network=HOG, workers: int | None = None) -> Path:
-    choice = choose(network)
-    embedding = ray_embedding(network, choice, str(goal / "shards"), workers=workers)
+    runtime = choose_runtime(network)
+    embedding = ray_embedding(network, runtime, str(goal / "shards"), workers=workers)
     folder = goal / photos.name / network.name / "features"
-    extract(photos, network, folder, choice=choice, embedding=embedding)
+    extract(photos, network, folder, runtime=runtime, embedding=embedding)
     return folder
 
 

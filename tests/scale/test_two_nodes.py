@@ -9,7 +9,7 @@ from ray.cluster_utils import Cluster
 from same_bits import bits
 
 from caltech_lab.embedding.backbones import backbone
-from caltech_lab.embedding.engines import choose
+from caltech_lab.embedding.engines import choose_runtime
 from caltech_lab.embedding.extraction import extract
 from caltech_lab.scale.ray_extraction import ray_embedding
 
@@ -41,7 +41,7 @@ def test_one_of_two_nodes_is_killed_in_the_middle(photos, tmp_path):
         killer = threading.Thread(target=kill)
         killer.start()
         by_ray = tmp_path / "ray" / photos.name / "hog" / "features"
-        rows = ray_embedding(HOG, choose(HOG), str(shards), workers=2)
+        rows = ray_embedding(HOG, choose_runtime(HOG), str(shards), workers=2)
         extract(photos, HOG, by_ray, embedding=rows)
         killer.join()
         assert sum(node["Alive"] for node in ray.nodes()) == 1

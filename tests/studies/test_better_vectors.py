@@ -24,7 +24,7 @@ from caltech_lab.errors import ArgumentError
 from caltech_lab.plots.better_vectors import steps
 from caltech_lab.scale.growth import recorded
 from caltech_lab.storage.files import load_model, save_model
-from caltech_lab.studies.vectors import reranking, targets
+from caltech_lab.studies.vectors import protocols, reranking
 from caltech_lab.studies.vectors.projections import (
     LEARNED,
     PartialWhitener,
@@ -207,36 +207,28 @@ class TestReranking:
 class TestTargets:
     def test_thirty_a_category_without_replacement(self):
         y = np.repeat([0, 1, 2], [100, 31, 5])
-        for train, test in targets.splits_of_thirty(y, seed=3):
+        for train, test in protocols.splits_of_thirty(y, seed=3):
             assert_array_equal(np.bincount(y[train]), [30, 30, 4])
             assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(len(y)))
 
     def test_a_fifth_of_the_categories_is_left_out(self):
         y = np.repeat(np.arange(101), 3)
-        hidden = targets.left_out(y, 0)
+        hidden = protocols.left_out(y, 0)
         assert len(np.unique(y[hidden])) == 20
         assert not np.isin(y[~hidden], y[hidden]).any()
-        assert (hidden != targets.left_out(y, 1)).any()
+        assert (hidden != protocols.left_out(y, 1)).any()
 
     def test_labels_of_hidden_categories_cannot_matter(self, three_categories):
         X, _ = three_categories
         X = np.concatenate([X, X[:, ::-1]])
         y = np.repeat(np.arange(10), 24)
-        scores = targets.scores_on_left_out("within", X, y)
+        scores = protocols.scores_on_left_out("within", X, y)
         swapped = y.copy()
-        hidden = targets.left_out(y)
+        hidden = protocols.left_out(y)
         first, second = np.unique(y[hidden])
         swapped[y == first], swapped[y == second] = second, first
-        again = targets.scores_on_left_out("within", X, swapped)
+        again = protocols.scores_on_left_out("within", X, swapped)
         assert len(scores.labels) == len(again.labels) == 10
-
-    def test_met_asks_both_seeds(self):
-        by_seed = {0: {"precision_at_10": [0.98, 0.97, 0.99]}, 1: {"precision_at_10": [0.96, 0, 1]}}
-        (row,) = targets.table("report51", by_seed)
-        assert not row["met"]
-        assert row["seed_1"] == [0.96, 0, 1]
-        by_seed[1] = by_seed[0]
-        assert targets.table("report51", by_seed)[0]["met"]
 
 
 def test_the_first_step_is_drawn_on_top_in_each_average():
@@ -263,7 +255,7 @@ def test_the_first_step_is_drawn_on_top_in_each_average():
 def test_the_nearest_mean_decides():
     vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [0.9, 0.436], [0.5, 0.866]], np.float32)
     y = np.array([3, 3, 7, 3, 3])
-    right = targets.nearest_mean(vectors, y, np.arange(3), np.array([3, 4]))
+    right = protocols.nearest_mean(vectors, y, np.arange(3), np.array([3, 4]))
     assert_array_equal(right, [True, False])
 
 

@@ -120,14 +120,14 @@ def test_scores_under_corruption_by_hand():
     labels = np.repeat([0, 1], 10)
     clean = np.float32([[1, 0], [0, 1]])
     worse = {"none": clean[None], "blur": np.stack([clean, clean, clean[::-1]])}
-    table = robustness.hold_up(
+    table = robustness.evaluate_corruptions(
         worse, np.array([0, 1]), gallery, labels,
         predict=lambda X: X.argmax(axis=1),
     ).set_index(["corruption", "strength"])  # fmt: skip
     assert table.index.tolist() == [("none", 0), ("blur", 1), ("blur", 2), ("blur", 3)]
     assert table.loc[("blur", 2)].tolist() == [1, 1, 1, 1]
     assert table.loc[("blur", 3)].tolist() == [0, 0, 0, 0]
-    mirrored = robustness.hold_up(
+    mirrored = robustness.evaluate_corruptions(
         worse, np.array([0, 1]), gallery[:, ::-1], labels,
         predict=lambda X: X.argmin(axis=1), project=lambda X: X[:, ::-1],
     )  # fmt: skip

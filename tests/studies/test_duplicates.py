@@ -10,8 +10,8 @@ from PIL import Image, ImageEnhance
 
 from caltech_lab.datasets import folder
 from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.embeddings import Embeddings, load
 from caltech_lab.embedding.extraction import extract
-from caltech_lab.embedding.features import Features, load
 from caltech_lab.errors import ArgumentError
 from caltech_lab.studies.duplicates import Thresholds, find_duplicates, groups, perceptual_hash
 
@@ -19,7 +19,7 @@ from caltech_lab.studies.duplicates import Thresholds, find_duplicates, groups, 
 LENIENT = Thresholds(crop_cosine=-1.0, crop_candidates=50)
 
 
-def embedded(root: Path, out: Path) -> Features:
+def embedded(root: Path, out: Path) -> Embeddings:
     photos = folder.scan(root)
     goal = out / photos.name / "pixels" / "features"
     extract(photos, backbone("pixels"), goal)
@@ -58,7 +58,7 @@ def album(drawn_sample: Path, tmp_path: Path) -> Path:
     return root
 
 
-def found(features: Features, pairs: pd.DataFrame) -> set[tuple[str, str, str]]:
+def found(features: Embeddings, pairs: pd.DataFrame) -> set[tuple[str, str, str]]:
     path = features.photos.table["path"]
     return {
         (*sorted((Path(path[a]).stem, Path(path[b]).stem)), kind)

@@ -13,7 +13,7 @@ from PIL import Image
 from caltech_lab import widgets
 from caltech_lab.classification.svm import svm
 from caltech_lab.datasets import folder
-from caltech_lab.embedding.features import Features
+from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.errors import ArgumentError, CacheError, LabError
 from caltech_lab.studies import label_errors
 from caltech_lab.studies.label_errors import Decisions
@@ -25,7 +25,7 @@ def a_few_features(_drawn_once):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(14, 8))[photos.labels] + 0.4 * rng.normal(size=(len(photos), 8))
     X /= np.linalg.norm(X, axis=1, keepdims=True)
-    return Features(X.astype(np.float32), photos, {})
+    return Embeddings(X.astype(np.float32), photos, {})
 
 
 @pytest.fixture(name="doubts")
@@ -118,7 +118,7 @@ def test_a_category_may_be_called_none(features, tmp_path):
                   features.photos.table["category"]], sha256=features.photos.sha256,
     )  # fmt: skip
     photos = folder.Photos("other", features.photos.root, table)
-    renamed = Features(features.X, photos, {})
+    renamed = Embeddings(features.X, photos, {})
     row = int(np.flatnonzero(renamed.y != renamed.categories.index("NA"))[0])
     decisions = Decisions(tmp_path / "decisions.csv")
     decisions.decide(renamed, row, "relabel", "NA")

@@ -19,7 +19,7 @@ from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.kmeans import kmeans
 from caltech_lab.clustering.smoothing import neighbour_means
 from caltech_lab.embedding.views import View
-from caltech_lab.fast.linkage import linkage_tree
+from caltech_lab.fast.linkage import linkage_matrix
 from caltech_lab.fast.silhouette import silhouette
 from caltech_lab.metrics.clusters import agreement_scores
 from caltech_lab.metrics.intervals import bootstrap_interval
@@ -127,7 +127,7 @@ def better_recipe(parts: Matrix | Sequence[Matrix], k: int, power: float = WHITE
         Nothing is random. The space is that of the neighbour means.
     """
     space = neighbour_means(whitened(parts, power=power), NEIGHBOURS)
-    return Clustering(cut(linkage_tree(space, "average", "cosine"), k), space)
+    return Clustering(cut(linkage_matrix(space, "average", "cosine"), k), space)
 
 
 def cluster_in_many_ways(even: Matrix, k: int, seed: int = 0) -> pd.DataFrame:
@@ -152,14 +152,14 @@ def cluster_in_many_ways(even: Matrix, k: int, seed: int = 0) -> pd.DataFrame:
     means = neighbour_means(even, NEIGHBOURS)
     near = min(SPECTRAL_NEIGHBOURS, len(even) - 1)
     recipes: dict[str, Callable[[], Ints]] = {
-        "Ward": lambda: cut(linkage_tree(even), k),
+        "Ward": lambda: cut(linkage_matrix(even), k),
         "K-Means": lambda: kmeans(even, k, seed, 3).labels_,
-        "average linkage": lambda: cut(linkage_tree(even, "average", "cosine"), k),
+        "average linkage": lambda: cut(linkage_matrix(even, "average", "cosine"), k),
         "spectral": lambda: spectral_clusters(even, k, near, seed=seed),
         "spectral, mutual": lambda: spectral_clusters(even, k, near, mutual=True, seed=seed),
         "heads (TEMI)": lambda: train_heads(even[:, :HEAD_COMPONENTS], k, seed=seed).best,
         "K-Means of means": lambda: kmeans(means, k, seed, 3).labels_,
-        RECIPE: lambda: cut(linkage_tree(means, "average", "cosine"), k),
+        RECIPE: lambda: cut(linkage_matrix(means, "average", "cosine"), k),
     }
     found = {}
     for name, recipe in progress(recipes.items(), desc="Recipes", unit="recipe"):
@@ -315,28 +315,3 @@ def better_clusters(
         **measured(better_recipe(pieces, k, power), y, seed),
         "repetitions": repeated,
     }
-
-
-def against(subset: str, found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Set what was found beside what was aimed at.
-
-    Parameters
-    ----------
-    subset : str
-        The photos' name.
-    found : dict
-        As `better_clusters` gives it.
-
-    Returns
-    -------
-    list of dict
-        One a target: ``figure``, ``target``, ``measured`` (estimate and interval), and ``met``.
-    """
-    rows = []
-    for figure, target in TARGETS.get(subset, {}).items():
-        value, interval = found[figure]["value"], found[figure]["interval"]
-        met = value <= target if figure == "davies_bouldin" else value >= target
-        rows.append(
-            {"figure": figure, "target": target, "measured": [value, *interval], "met": met}
-        )
-    return rows

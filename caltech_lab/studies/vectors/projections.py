@@ -333,3 +333,8 @@ def recipe(name: str, *, n_components: int | None = None, seed: int = 0) -> Pipe
         "posterior": [PosteriorProjection(ProxyProjection(count, seed=seed))],
     }
     return make_pipeline(PartialWhitener(count, power, seed), *steps[name])
+
+
+def fit_projection(X: Floats, y: NDArray[np.int64], name: str, seed: int = 0) -> Pipeline:
+    """Fit the projection that `recipe` builds by that name."""
+    return recipe(name, seed=seed).fit(X, y)

@@ -1,4 +1,4 @@
-"""`Features`: the matrix of embeddings, with the photos that its rows stand for."""
+"""`Embeddings`: the matrix of embeddings, with the photos that its rows stand for."""
 
 import hashlib
 import os
@@ -13,9 +13,9 @@ import pandas as pd
 
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.backbones import BACKBONES, Backbone, backbone
-from caltech_lab.embedding.engines import Choice, Engine, choose
+from caltech_lab.embedding.engines import Engine, Runtime, choose_runtime
 from caltech_lab.embedding.extraction import (
-    Recipe,
+    ExtractionConfig,
     embed_photos,
     intact,
     read_identity,
@@ -25,11 +25,9 @@ from caltech_lab.embedding.perturbation import perturbed
 from caltech_lab.errors import ArgumentError, CacheError
 from caltech_lab.storage.files import load_array
 
-TEST_SHARE = 0.2
-
 
 @dataclass(frozen=True)
-class Features:
+class Embeddings:
     """Embeddings and what they belong to.
 
     Parameters
@@ -60,11 +58,11 @@ class Features:
         """The names of the categories, alphabetical whatever their case."""
         return self.photos.categories
 
-    def subset(self, rows: np.ndarray, name: str | None = None) -> "Features":
+    def subset(self, rows: np.ndarray, name: str | None = None) -> "Embeddings":
         """Return the rows chosen by a boolean mask or by indices, with their photos."""
-        return Features(self.X[rows], self.photos.subset(rows, name), self.identity)
+        return Embeddings(self.X[rows], self.photos.subset(rows, name), self.identity)
 
-    def add(self, photos: Photos, *, engine: Engine | None = None) -> "Features":
+    def add(self, photos: Photos, *, engine: Engine | None = None) -> "Embeddings":
         """Return these rows, and behind them one for each photo that is new.
 
         The rows are embedded as the ones that are there were, and are the same, bit for bit, as
@@ -80,7 +78,7 @@ class Features:
 
         Returns
         -------
-        Features
+        Embeddings
             With the paths of the new photos relative to the folder of the old ones.
 
         Raises
@@ -89,7 +87,7 @@ class Features:
             When a photo that is here has changed, or the backbone, its weights or its precision
             are no longer those of these rows.
         """
-        backbone, choice = _as_before(self.identity)
+        backbone, runtime = _as_before(self.identity)
         # Outside this root a path starts with "..".
         away = Path(os.path.relpath(photos.root, self.photos.root)).as_posix()
         prefix = "" if away == "." else f"{away}/"
@@ -103,7 +101,7 @@ class Features:
                 f"them {changed.iloc[0]}: extract all photos again."
             )
         new = photos.subset(before.isna().to_numpy())
-        rows, read = embed_photos(new, backbone, choice=choice, engine=engine)
+        rows, read = embed_photos(new, backbone, runtime=runtime, engine=engine)
         columns = ["path", "category", "sha256"]
         here = self.photos.table.assign(sha256=self.photos.sha256)[columns]
         there = table[columns][before.isna()][read]
@@ -114,7 +112,7 @@ class Features:
             f"{self.photos.origin.rstrip('.')}; {len(there):,} photos added",
         )
         X = np.concatenate([self.X, rows])
-        return Features(X, both, _identity_of(X, both, self.identity))
+        return Embeddings(X, both, _identity_of(X, both, self.identity))
 
     def to_frame(self) -> pd.DataFrame:
         """Return a table with one row a photo.
@@ -130,7 +128,7 @@ class Features:
         >>> from caltech_lab.datasets import Photos
         >>> table = pd.DataFrame({"path": ["a/1.jpg"], "category": ["a"], "sha256": [""]})
         >>> photos = Photos("one", Path("photos"), table)
-        >>> Features(np.array([[0.6, 0.8]], np.float32), photos, {}).to_frame()
+        >>> Embeddings(np.array([[0.6, 0.8]], np.float32), photos, {}).to_frame()
               path category sha256   x0   x1
         0  a/1.jpg        a         0.6  0.8
         """
@@ -141,7 +139,7 @@ class Features:
         return frame
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, root: Path | None = None) -> "Features":
+    def from_frame(cls, frame: pd.DataFrame, root: Path | None = None) -> "Embeddings":
         """Take a table of embeddings, of `to_frame` or from elsewhere.
 
         Parameters
@@ -154,7 +152,7 @@ class Features:
 
         Returns
         -------
-        Features
+        Embeddings
             One row for each of the table, in its order.
 
         Raises
@@ -172,59 +170,17 @@ class Features:
         identity = frame.attrs.get("identity") or {"backbone": "unknown"}
         return cls(X, photos, _identity_of(X, photos, identity))
 
-    def split(self, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Split the rows 80/20; see `split`."""
-        return split(self.y, seed)
 
-
-def split(y: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into 80 % for training and 20 % held out, each category in proportion.
-
-    Parameters
-    ----------
-    y : ndarray
-        Labels, int of shape (n,).
-    seed : int
-        Another seed gives another split.
-
-    Returns
-    -------
-    train, test : ndarray
-        Indices, sorted, without overlap, together all rows.
-
-    Raises
-    ------
-    ArgumentError
-        When a category has a single photo, there are too few photos to hold any out, or
-        photos without a category.
-    """
-    from sklearn.model_selection import train_test_split
-
-    if np.any(y < 0):
-        raise ArgumentError(
-            "Training and testing need categories, and these photos have none: sort them into "
-            "one sub-folder a category (clustering and retrieval work without)."
-        )
-    counts = np.bincount(y)
-    if (counts == 1).any() or len(y) * TEST_SHARE < (counts > 0).sum():
-        raise ArgumentError(
-            "A split needs at least two photos in each category, and five on average: "
-            "add photos, or leave the smallest categories out."
-        )
-    train, test = train_test_split(
-        np.arange(len(y)), test_size=TEST_SHARE, random_state=seed, stratify=y
-    )
-    return np.sort(train), np.sort(test)
-
-
-def _as_before(identity: dict[str, Any]) -> tuple[Backbone, Choice]:
+def _as_before(identity: dict[str, Any]) -> tuple[Backbone, Runtime]:
     """Return what made the rows of this identity, when it is still there."""
     network = backbone(identity.get("backbone"))
-    choice = choose(network, identity.get("precision"))
-    now = asdict(Recipe(network.name, network.weights(), network.transform, choice.precision))
+    runtime = choose_runtime(network, identity.get("precision"))
+    now = asdict(
+        ExtractionConfig(network.name, network.weights(), network.transform, runtime.precision)
+    )
     if reason := what_changed(identity, {"photos": identity.get("photos"), **now}):
         raise ArgumentError(f"{reason.rstrip('.')}: extract all photos again.")
-    return network, choice
+    return network, runtime
 
 
 def _identity_of(X: np.ndarray, photos: Photos, identity: dict[str, Any]) -> dict[str, Any]:
@@ -264,7 +220,7 @@ def _matrix_of(frame: pd.DataFrame) -> np.ndarray:
     return X
 
 
-def load(folder: Path, photos: Photos) -> Features:
+def load(folder: Path, photos: Photos) -> Embeddings:
     """Read the embeddings that `extraction.extract` left in `folder`.
 
     Parameters
@@ -276,7 +232,7 @@ def load(folder: Path, photos: Photos) -> Features:
 
     Returns
     -------
-    Features
+    Embeddings
         One row for each photo that could be read.
 
     Raises
@@ -297,7 +253,7 @@ def load(folder: Path, photos: Photos) -> Features:
     rows = X if _is_classical(identity) else perturbed(X)
     if rows is not X:  # nothing that was made from the one may be taken for the other
         identity |= {"embeddings_sha256": _sha256_of(rows)}
-    return Features(rows, read, identity)
+    return Embeddings(rows, read, identity)
 
 
 def _is_classical(identity: dict[str, Any]) -> bool:

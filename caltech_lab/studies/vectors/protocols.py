@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
-from caltech_lab.embedding.features import split
+from caltech_lab.datasets.splits import split
 from caltech_lab.metrics.intervals import (
     Interval,
     bootstrap_interval,
@@ -239,7 +239,7 @@ def standard_protocol(fused: Floats, y: Ints, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def reached(plain: Floats, fused: Floats, y: Ints, seed: int = 0) -> dict[str, Any]:
+def evaluate_all(plain: Floats, fused: Floats, y: Ints, seed: int = 0) -> dict[str, Any]:
     """Measure all of `on_held_out`, `on_left_out` and `standard_protocol` for one seed."""
     return {
         **on_held_out(plain, fused, y, seed),
@@ -258,41 +258,3 @@ def _over_categories(values: Any, y: Ints) -> list[float]:
 
 def _listed(interval: Interval) -> list[float]:
     return [float(end) for end in interval]
-
-
-# What was aimed at: the subset, the figure, and the least that was wanted of it.
-TARGETS = (
-    ("report51", "precision_at_10", 0.97),
-    ("all", "precision_at_10_macro", 0.95),
-    ("all", "left_out_within_gain", 0.02),
-    ("all", "accuracy_macro", 0.955),
-    ("all", "thirty_a_category", 0.94),
-)
-
-
-def table(subset: str, by_seed: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Set what was reached beside what was aimed at.
-
-    Parameters
-    ----------
-    subset : str
-        The photos' name.
-    by_seed : dict
-        What `reached` gave, for each seed.
-
-    Returns
-    -------
-    list of dict
-        One a target of this subset: ``figure``, ``target``, for each seed ``seed_N`` (estimate
-        and interval), and ``met``, whether every seed's estimate reaches the target.
-    """
-    return [
-        {
-            "figure": figure,
-            "target": target,
-            **{f"seed_{seed}": figures[figure] for seed, figures in by_seed.items()},
-            "met": all(figures[figure][0] >= target for figures in by_seed.values()),
-        }
-        for name, figure, target in TARGETS
-        if name == subset
-    ]

@@ -1,0 +1,83 @@
+"""What the vectors of notebook 08 and the clusters of notebook 09 reach, for the final report."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from caltech_lab.lab import open_lab
+from caltech_lab.report.final_report import final_report
+from caltech_lab.storage.files import lock, read_json, write_json
+from caltech_lab.storage.progress import progress
+from caltech_lab.studies.clusters.better_clusters import CHOSEN, SECOND_VIEW, better_clusters
+from caltech_lab.studies.vectors.fused import fused_embeddings, view_embeddings
+from caltech_lab.studies.vectors.protocols import evaluate_all
+
+if TYPE_CHECKING:
+    from caltech_lab.lab import Lab
+
+
+def best_vectors(lab: "Lab", seeds: Sequence[int] = (0, 1)) -> dict[str, Any]:
+    """Measure the best vectors, which takes some ten minutes, and add them to the final report.
+
+    Parameters
+    ----------
+    lab : Lab
+        With labeled photos.
+    seeds : sequence of int
+        Each is a run from scratch.
+
+    Returns
+    -------
+    dict
+        ``views`` and ``by_seed``, the latter as `protocols.evaluate_all` returns it.
+    """
+    fused = fused_embeddings(lab)
+    by_seed = lab.cached(
+        "results/beyond/vectors.json", _by_seed, lab.embeddings.X, fused.X, fused.y,
+        seeds=[*seeds],
+    )  # fmt: skip
+    made = {"views": fused.identity["backbone"].split("+"), "by_seed": by_seed}
+    _add(lab, "vectors", made)
+    return made
+
+
+def _by_seed(plain: Any, fused: Any, y: Any, seeds: list[int]) -> dict[str, Any]:
+    return {str(seed): evaluate_all(plain, fused, y, seed) for seed in progress(seeds, desc="Seed")}
+
+
+def best_clusters(lab: "Lab") -> dict[str, Any]:
+    """Measure the best clusters, which takes about two minutes, and add them to the final report.
+
+    Parameters
+    ----------
+    lab : Lab
+        With labeled photos.
+
+    Returns
+    -------
+    dict
+        As `better_clusters.better_clusters` returns it.
+    """
+    embeddings = lab.embeddings
+    k, power = CHOSEN.get(lab.photos.name, CHOSEN["all"])
+    parts = [embeddings.X, view_embeddings(lab, SECOND_VIEW)]
+    made: dict[str, Any] = lab.cached(
+        "results/beyond/clusters.json", better_clusters, parts, embeddings.y,
+        k=min(k, len(embeddings) // 4), seed=lab.seed, power=power,
+    )  # fmt: skip
+    _add(lab, "clusters", made)
+    return made
+
+
+def _add(lab: "Lab", name: str, figures: dict[str, Any]) -> None:
+    final_report(lab)
+    path = lab.folder() / "final_report.json"
+    with lock(path):
+        made = read_json(path)
+        write_json(path, made | {"beyond": made.get("beyond", {}) | {name: figures}})
+
+
+if __name__ == "__main__":
+    for dataset in ("report51", "caltech101"):
+        lab = open_lab(dataset)
+        best_vectors(lab)
+        best_clusters(lab)

@@ -1,0 +1,90 @@
+"""What the final report and the notebooks both measure, kept by the lab."""
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from caltech_lab.classification.comparison import repeated_splits
+from caltech_lab.classification.forest import random_forest
+from caltech_lab.classification.svm import svm
+from caltech_lab.clustering.comparison import compare_recipes
+from caltech_lab.metrics.retrieval import RetrievalScores, retrieval_scores
+
+if TYPE_CHECKING:
+    from caltech_lab.lab import Lab
+
+
+def splits(lab: "Lab", classifier: str) -> pd.DataFrame:
+    """Return the accuracy of `svm` or `random_forest` on five seeded splits.
+
+    The SVM has the parameters of `lab.svm()` in all of them. See `comparison.repeated_splits`.
+    """
+    X, y = lab.embeddings.X, lab.embeddings.y
+    parameters = lab.svm().parameters if classifier == "svm" else {}
+    table: pd.DataFrame = lab.cached(
+        f"results/classification/{classifier}_splits.parquet",
+        _splits, X, y, classifier=classifier, seed=lab.seed, parameters=parameters,
+    )  # fmt: skip
+    return table
+
+
+def _splits(
+    X: Any, y: Any, classifier: str, seed: int, parameters: dict[str, float]
+) -> pd.DataFrame:
+    if classifier == "svm":
+        return repeated_splits(lambda: svm(**parameters), X, y, seed=seed)
+    return repeated_splits(lambda: random_forest(seed, n_jobs=-1), X, y, seed=seed)
+
+
+def clusterings(lab: "Lab", k: int = 50) -> pd.DataFrame:
+    """Return the scores of K-Means and of each linkage at k clusters, plain and smoothed.
+
+    See `comparison.compare_recipes`.
+    """
+    lab.photos.check_labels("Comparing clusterings with categories")
+    X, y, ward = lab.embeddings.X, lab.embeddings.y, lab.linkage()
+    table: pd.DataFrame = lab.cached(
+        f"results/clustering/compared_k{k}.parquet", _compared, X, y, ward, k=k, seed=lab.seed
+    )
+    return table
+
+
+def _compared(X: Any, y: Any, ward: Any, k: int, seed: int) -> pd.DataFrame:
+    return compare_recipes(X, y, k, seed, ward)
+
+
+def retrieval(lab: "Lab", setting: str = "leave_one_out", k: int = 10) -> RetrievalScores:
+    """Return the retrieval scores of every query.
+
+    Parameters
+    ----------
+    lab : Lab
+        With labeled photos.
+    setting : {"leave_one_out", "held_out"}
+        Whether each photo is a query to all the others, or the photos of the test set are queries
+        to the training set.
+    k : int
+        Cut-off of precision and recall.
+
+    Returns
+    -------
+    RetrievalScores
+        As `metrics.retrieval.retrieval_scores` returns it.
+    """
+    lab.photos.check_labels("Scoring retrieval by categories")
+    X, y = lab.embeddings.X, lab.embeddings.y
+    train, test = lab.split()
+    gallery: tuple[Any, ...] = (X, y)
+    if setting == "held_out":
+        gallery = X[train], y[train], X[test], y[test]
+    table = lab.cached(f"results/retrieval/{setting}_k{k}.parquet", _by_query, *gallery, k=k)
+    n_queries = len(y) if setting == "leave_one_out" else len(test)
+    columns = {name: table[name].to_numpy() for name in table}
+    return RetrievalScores(k=k, n_dropped=n_queries - len(table), **columns)
+
+
+def _by_query(
+    X: Any, y: Any, queries: Any = None, query_labels: Any = None, *, k: int
+) -> pd.DataFrame:
+    found = retrieval_scores(X, y, queries=queries, query_labels=query_labels, k=k)
+    return pd.DataFrame(found.by_query())

@@ -1,0 +1,40 @@
+"""Galleries of a lab's embeddings, of whatever make."""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from caltech_lab.retrieval.gallery import Gallery, fill, open_gallery
+from caltech_lab.settings import settings
+from caltech_lab.storage.files import lock, read_json, write_json
+
+if TYPE_CHECKING:
+    from caltech_lab.lab import Lab
+
+
+def gallery(lab: "Lab", name: str | None = None) -> Gallery:
+    """Return a gallery of all embeddings, under the numbers of their rows, with categories.
+
+    One that holds other embeddings is emptied and filled again.
+
+    Parameters
+    ----------
+    lab : Lab
+        Whose embeddings to search.
+    name : str, optional
+        As `gallery.open_gallery` takes it; that of the settings by default.
+    """
+    embeddings = lab.embeddings
+    name = name or settings().gallery
+    folder = lab.folder("models/galleries")
+    # What a server holds is known by its own address, whatever else this folder has seen.
+    key = hashlib.sha256(name.encode()).hexdigest()[:12]
+    record = folder / f"{key}.json"
+    key_now = {"gallery": name, "embeddings": embeddings.identity["embeddings_sha256"]}
+    with lock(record):
+        current = record.is_file() and read_json(record) == key_now
+        found = open_gallery(name, embeddings.X.shape[1], folder, new=not current)
+        if not current or found.ntotal != len(embeddings):
+            record.unlink(missing_ok=True)
+            fill(found, embeddings.X, embeddings.photos.table["category"].tolist())
+            write_json(record, key_now)
+    return found

@@ -1,0 +1,78 @@
+"""Views of all photos of a lab, side by side, and projections fitted on them."""
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from caltech_lab.embedding.embeddings import Embeddings, load
+from caltech_lab.embedding.extraction import extract
+from caltech_lab.embedding.views import View, chosen_views, fused_views, own_view, part_of
+from caltech_lab.settings import settings
+from caltech_lab.studies.vectors.projections import fit_projection
+
+if TYPE_CHECKING:
+    from caltech_lab.lab import Lab
+
+
+def view_embeddings(lab: "Lab", view: View, part: str = "average") -> np.ndarray:
+    """Return one pooling of one view of all photos, extracted where it is not current.
+
+    Parameters
+    ----------
+    lab : Lab
+        Whose photos to embed.
+    view : View
+        Through which network, and how the photo is shown to it.
+    part : str
+        One of `views.PARTS`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, width)
+        Rows of unit length, in the order of `lab.embeddings`.
+    """
+    if view == own_view(lab.backbone) and part == "average":
+        return lab.embeddings.X
+    folder = settings().outputs / lab.photos.name / view.name / "features"
+    extract(lab.photos, view.as_backbone(), folder)
+    return part_of(load(folder, lab.photos).X, view, part)
+
+
+def fused_embeddings(lab: "Lab") -> Embeddings:
+    """Return the average-pooled views of `views.chosen_views`, side by side in each row."""
+    views = chosen_views()
+    X = fused_views([[view_embeddings(lab, view) for view in group] for group in views])
+    sha256 = hashlib.sha256(np.ascontiguousarray(X).data).hexdigest()
+    names = [view.name for group in views for view in group]
+    identity = {"backbone": "+".join(names), "embeddings_sha256": sha256}
+    return Embeddings(X, lab.embeddings.photos, lab.embeddings.identity | identity)
+
+
+def projected(lab: "Lab", name: str) -> tuple[Pipeline, Embeddings]:
+    """Return a projection fitted on the training set, and the vectors of all photos by it.
+
+    Parameters
+    ----------
+    lab : Lab
+        Whose photos to project.
+    name : str
+        As `projections.recipe` takes it.
+
+    Returns
+    -------
+    model : Pipeline
+        From fused embeddings to rows of unit length; kept as `models/vectors/<name>.skops`.
+    vectors : Embeddings
+        The projection of `fused_embeddings`.
+    """
+    fused = fused_embeddings(lab)
+    train, _ = lab.split()
+    model: Pipeline = lab.cached(
+        f"models/vectors/{name}.skops", fit_projection, fused.X[train], fused.y[train],
+        name=name, seed=lab.seed,
+    )  # fmt: skip
+    identity = fused.identity | {"recipe": name}
+    return model, replace(fused, X=model.transform(fused.X), identity=identity)
