@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,13 +77,14 @@ def _one_of(names: tuple[str, ...]) -> Callable[[str | None], str | None]:
     return check
 
 
-def _starting(names: tuple[str, ...]) -> Callable[[str], list[str]]:
+def starting(*names: str) -> Callable[[str], list[str]]:
+    """Return what completes one of some names."""
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
 def one_of(*names: str) -> dict[str, Any]:
     """Return the options of a Typer parameter that takes one of some names, and completes them."""
-    return {"callback": _one_of(names), "autocompletion": _starting(names)}
+    return {"callback": _one_of(names), "autocompletion": starting(*names)}
 
 
 COMMON: dict[str, Any] = {
@@ -90,7 +92,7 @@ COMMON: dict[str, Any] = {
         str | None,
         typer.Option(
             help=f"{', '.join(DATASETS)}, or a folder of your own.",
-            autocompletion=_starting(DATASETS),
+            autocompletion=starting(*DATASETS),
             metavar="NAME|FOLDER",
         ),
     ],
@@ -112,20 +114,26 @@ COMMON: dict[str, Any] = {
 SETTINGS = {name: f"CALTECH_LAB_{name.upper()}" for name in COMMON}
 
 
-def command(function: Callable[..., Result]) -> Callable[..., None]:
-    """Make a function a command of the app, with the common options and `--json`.
+def command(module: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a signature a command of the app, with the common options and `--json`.
 
-    What the function prints goes to standard error; what it returns is told on standard output.
+    The function of the same name in `caltech_lab.cli.<module>` carries it out. What that prints
+    goes to standard error; what it returns is written to standard output.
     """
-    name = function.__name__.removesuffix("_").replace("_", "-")
+    return lambda signature: _command(module, signature)
 
-    @wraps(function)
+
+def _command(module: str, signature: Callable[..., None]) -> Callable[..., None]:
+    name = signature.__name__
+
+    @wraps(signature)
     def run(**options: Any) -> None:
         as_json = options.pop("json")
         _set({option: options.pop(option) for option in COMMON})
         try:
             with redirect_stdout(sys.stderr):
-                result = function(**options)
+                carry_out = getattr(import_module(f"caltech_lab.cli.{module}"), name)
+                result: Result = carry_out(**options)
         except (LabError, OSError, MemoryError) as error:
             sentence = str(error) or "There is not enough memory: take fewer photos."
             if as_json:
@@ -141,7 +149,7 @@ def command(function: Callable[..., Result]) -> Callable[..., None]:
             raise typer.Exit(1)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
-    own = [p.replace(kind=keyword) for p in inspect.signature(function).parameters.values()]
+    own = [p.replace(kind=keyword) for p in inspect.signature(signature).parameters.values()]
     common = [
         inspect.Parameter(option, keyword, default=None, annotation=annotation)
         for option, annotation in COMMON.items()
@@ -152,17 +160,6 @@ def command(function: Callable[..., Result]) -> Callable[..., None]:
     run.__annotations__ = {p.name: p.annotation for p in [*own, *common]}
     app.command(name)(run)
     return run
-
-
-GALLERY = Annotated[
-    str | None,
-    typer.Option(
-        help="What is searched: exact, hnsw, ivf-pq, or milvus: and a file (.db) or the address "
-        "of a server.",
-        autocompletion=_starting(("exact", "hnsw", "ivf-pq", "milvus:")),
-        metavar="NAME",
-    ),
-]
 
 
 def use_gallery(name: str | None) -> None:

@@ -1,12 +1,23 @@
 """Commands about what is there: photos, weights, machine."""
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from caltech_lab.cli.common import GALLERY, Result, command, one_of, open_lab, shown, use_gallery
-from caltech_lab.errors import DatasetError
+from caltech_lab.cli.common import Result, open_lab, shown, use_gallery
+from caltech_lab.datasets import caltech101, open_photos
+from caltech_lab.datasets.caltech101 import SUBSETS, manifest
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.extraction import extract as run
+from caltech_lab.embedding.images import read_photo
+from caltech_lab.errors import DatasetError, PhotoError
+from caltech_lab.settings import settings
+from caltech_lab.storage.progress import progress
 
 if TYPE_CHECKING:
     from caltech_lab.datasets import Photos
@@ -15,34 +26,24 @@ if TYPE_CHECKING:
 
 def _subset() -> str | None:
     """Return the subset of Caltech-101 that is asked for; None for other photos."""
-    from caltech_lab.datasets.caltech101 import SUBSETS
-    from caltech_lab.settings import settings
-
     wanted = settings().dataset or "caltech101"
     return "all" if wanted == "caltech101" else wanted if wanted in SUBSETS else None
 
 
 def _caltech101() -> tuple[Path, bool]:
     """Return the folder of Caltech-101, and whether it had to be downloaded."""
-    from caltech_lab.datasets import caltech101
-    from caltech_lab.settings import settings
-
     root = caltech101.find(settings().photo_places)
     return (root, False) if root else (caltech101.download(settings().data), True)
 
 
 def _own(what: str) -> "Photos":
     """Return photos that are not Caltech-101's; raise for those that nothing can be done about."""
-    from caltech_lab.datasets import open_photos
-    from caltech_lab.settings import settings
-
     photos = open_photos()
     if what and settings().dataset != "drawn":
         raise DatasetError(f"Only Caltech-101 can be {what}; {photos.root} is yours alone.")
     return photos
 
 
-@command
 def download() -> Result:
     """Download Caltech-101 (137 MB), or unpack the offline sample with --dataset drawn."""
     if _subset() is None:
@@ -50,15 +51,12 @@ def download() -> Result:
         root, fetched, n = photos.root, False, len(photos)
         line = photos.origin
     else:
-        from caltech_lab.datasets.caltech101 import manifest
-
         (root, fetched), n = _caltech101(), len(manifest())
         line = "Caltech-101 was downloaded" if fetched else "Caltech-101 is there already"
     data = {"root": str(root), "downloaded": fetched, "n_photos": n}
     return Result([f"{line}: {n:,} photos in {shown(root)}"], data, [root] if fetched else [])
 
 
-@command
 def verify() -> Result:
     """Check each photo: against the manifest of Caltech-101, or that it can be read."""
     subset = _subset()
@@ -69,7 +67,6 @@ def verify() -> Result:
                 "extra": [], "unreadable": unreadable}  # fmt: skip
         lines = [f"{len(photos) - len(unreadable):,} of {len(photos):,} photos can be read."]
         return Result(lines + list(unreadable.values()), data, ok=not unreadable)
-    from caltech_lab.datasets import caltech101
 
     root, _ = _caltech101()
     found = caltech101.verify(root, subset)
@@ -82,12 +79,6 @@ def verify() -> Result:
 
 
 def _unreadable(photos: "Photos") -> dict[str, str]:
-    from concurrent.futures import ThreadPoolExecutor
-
-    from caltech_lab.embedding.images import read_photo
-    from caltech_lab.errors import PhotoError
-    from caltech_lab.settings import settings
-    from caltech_lab.storage.progress import progress
 
     def fault(i: int) -> str:
         try:
@@ -102,17 +93,11 @@ def _unreadable(photos: "Photos") -> dict[str, str]:
         return {path: why for path, why in zip(photos.table["path"], bar, strict=True) if why}
 
 
-@command
-def repair(
-    archive: Annotated[
-        Path | None, typer.Option(help="The official archive, where it is at hand.")
-    ] = None,
-) -> Result:
+def repair(archive: Path | None) -> Result:
     """Restore missing and altered photos of Caltech-101, and no others."""
     if _subset() is None:
         photos = _own("repaired")  # opening the drawn sample restores what is missing
         return Result([photos.origin], {"root": str(photos.root), "restored": []})
-    from caltech_lab.datasets import caltech101
 
     if archive is not None and not archive.is_file():
         raise DatasetError(f"There is no file {archive}: check the path.")
@@ -126,51 +111,8 @@ def repair(
     )
 
 
-@command
-def doctor() -> Result:
-    """Say what is found on this machine and what is not, and what to do about it."""
-    from caltech_lab.cli.doctor import examine
-
-    checks = examine()
-    bad = [check for check in checks if check.status == "missing"]
-    words = f"{len(bad)} things are missing" if len(bad) != 1 else "One thing is missing"
-    lines = [line for check in checks for line in str(check).splitlines()]
-    end = "All that is needed is there." if not bad else f"{words}, told above."
-    data = {"checks": [check.as_dict() for check in checks]}
-    return Result([*lines, end], data, ok=not bad)
-
-
-@command
 def extract(
-    engine: Annotated[
-        str,
-        typer.Option(
-            help="direct, or ray: by workers on one or many machines.", **one_of("direct", "ray")
-        ),
-    ] = "direct",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a Ray cluster, such as auto or ray://head:10001; by default Ray is "
-            "started here."
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="How many workers hold the backbone.")
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="ADDRESS",
-            help="Photos that are not --dataset: a folder, "
-            "an address such as s3://bucket/photos, or tar files in either.",
-        ),
-    ] = None,
-    to: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Where the Parquet shards go, with --engine ray."),
-    ] = None,
+    engine: str, address: str | None, workers: int | None, source: str | None, to: str | None
 ) -> Result:
     """Turn photos into vectors; photos that are known already are not read again."""
     if engine != "ray" and (address or workers or source or to):
@@ -182,7 +124,6 @@ def extract(
     lab = open_lab()
     done = None
     if engine == "ray":
-        from caltech_lab.embedding.extraction import extract as run
         from caltech_lab.scale.ray_extraction import ray_embedding
 
         folder = lab.folder("features")
@@ -207,7 +148,6 @@ def _counts(outcome: "ExtractionReport") -> dict[str, Any]:
 
 
 def _extract_from(source: str, to: str, address: str | None, workers: int | None) -> Result:
-    from caltech_lab.embedding.backbones import backbone
     from caltech_lab.scale.addresses import file_system
     from caltech_lab.scale.ray_extraction import extract_shards
     from caltech_lab.scale.shards import read_shards
@@ -223,41 +163,29 @@ def _extract_from(source: str, to: str, address: str | None, workers: int | None
     return Result(lines, data, [] if "://" in to else [Path(to)])
 
 
-@command
 def export(
-    format: Annotated[  # noqa: A002
-        str, typer.Option(help="parquet, npy (with CSV), or projector (two TSV files).")
-    ] = "parquet",
-    to: Annotated[
-        Path | None, typer.Option(help="The folder to write to.", metavar="FOLDER")
-    ] = None,
-    components: Annotated[
-        int | None, typer.Option(help="For the projector: principal components to write.", min=2)
-    ] = None,
+    format: str,  # noqa: A002
+    to: Path | None,
+    components: int | None,
 ) -> Result:
     """Write embeddings, labels and paths for other programs."""
-    if format not in ("parquet", "npy", "projector"):
-        raise typer.BadParameter(f"{format!r} is not one of parquet, npy, projector.")
     if components is not None and format != "projector":
         raise typer.BadParameter("--components is for --format projector.")
-    from caltech_lab.embedding.exports import export
 
     lab = open_lab()
-    wrote = export(lab.embeddings, format, to or lab.folder("exports"), components)
+    wrote = exports.export(lab.embeddings, format, to or lab.folder("exports"), components)
     n, d = lab.embeddings.X.shape
     return Result(
-        [f"{n:,} embeddings of {components or d:,} numbers each, as {format}."],
+        [f"{n:,} embeddings of {components or d:,} dimensions, as {format}."],
         {"format": format, "n_embeddings": n, "width": components or d},
         wrote,
         lab,
     )
 
 
-@command
-def demo(gallery: GALLERY = None) -> Result:
+def demo(gallery: str | None) -> Result:
     """Open the retrieval demo in a browser, through Voilà."""
     use_gallery(gallery)
-    from caltech_lab.settings import settings
 
     notebook = settings().home / "notebooks" / "12_retrieval_demo.ipynb"
     serve_with_voila(notebook)
@@ -266,10 +194,6 @@ def demo(gallery: GALLERY = None) -> Result:
 
 def serve_with_voila(notebook: Path) -> None:
     """Serve a notebook through Voilà until it is interrupted."""
-    import subprocess
-    import sys
-    from importlib.util import find_spec
-
     if not notebook.is_file():
         raise DatasetError(f"There is no {notebook}: run the demo from a checkout of the project.")
     if find_spec("voila") is None:

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from caltech_lab.cli.common import Result
 from caltech_lab.errors import LabError
 from caltech_lab.settings import settings
 
@@ -268,3 +269,14 @@ def _voila() -> Check:
     except metadata.PackageNotFoundError:
         return Check("demo", "note", "Voilà is not installed",
                      "`pip install voila` for `caltech-lab demo`.")  # fmt: skip
+
+
+def doctor() -> Result:
+    """Say what is found on this machine and what is not, and what to do about it."""
+    checks = examine()
+    bad = [check for check in checks if check.status == "missing"]
+    words = f"{len(bad)} things are missing" if len(bad) != 1 else "One thing is missing"
+    lines = [line for check in checks for line in str(check).splitlines()]
+    end = "All that is needed is there." if not bad else f"{words}, told above."
+    data = {"checks": [check.as_dict() for check in checks]}
+    return Result([*lines, end], data, ok=not bad)

@@ -1,51 +1,39 @@
 """Commands that learn from photos, and that measure what was learnt."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import typer
 
-from caltech_lab.cli.common import GALLERY, Result, command, one_of, open_lab, use_gallery
+from caltech_lab.cli.common import Result, open_lab, use_gallery
+from caltech_lab.clustering.checks import check_k
+from caltech_lab.clustering.hierarchical import cut
+from caltech_lab.clustering.smoothing import average_linkage_of_neighbour_means
+from caltech_lab.embedding.exports import write_clusters
 from caltech_lab.errors import ArgumentError
+from caltech_lab.metrics.categories import category_audit
+from caltech_lab.metrics.clusters import cluster_scores
+from caltech_lab.metrics.intervals import macro_average, proportion_interval
+from caltech_lab.report.measurements import retrieval
+from caltech_lab.retrieval.gallery import describe
+from caltech_lab.scale.galleries import gallery as gallery_of
+from caltech_lab.settings import settings
+from caltech_lab.storage.files import write_csv, write_json
 
 if TYPE_CHECKING:
     import numpy as np
 
     from caltech_lab.lab import Lab
 
-METHODS = ("kmeans", "hierarchical", "neighbour-means")
-LINKAGES = ("ward", "average", "complete", "single")
-CLASSIFIERS = ("svm", "random-forest")
+from caltech_lab.cli.commands import CLASSIFIERS
+
 SCORED = 10_000  # silhouettes take all distances; of more photos than this a sample is scored
 
 
-@command
-def cluster(
-    method: Annotated[
-        str,
-        typer.Argument(
-            help="kmeans, hierarchical, or neighbour-means (average linkage of neighbour means).",
-            metavar="[METHOD]",
-            **one_of(*METHODS),
-        ),
-    ] = "kmeans",
-    k: Annotated[
-        int | None, typer.Option("-k", "--k", min=2, help="Clusters; 20 for kmeans, else 50.")
-    ] = None,
-    linkage: Annotated[
-        str, typer.Option(help="Of hierarchical: ward, average, complete, single.",
-                          **one_of(*LINKAGES))
-    ] = "ward",
-    metric: Annotated[
-        str, typer.Option(help="Of hierarchical: euclidean or cosine.",
-                          **one_of("euclidean", "cosine"))
-    ] = "euclidean",
-) -> Result:  # fmt: skip
+def cluster(method: str, k: int | None, linkage: str, metric: str) -> Result:
     """Group photos that are alike; labels are not needed."""
     if method == "hierarchical" and linkage == "ward" and metric != "euclidean":
         raise typer.BadParameter("--linkage ward goes with --metric euclidean.")
-    from caltech_lab.clustering.checks import check_k
-    from caltech_lab.embedding.exports import write_clusters
-    from caltech_lab.storage.files import write_json
 
     lab = open_lab()
     n = len(lab.embeddings)
@@ -79,8 +67,6 @@ def cluster(
 
 
 def _clusters(lab: "Lab", method: str, k: int, linkage: str, metric: str) -> "np.ndarray":
-    from caltech_lab.clustering.hierarchical import cut
-    from caltech_lab.clustering.smoothing import average_linkage_of_neighbour_means
 
     if method == "kmeans":
         labels: np.ndarray = lab.kmeans(k).labels_.astype("int64")
@@ -96,9 +82,6 @@ def _clusters(lab: "Lab", method: str, k: int, linkage: str, metric: str) -> "np
 
 
 def _cluster_scores(lab: "Lab", clusters: "np.ndarray") -> dict[str, float]:
-    import numpy as np
-
-    from caltech_lab.metrics.clusters import cluster_scores
 
     X, y = lab.embeddings.X, lab.embeddings.y if lab.photos.labelled else None
     rows = np.arange(len(X))
@@ -109,8 +92,6 @@ def _cluster_scores(lab: "Lab", clusters: "np.ndarray") -> dict[str, float]:
 
 def _cluster_rows(lab: "Lab", clusters: "np.ndarray") -> list[dict[str, Any]]:
     """Describe each cluster, the largest first: its size and its most frequent category."""
-    import numpy as np
-
     y, rows = lab.embeddings.y, []
     for label in np.argsort(-np.bincount(clusters), kind="stable"):
         members = np.flatnonzero(clusters == label)
@@ -128,17 +109,8 @@ def _cluster_rows(lab: "Lab", clusters: "np.ndarray") -> list[dict[str, Any]]:
     return rows
 
 
-@command
-def train(
-    classifier: Annotated[
-        str,
-        typer.Argument(help="svm or random-forest.", metavar="[CLASSIFIER]",
-                       **one_of(*CLASSIFIERS)),
-    ] = "svm",
-) -> Result:  # fmt: skip
+def train(classifier: str) -> Result:
     """Train a classifier on four fifths of the photos, and test it on the others."""
-    from caltech_lab.storage.files import write_json
-
     lab = open_lab()
     lab.photos.check_labels("Training a classifier")
     scores = _test(lab, classifier)
@@ -157,7 +129,6 @@ def train(
 
 
 def _test(lab: "Lab", classifier: str) -> dict[str, Any]:
-    from caltech_lab.metrics.intervals import macro_average, proportion_interval
 
     X, y = lab.embeddings.X, lab.embeddings.y
     train, test = lab.split()
@@ -174,41 +145,31 @@ def _test(lab: "Lab", classifier: str) -> dict[str, Any]:
     }
 
 
-@command
-def index(gallery: GALLERY = None) -> Result:
+def index(gallery: str | None) -> Result:
     """Put all embeddings into a faiss index for exact search, or into another gallery."""
     use_gallery(gallery)
     lab = open_lab()
-    from caltech_lab.settings import settings
 
     if (name := settings().gallery) != "exact":
-        from caltech_lab.retrieval.gallery import describe
-        from caltech_lab.scale.galleries import gallery as gallery_of
-
         n, d = gallery_of(lab).ntotal, lab.embeddings.X.shape[1]
         wrote = [lab.folder("models/galleries")]
-        line = f"{n:,} photos of {d:,} numbers each, {describe(name)}."
+        line = f"{n:,} vectors of {d:,} dimensions, {describe(name)}."
         return Result([line], {"n_photos": n, "width": d, "gallery": name}, wrote, lab)
     made = lab.index()
     folder = lab.folder("models/faiss_index")
+    wrote = [folder / "image_index.faiss", folder / "items.csv"]
+    made.save(wrote[0])
+    write_csv(wrote[1], lab.embeddings.photos.table.set_index("path"))
     return Result(
-        [f"{made.ntotal:,} photos of {made.d:,} numbers each, searched exactly."],
+        [f"{made.ntotal:,} vectors of {made.d:,} dimensions, searched exactly."],
         {"n_photos": made.ntotal, "width": made.d},
-        [folder / "image_index.faiss", folder / "items.csv"],
+        wrote,
         lab,
     )
 
 
-@command
-def evaluate(
-    k: Annotated[int, typer.Option("-k", "--k", min=1, help="Answers that precision@k looks at.")]
-    = 10,
-) -> Result:  # fmt: skip
+def evaluate(k: int) -> Result:
     """Measure classification, retrieval and clustering on this split."""
-    from caltech_lab.metrics.categories import category_audit
-    from caltech_lab.report.measurements import retrieval
-    from caltech_lab.storage.files import write_csv, write_json
-
     lab = open_lab()
     lab.photos.check_labels("Evaluation")
     X, y = lab.embeddings.X, lab.embeddings.y
@@ -250,9 +211,9 @@ def evaluate(
     return Result(lines, data, [folder / "metrics.json", folder / "categories.csv"], lab)
 
 
-@command
 def report() -> Result:
     """Measure everything for the final report; it takes some minutes on Caltech-101."""
+    # They import matplotlib, which no other command here needs.
     from caltech_lab.report.cards import write_cards
     from caltech_lab.report.final_report import final_report
 

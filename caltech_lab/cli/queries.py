@@ -3,10 +3,20 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
-from caltech_lab.cli.common import GALLERY, Result, command, one_of, open_lab, use_gallery
-from caltech_lab.cli.learning import CLASSIFIERS
+from caltech_lab.cli.common import Result, open_lab, use_gallery
+from caltech_lab.embedding.engines import compile_backbone
+from caltech_lab.embedding.exports import answers_table, write_answers
+from caltech_lab.embedding.extraction import embed_few
+from caltech_lab.embedding.images import read_photo
+from caltech_lab.retrieval.gallery import nearest
+from caltech_lab.retrieval.index import search, search_excluding_self
+from caltech_lab.scale.galleries import gallery as gallery_of
+from caltech_lab.settings import settings
+from caltech_lab.storage.files import sha256_of, write_atomically
+from caltech_lab.studies.duplicates import groups, near_duplicates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,12 +29,6 @@ Files = Annotated[list[Path], typer.Argument(help="Photos to ask about.", metava
 
 def _embedded(lab: "Lab", files: list[Path]) -> "tuple[np.ndarray, list[int | None]]":
     """Return the vectors of files, and the row of each that is in the gallery, byte for byte."""
-    import numpy as np
-
-    from caltech_lab.embedding.engines import compile_backbone
-    from caltech_lab.embedding.extraction import embed_few
-    from caltech_lab.storage.files import sha256_of
-
     gallery = lab.embeddings
     row_of = {sha: row for row, sha in enumerate(gallery.photos.sha256) if sha}
     rows = [row_of.get(sha256_of(file)) for file in files]
@@ -36,23 +40,12 @@ def _embedded(lab: "Lab", files: list[Path]) -> "tuple[np.ndarray, list[int | No
 
 def _check(files: list[Path]) -> None:
     """Raise for a photo that cannot be read, before anything that takes long."""
-    from caltech_lab.embedding.images import read_photo
-
     for file in files:
         read_photo(file)
 
 
-@command
-def predict(
-    photos: Files,
-    classifier: Annotated[
-        str, typer.Option(help="svm or random-forest.", **one_of(*CLASSIFIERS))
-    ] = "svm",
-    top: Annotated[int, typer.Option(min=1, help="Categories to name for each photo.")] = 3,
-) -> Result:
+def predict(photos: list[Path], classifier: str, top: int) -> Result:
     """Name what is on photos, with probabilities."""
-    import numpy as np
-
     _check(photos)
     lab = open_lab()
     lab.photos.check_labels("Naming what is on a photo")
@@ -73,20 +66,13 @@ def predict(
     return Result(lines, {"classifier": classifier, "predictions": data}, [], lab)
 
 
-@command
 def retrieve(
-    photos: Files,
-    k: Annotated[int, typer.Option("-k", "--k", min=1, help="Answers a photo.")] = 10,
-    sheet: Annotated[
-        Path | None, typer.Option(help="Draw photos and answers into this PNG.", metavar="PNG")
-    ] = None,
-    csv: Annotated[
-        Path | None, typer.Option(help="Write the answers to this CSV.", metavar="CSV")
-    ] = None,
-    gallery: GALLERY = None,
-    category: Annotated[
-        list[str] | None, typer.Option(help="Answer with photos of this category alone.")
-    ] = None,
+    photos: list[Path],
+    k: int,
+    sheet: Path | None,
+    csv: Path | None,
+    gallery: str | None,
+    category: list[str] | None,
 ) -> Result:
     """Find the photos that are most like these; labels are not needed.
 
@@ -94,13 +80,6 @@ def retrieve(
     """
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise typer.BadParameter(f"--sheet writes a PNG; {sheet.name} should end in .png.")
-    import numpy as np
-
-    from caltech_lab.embedding.exports import answers_table, write_answers
-    from caltech_lab.retrieval.gallery import nearest
-    from caltech_lab.retrieval.index import search, search_excluding_self
-    from caltech_lab.scale.galleries import gallery as gallery_of
-    from caltech_lab.settings import settings
 
     use_gallery(gallery)
     _check(photos)
@@ -149,9 +128,7 @@ def _draw(
     similarities: "list[np.ndarray]",
 ) -> None:
     """Write a contact sheet: a row a query, the query first."""
-    from caltech_lab.embedding.images import read_photo
     from caltech_lab.plots.photos import grid_of_photos
-    from caltech_lab.storage.files import write_atomically
 
     def small(path: Path) -> "Image":
         photo = read_photo(path)
@@ -174,19 +151,8 @@ def _draw(
         figure.savefig(temporary, dpi=min(250, 18 * columns + 40))
 
 
-@command
-def duplicates(
-    crops: Annotated[
-        bool, typer.Option(help="Whether to look for crops too, which takes most of the time.")
-    ] = True,
-    top: Annotated[int, typer.Option(min=0, help="Groups to list.")] = 10,
-) -> Result:
+def duplicates(crops: bool, top: int) -> Result:
     """Group photos that are nearly the same, by a perceptual hash and by embedding."""
-    import numpy as np
-
-    from caltech_lab.storage.files import write_atomically
-    from caltech_lab.studies.duplicates import groups, near_duplicates
-
     lab = open_lab()
     pairs = near_duplicates(lab, crops=crops)
     table = lab.embeddings.photos.table
