@@ -12,6 +12,7 @@ import typer
 from caltech_lab.cli.common import Result, open_lab, shown, use_gallery
 from caltech_lab.datasets import caltech101, open_photos
 from caltech_lab.datasets.caltech101 import SUBSETS, manifest
+from caltech_lab.embedding import exports
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.embedding.extraction import extract as run
 from caltech_lab.embedding.images import read_photo

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
+from caltech_lab.cli.commands import CLASSIFIERS
 from caltech_lab.cli.common import Result, open_lab, use_gallery
 from caltech_lab.clustering.checks import check_k
 from caltech_lab.clustering.hierarchical import cut
@@ -21,11 +22,7 @@ from caltech_lab.settings import settings
 from caltech_lab.storage.files import write_csv, write_json
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from caltech_lab.lab import Lab
-
-from caltech_lab.cli.commands import CLASSIFIERS
 
 SCORED = 10_000  # silhouettes take all distances; of more photos than this a sample is scored
 
