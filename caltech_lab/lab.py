@@ -59,13 +59,6 @@ class Lab:
     """A dataset, a backbone, its embeddings, and the basic models fitted on them.
 
     Embeddings and models are made when they are first asked for, and kept in `outputs/`.
-
-    Parameters
-    ----------
-    photos : Photos
-        The dataset.
-    backbone : Backbone
-        The network that turns photos into vectors.
     """
 
     photos: Photos
@@ -105,21 +98,12 @@ class Lab:
         """Return a lab with the same backbone on another dataset, such as a folder of photos."""
         return Lab(open_photos(str(folder)), self.backbone)
 
-    # ---- embeddings --------------------------------------------------------------------------
-
     @property
     def embeddings(self) -> "Embeddings":
         """The embeddings of all photos that can be read, extracted where they are not current.
 
         `X` is float32 of shape (n, width), with rows of unit length. When photos are extracted or
-        cannot be read, a line says so, once.
-
-        Raises
-        ------
-        DatasetError
-            When no photo can be read.
-        CacheError
-            When the disk is full or cannot be written.
+        cannot be read, a line says so, once; when none can be read, a `DatasetError` is raised.
         """
         return self._embedded[0]
 
@@ -142,8 +126,6 @@ class Lab:
     def split(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of the training set and of the test set; see `datasets.splits.split`."""
         return split(self.embeddings.y, self.seed)
-
-    # ---- what is kept --------------------------------------------------------------------------
 
     @property
     def _folder(self) -> Path:
@@ -168,18 +150,8 @@ class Lab:
         return Cache(self.folder(), {"embeddings": sha256, "seed": self.seed})
 
     def cached(self, name: str, make: Callable[..., Any], /, *args: Any, **parameters: Any) -> Any:
-        """Load what was made from these embeddings before, or make it and keep it.
-
-        Parameters
-        ----------
-        name : str
-            Its file under `outputs/<dataset>/<backbone>/`; see `Cache.get`.
-        make, *args, **parameters
-            It is ``make(*args, **parameters)``; the parameters are part of the key.
-        """
+        """Return ``make(*args, **parameters)``, kept as a file of this name; see `Cache.get`."""
         return self.cache.get(name, make, *args, **parameters)
-
-    # ---- basic models ------------------------------------------------------------------------
 
     def kmeans(self, k: int = 20) -> "KMeans":
         """Return K-Means fitted on all embeddings."""
@@ -192,10 +164,8 @@ class Lab:
         """Return the linkage matrix of all embeddings, float64 of shape (n - 1, 4)."""
         from caltech_lab.fast.linkage import linkage_matrix
 
-        name = f"models/clustering/linkage_{method}_{metric}.npy"
-        Z: np.ndarray = self.cached(
-            name, linkage_matrix, self.embeddings.X, method=method, metric=metric
-        )
+        name, X = f"models/clustering/linkage_{method}_{metric}.npy", self.embeddings.X
+        Z: np.ndarray = self.cached(name, linkage_matrix, X, method=method, metric=metric)
         return Z
 
     def svm(self) -> "CalibratedSVM":
@@ -219,12 +189,11 @@ class Lab:
 
     def random_forest(self) -> "Pipeline":
         """Return the random forest, fitted on the training set."""
-        from caltech_lab.classification.forest import fit_forest, forest_parameters
+        from caltech_lab.classification.forest import fit_forest
 
         train, _ = self.split()
-        name = "models/classifier/random_forest.skops"
-        X, y = self.embeddings.X[train], self.embeddings.y[train]
-        return self.cached(name, fit_forest, X, y, seed=self.seed, **forest_parameters())
+        Xy = self.embeddings.X[train], self.embeddings.y[train]
+        return self.cached("models/classifier/random_forest.skops", fit_forest, *Xy, seed=self.seed)
 
     def index(self) -> "Index":
         """Return the exact index of all embeddings."""
