@@ -1,7 +1,9 @@
 """The centers that K-Means starts from, drawn side by side.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
+In place of scikit-learn's `kmeans_plusplus`: the same centers, see
+tests/clustering/test_clustering.py.
+
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,9 @@
-"""Linkage matrices, the same as SciPy's but sooner.
+"""Linkage matrices of thousands of photos.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
+In place of `scipy.cluster.hierarchy.linkage`: the same merges, see
+tests/clustering/test_clustering.py.
+
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length.
 """
 
 from collections.abc import Iterable, Iterator

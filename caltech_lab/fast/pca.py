@@ -1,7 +1,9 @@
 """PCA by the faster of two solvers.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
+In place of `PCA(svd_solver="full")`: the same components, see
+tests/classification/test_classification.py.
+
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length.
 """
 
 from typing import TypeVar

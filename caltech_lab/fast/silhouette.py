@@ -1,8 +1,9 @@
 """Silhouettes of several clusterings from one pass over the distances.
 
-``X`` is a matrix of embeddings, float32 of shape
-(n, d) with one row a photo and rows of length one; ``y`` is an int64 vector of shape (n,) with the
-category of each photo. Scores lie between 0 and 1 unless a docstring says otherwise.
+In place of `sklearn.metrics.silhouette_samples`: the same values to 1e-6, see
+tests/metrics/test_evaluation.py.
+
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,8 @@
-"""Lays embeddings out on a plane, so that neighbours stay neighbours."""
+"""A t-SNE map.
+
+In place of `sklearn.manifold.TSNE`: another map of the same quality, see
+benchmarks/tsne.py.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,7 @@
-"""Exact search in two stages: a short vector first, the whole one for a few."""
+"""Exact search in two stages: a short vector first, the whole one for a few.
+
+In place of `faiss.IndexFlatIP`: the same results, see tests/fast/test_two_stage_search.py.
+"""
 
 import faiss
 import numpy as np
