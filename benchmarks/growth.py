@@ -16,6 +16,7 @@ from typing import Any
 import faiss
 import numpy as np
 from common import RESULTS, arguments, lab, save
+from neighbours import hdbscan_on_neighbours, neighbour_graph
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster
 from sklearn.cluster import KMeans, MiniBatchKMeans
@@ -26,7 +27,6 @@ from caltech_lab.fast.linkage import linkage_matrix
 from caltech_lab.retrieval.gallery import FaissGallery
 from caltech_lab.scale.growth import grow, principal_coordinates
 from caltech_lab.storage.files import read_json
-from caltech_lab.studies.clusters.neighbour_graph import hdbscan_on_neighbours, neighbour_graph
 
 TIMES = (1, 3, 10, 30, 100)
 PARTS = (0.1, 0.3)  # what grows with the square is measured below Caltech-101 too

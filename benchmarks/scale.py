@@ -28,7 +28,7 @@ from caltech_lab.embedding.engines import choose_runtime
 from caltech_lab.embedding.extraction import extract
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.lab import Lab
-from caltech_lab.retrieval.gallery import fill, nearest, open_gallery
+from caltech_lab.retrieval.gallery import fill, found, open_gallery
 from caltech_lab.scale.ray_extraction import extract_shards, ray_embedding
 from caltech_lab.storage.files import read_json, write_json
 
@@ -188,15 +188,15 @@ def galleries(place: Path, dataset: str, rounds: int, n_queries: int) -> dict[st
         for row, wanted in zip(rows, chosen, strict=True):
             for short, gallery in opened.items():
                 start = time.perf_counter()
-                near, ids = nearest(gallery, X[row], 10)
+                near, ids = found(*gallery.search(X[row], 10))
                 ms[short].append(1e3 * (time.perf_counter() - start))
-                _, within = nearest(gallery, X[row], 10, wanted)
+                _, within = found(*gallery.search(X[row], 10, categories=wanted))
                 holds = (every[within] == wanted[0]).all() and len(within) == len(filtered[row])
                 # Exact copies may change places; their cosines may not.
                 same = np.allclose(near, X[truth[row]] @ X[row], atol=1e-5)
                 right = np.isin(filtered[row], within).mean()
-                found = np.isin(truth[row], ids).mean()
-                seen[short].append((found, float(same), float(holds), right))
+                recall = np.isin(truth[row], ids).mean()
+                seen[short].append((recall, float(same), float(holds), right))
     for short, gallery in opened.items():
         recall, same, holds, right = np.mean(seen[short], axis=0).tolist()
         told["rows"][short] |= {

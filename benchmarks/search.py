@@ -10,7 +10,7 @@ from common import alternate, arguments, compared, lab, save
 
 from caltech_lab.datasets.splits import split
 from caltech_lab.fast.two_stage_search import TwoStageIndex
-from caltech_lab.retrieval.index import build_index, search
+from caltech_lab.retrieval.index import Index
 from caltech_lab.scale.growth import grow, principal_coordinates
 
 SIZES = (9_000, 100_000, 1_000_000)
@@ -34,15 +34,15 @@ def exact(X: np.ndarray, queries: np.ndarray, rounds: int) -> dict[str, Any]:
     """Compare the lab's search with plain faiss, one query at a time and in a batch."""
     plain = faiss.IndexFlatIP(X.shape[1])
     plain.add(X)
-    ours, two = build_index(X), TwoStageIndex(X)
+    ours, two = Index(X), Index.from_faiss(TwoStageIndex(X))
     report = {}
     for title, parts in {"single": np.split(queries, len(queries)), "batch": [queries]}.items():
         print(f"{len(queries)} queries, {title}, {len(X):,} vectors of {X.shape[1]}", flush=True)
         values, seconds = alternate(
             {
                 "faiss.IndexFlatIP": lambda p=parts: [plain.search(q, 10)[1] for q in p],
-                "the lab, exact": lambda p=parts: [search(ours, q, 10)[1] for q in p],
-                "the lab, two stages": lambda p=parts: [search(two, q, 10)[1] for q in p],
+                "the lab, exact": lambda p=parts: [ours.search(q, 10)[1] for q in p],
+                "the lab, two stages": lambda p=parts: [two.search(q, 10)[1] for q in p],
             },
             2 * rounds,
         )
@@ -116,7 +116,7 @@ def approximate(
 def neighbours(X: np.ndarray, copy: int, n_queries: int = 200) -> np.ndarray:
     """Tell, for some vectors, which of their ten nearest others are of the same copy."""
     some = np.random.default_rng(1).choice(len(X), n_queries, replace=False)
-    ids = build_index(X).search(X[some], 11)[1][:, 1:]
+    ids = Index(X).search(X[some], 10, exclude=some)[1]
     same: np.ndarray = ids // copy == some[:, None] // copy
     return same
 

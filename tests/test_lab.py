@@ -78,7 +78,7 @@ def test_models_of_the_series_are_made_on_demand(lab: Lab) -> None:
     X, y = lab.embeddings.X, lab.embeddings.y
     assert len(lab.kmeans(5).labels_) == len(X)
     assert lab.linkage().shape == (len(X) - 1, 4)
-    assert lab.index().ntotal == len(X)
+    assert len(lab.index()) == len(X)
     assert lab.svm().predict(X).shape == y.shape
     assert lab.random_forest().predict(X).shape == y.shape
     kept = {path.name for path in lab.folder("models/classifier").glob("[!.]*")}

@@ -23,7 +23,7 @@ from caltech_lab.errors import ArgumentError, DatasetError
 from caltech_lab.lab import Lab
 from caltech_lab.report.final_report import final_report
 from caltech_lab.report.measurements import clusterings
-from caltech_lab.retrieval.index import build_index, extend_index
+from caltech_lab.retrieval.index import Index
 
 PIXELS = backbone("pixels")
 
@@ -176,20 +176,20 @@ def test_a_file_written_a_moment_ago_is_not_trusted(
 def test_adding_photos_gives_what_extracting_all_gives(photos: Photos, tmp_path: Path) -> None:
     everything = embedded(photos, tmp_path / "all")
     early = everything.subset(np.arange(0, len(photos), 2))
-    index = build_index(early.X)
+    index = Index(early.X)
     later = early.add(photos)
-    assert extend_index(index, later.X) == len(photos) - len(early)
-    assert extend_index(index, later.X) == 0
+    assert index.add(later.X) == len(photos) - len(early)
+    assert index.add(later.X) == 0
     order = {path: row for row, path in enumerate(paths(everything.photos))}
     rows = [order[path] for path in paths(later.photos)]
     np.testing.assert_array_equal(later.X, everything.X[rows])
     np.testing.assert_array_equal(later.y, everything.y[rows])
-    anew = faiss.serialize_index(build_index(later.X))
-    np.testing.assert_array_equal(faiss.serialize_index(index), anew)
+    anew = faiss.serialize_index(Index(later.X).faiss)
+    np.testing.assert_array_equal(faiss.serialize_index(index.faiss), anew)
     again = embedded(later.photos, tmp_path / "again")
     assert again.identity == later.identity
     with pytest.raises(ArgumentError, match="build it anew"):
-        extend_index(index, early.X)
+        index.add(early.X)
 
 
 def test_photos_of_another_folder_can_be_added(photos: Photos, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_lab_on_a_folder_without_labels_says_why_it_cannot(
     for number in range(6):
         photo(tmp_path / "flat" / f"{number}.png", number)
     lab = Lab(folder.scan(tmp_path / "flat"), PIXELS)
-    assert lab.index().ntotal == 6
+    assert len(lab.index()) == 6
     assert len(lab.kmeans(2).labels_) == 6
     for what in (lab.svm, lab.random_forest, partial(final_report, lab), partial(clusterings, lab)):
         with pytest.raises((ArgumentError, DatasetError), match="need"):

@@ -1,5 +1,7 @@
 """Commands that answer questions about single photos, and about photos that are nearly the same."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +13,7 @@ from caltech_lab.embedding.engines import compile_backbone
 from caltech_lab.embedding.exports import answers_table, write_answers
 from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import read_photo
-from caltech_lab.retrieval.gallery import nearest
-from caltech_lab.retrieval.index import search, search_excluding_self
+from caltech_lab.retrieval.gallery import found
 from caltech_lab.scale.galleries import gallery as gallery_of
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import sha256_of, write_atomically
@@ -85,20 +86,13 @@ def retrieve(
     _check(photos)
     lab = open_lab()
     X, rows = _embedded(lab, photos)
+    search: Callable[..., Any]
     if settings().gallery != "exact" or category:
-        searched = gallery_of(lab)
-        pairs = zip(X, rows, strict=True)
-        found = [nearest(searched, x, k, category, row) for x, row in pairs]
+        search = partial(gallery_of(lab).search, categories=category)
     else:
-        index = lab.index()
-        found = [
-            search(index, x, k)
-            if row is None
-            else search_excluding_self(index, x[None], np.array([row]), k)
-            for x, row in zip(X, rows, strict=True)
-        ]
-        found = [(near[0], ids[0]) for near, ids in found]
-    ids, similarities = [ids for _, ids in found], [near for near, _ in found]
+        search = lab.index().search
+    results = [found(*search(x, k, exclude=row)) for x, row in zip(X, rows, strict=True)]
+    ids, similarities = [ids for _, ids in results], [near for near, _ in results]
     table = answers_table([str(photo) for photo in photos], lab.embeddings, ids, similarities)
     answers: dict[str, list[dict[str, Any]]] = {str(photo): [] for photo in photos}
     lines = []

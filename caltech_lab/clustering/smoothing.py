@@ -12,7 +12,7 @@ from sklearn.preprocessing import normalize
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.linkage import linkage_matrix
-from caltech_lab.retrieval.index import build_index, search
+from caltech_lab.retrieval.index import Index
 
 Ints = NDArray[np.int64]
 
@@ -60,7 +60,7 @@ def neighbour_means(X: NDArray[np.float32], n_neighbours: int = 10) -> NDArray[n
         raise ArgumentError(
             f"n_neighbours must be between 1 and {len(X) - 1} for these photos, not {n_neighbours}."
         )
-    _, near = search(build_index(X), X, n_neighbours + 1)  # each photo is nearest to itself
+    _, near = Index(X).search(X, n_neighbours + 1)  # each photo is nearest to itself
     ends = np.arange(0, near.size + 1, n_neighbours + 1)
     graph = csr_array((np.ones(near.size), near.ravel(), ends), shape=(len(X), len(X)))
     means: NDArray[np.float32] = normalize(graph @ X).astype(np.float32)

@@ -131,6 +131,8 @@ class Answer:
     cosines : ndarray of float32, shape (n,)
         The query's similarity to every photo of the gallery in the space that was searched; -2
         for the query itself.
+    order : ndarray of int64, shape (n,)
+        All rows of the gallery by falling cosine, those of the same cosine in rising order.
     same_category : ndarray of float64, shape (k,)
         The probabilities that the answers have the category of the query.
     familiarity : float
@@ -146,6 +148,7 @@ class Answer:
     cluster: int
     seconds: dict[str, float]
     cosines: Similarities
+    order: Ids
     same_category: NDArray[np.float64]
     familiarity: float
     is_novel: bool

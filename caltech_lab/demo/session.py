@@ -23,7 +23,7 @@ from caltech_lab.embedding.images import load_pixels, part_seen, read_photo
 from caltech_lab.errors import ArgumentError
 from caltech_lab.retrieval.calibration import leave_one_out, same_category_probability
 from caltech_lab.retrieval.feedback import rocchio, without_near_copies
-from caltech_lab.retrieval.gallery import nearest
+from caltech_lab.retrieval.gallery import found
 from caltech_lab.retrieval.index import Ids, Similarities
 from caltech_lab.retrieval.novelty import familiarity, novelty_threshold
 from caltech_lab.scale.galleries import gallery
@@ -90,7 +90,7 @@ class SearchSession:
         self.kmeans = lab.kmeans(min(N_CLUSTERS, len(self.gallery)))
         self.thumbnail: Callable[[int], bytes] = lru_cache(N_CACHED)(self._thumbnail)
         self._mapper: Engine | None = None
-        # The exact gallery is the matrix itself, which is here already.
+        # The exact gallery is the index of the space.
         self._asks = None if settings().gallery == "exact" else gallery(lab)
 
     @property
@@ -316,8 +316,9 @@ class SearchSession:
         seconds = dict(query.seconds)
         with _timed(seconds, "search"):
             cosines = self._scores(query)
-            ids = np.argsort(-cosines, kind="stable")[:k]
-            familiar = self._familiarity(query, cosines)
+            order = np.argsort(-cosines, kind="stable")
+            ids = order[:k]
+            familiar = self._familiarity(query, cosines[order])
         with _timed(seconds, "classify"):
             (probabilities,) = self.classifier.predict_proba(X)
         with _timed(seconds, "cluster"):
@@ -325,7 +326,7 @@ class SearchSession:
         same = same_category_probability(self.space.curves, cosines[ids], np.arange(k))
         return Answer(
             query, ids, cosines[ids], probabilities, cluster, seconds,
-            cosines, same, familiar, familiar < self.threshold,
+            cosines, order, same, familiar, familiar < self.threshold,
         )  # fmt: skip
 
     def rank(self, answer: Answer, steering: Steering, k: int) -> Ranking:
@@ -360,14 +361,16 @@ class SearchSession:
             allowed &= np.isin(gallery.y, list(steering.categories))
         if steering.cluster is not None:
             allowed &= self.kmeans.labels_ == steering.cluster
-        rows = np.flatnonzero(allowed)
-        ids = rows[np.argsort(-scores[rows], kind="stable")]
+        order = answer.order
+        if scores is not answer.cosines:
+            order = np.argsort(-scores, kind="stable")
+        ids = order[allowed[order]]
         if steering.hide_near_copies:
             ids = without_near_copies(gallery.X, ids, k, query.vector)
         ids = ids[:k]
         # The probabilities were learnt from plain rankings, so they go by the place in that.
         places = np.empty(len(gallery), dtype=np.int64)
-        places[np.argsort(-answer.cosines, kind="stable")] = np.arange(len(gallery))
+        places[answer.order] = np.arange(len(gallery))
         near = cosines[ids]
         probabilities = same_category_probability(self.space.curves, near, places[ids])
         return Ranking(ids, near, probabilities)
@@ -388,11 +391,11 @@ class SearchSession:
         """
         vector = self._by(query) if moved is None else moved
         if self._asked_gallery is None:
-            scores: Similarities = self.space.X @ vector
+            scores: Similarities = self.space.index.similarities(vector)[0]
         else:
             names = [self.gallery.categories[i] for i in categories] or None
             candidates = min(CANDIDATES, len(self.gallery))
-            near, ids = nearest(self._asked_gallery, vector, candidates, names)
+            near, ids = found(*self._asked_gallery.search(vector, candidates, categories=names))
             scores = np.full(len(self.gallery), UNSEEN, np.float32)
             scores[ids] = near
         if query.row is not None:
@@ -400,11 +403,13 @@ class SearchSession:
         return scores
 
     def _familiarity(self, query: Query, cosines: Similarities) -> float:
+        """Tell how familiar a query is, by plain vectors; `cosines` fall, in any space."""
         if self.space.embed is not None:
-            cosines = self.gallery.X @ query.vector
+            (cosines,) = self._spaces[PLAIN].index.similarities(query.vector)
             if query.row is not None:
                 cosines[query.row] = UNSEEN
-        return float(familiarity(np.sort(cosines)[::-1]))
+            cosines = np.sort(cosines)[::-1]
+        return float(familiarity(cosines))
 
     # ---- why two photos are similar --------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from caltech_lab.demo.answers import Vector
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.embedding.views import FusedViews, own_view
 from caltech_lab.retrieval.calibration import same_category_curves
-from caltech_lab.retrieval.index import Similarities, build_index, search
+from caltech_lab.retrieval.index import Index, Similarities
 from caltech_lab.studies.vectors.fused import fused_embeddings, projected
 from caltech_lab.studies.vectors.projections import recipe
 
@@ -45,6 +46,11 @@ class Space:
     X: NDArray[np.float32]
     curves: NDArray[np.float64]
     embed: Callable[[Image.Image, Vector], Vector] | None = None
+
+    @cached_property
+    def index(self) -> Index:
+        """What those of the gallery are searched by, made when it is first needed."""
+        return Index(self.X)
 
 
 def plain_space(lab: "Lab", pairs: Callable[[], tuple[Similarities, NDArray[np.bool_]]]) -> Space:
@@ -128,8 +134,8 @@ def held_out_pairs(lab: "Lab", k: int) -> tuple[Similarities, NDArray[np.bool_]]
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=lab.seed)
     for rest, asking in folds.split(X, y):
         model = recipe(RECIPE, seed=lab.seed).fit(X[rest], y[rest])
-        index, queries = build_index(model.transform(X[rest])), model.transform(X[asking])
-        similarities, ids = search(index, queries, min(k, len(rest)))
+        index, queries = Index(model.transform(X[rest])), model.transform(X[asking])
+        similarities, ids = index.search(queries, min(k, len(rest)))
         found.append((similarities, y[rest][ids] == y[asking, None]))
     most = min(len(similarities[0]) for similarities, _ in found)
     similarities, relevant = (np.concatenate([part[:, :most] for part in parts])

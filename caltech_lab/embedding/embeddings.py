@@ -66,7 +66,7 @@ class Embeddings:
         """Return these rows, and behind them one for each photo that is new.
 
         The rows are embedded as the ones that are there were, and are the same, bit for bit, as
-        an extraction of all photos gives. `index.extend_index` adds them to an index.
+        an extraction of all photos gives. `Index.add` puts them into an index.
 
         Parameters
         ----------

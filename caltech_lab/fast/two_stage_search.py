@@ -17,7 +17,7 @@ class TwoStageIndex:
 
     The short vectors are the embeddings on the directions that keep most of their inner products.
     What is on the shortlist is compared exactly, so a similarity is always right; a photo can only
-    be missed when it is not on the shortlist. `search` of this module takes it like any index.
+    be missed when it is not on the shortlist. `Index.from_faiss` searches it like any index.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import IsotonicRegression
 
-from caltech_lab.retrieval.index import Similarities, build_index, search_excluding_self
+from caltech_lab.retrieval.index import Index, Similarities
 from caltech_lab.storage.progress import progress
 
 Floats = NDArray[np.float64]
@@ -40,11 +40,10 @@ def leave_one_out(
     relevant : ndarray of bool, shape (n, k)
         Whether an answer has the category of its query.
     """
-    index, k = build_index(X), min(k, len(X) - 1)
+    index, k = Index(X), min(k, len(X) - 1)
     parts = np.array_split(np.arange(len(X)), -(-len(X) // 500))
     found = [
-        search_excluding_self(index, X[rows], rows, k)
-        for rows in progress(parts, desc="Leave-one-out")
+        index.search(X[rows], k, exclude=rows) for rows in progress(parts, desc="Leave-one-out")
     ]
     similarities = np.concatenate([part for part, _ in found])
     ids = np.concatenate([part for _, part in found])

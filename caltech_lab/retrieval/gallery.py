@@ -5,16 +5,17 @@ another by changing its name: `exact`, `hnsw`, `ivf-pq`, or `milvus:` and an add
 """
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.retrieval.index import Ids, Similarities
+from caltech_lab.retrieval.index import Ids, Similarities, checked_queries, ranked
 from caltech_lab.storage.files import (
     load_array,
     read_json,
@@ -23,7 +24,6 @@ from caltech_lab.storage.files import (
     write_atomically,
     write_json,
 )
-from caltech_lab.studies.clusters.neighbour_graph import cells
 
 KINDS = ("exact", "hnsw", "ivf-pq")
 MILVUS = "milvus:"
@@ -64,26 +64,39 @@ class Gallery(Protocol):
         ...
 
     def search(
-        self, queries: NDArray[np.float32], k: int, categories: Sequence[str] | None = None
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        *,
+        categories: Sequence[str] | None = None,
+        exclude: ArrayLike | None = None,
     ) -> tuple[Similarities, Ids]:
-        """Find the most similar vectors.
+        """Find the most similar vectors, as `Index.search` does.
 
         Parameters
         ----------
-        queries : ndarray of float32, shape (q, d)
-            Rows of length one.
+        queries : ndarray of float32, shape (q, d) or (d,)
+            Unit vectors to look up.
         k : int
-            How many answers each.
+            Number of results per query; `found` gives those of a single query without padding.
         categories : sequence of str, optional
-            Answers come from these alone; the gallery applies that while it searches, so that k
+            The results have one of these; the gallery applies that while it searches, so that k
             are found where there are k.
+        exclude : array-like of int, shape (q,), optional
+            The id of each query, which is left out of its results.
 
         Returns
         -------
         similarities : ndarray of float32, shape (q, k)
-            Cosines, falling along each row; -inf where there is no answer.
+            Cosine similarities, falling along each row; -inf where there is no result.
         ids : ndarray of int64, shape (q, k)
-            `NOTHING` where there is no answer.
+            Those of the same similarity in rising order; `NOTHING` where there is no result.
+
+        Raises
+        ------
+        ArgumentError
+            When the queries have another dimension than the gallery, or there is not one id to
+            exclude per query.
         """
         ...
 
@@ -166,39 +179,16 @@ def fill(gallery: Gallery, X: NDArray[np.float32], categories: Sequence[str]) ->
     gallery.save()
 
 
-def nearest(
-    gallery: Gallery,
-    query: NDArray[np.float32],
-    k: int,
-    categories: Sequence[str] | None = None,
-    without: int | None = None,
-) -> tuple[Similarities, Ids]:
-    """Find what is most similar to one query, other than itself.
+def found(similarities: Similarities, ids: Ids) -> tuple[Similarities, Ids]:
+    """Return the results of a single query without the padding where there are fewer than k.
 
-    Parameters
-    ----------
-    gallery : Gallery
-        What to search.
-    query : ndarray of float32, shape (d,)
-        Of length one.
-    k : int
-        How many answers at most.
-    categories : sequence of str, optional
-        As for `Gallery.search`.
-    without : int, optional
-        The id of the query where it is in the gallery.
-
-    Returns
-    -------
-    similarities : ndarray of float32, shape (m,)
-        Falling; m is k, or what there is.
-    ids : ndarray of int64, shape (m,)
-        Those of the same similarity in rising order.
+    Examples
+    --------
+    >>> print(*found(np.float32([[0.9, -np.inf]]), np.array([[4, NOTHING]])))
+    [0.9] [4]
     """
-    (similarities,), (ids,) = gallery.search(query[None], k + 1, categories)
-    kept = (ids != NOTHING) & (ids != (NOTHING if without is None else without))
-    order = np.lexsort((ids[kept], -similarities[kept]))[:k]
-    return similarities[kept][order], ids[kept][order]
+    there = ids[0] != NOTHING
+    return similarities[0, there], ids[0, there]
 
 
 class FaissGallery:
@@ -272,10 +262,15 @@ class FaissGallery:
         self._there = np.concatenate([self._there, np.ones(len(X), np.bool_)])
 
     def search(
-        self, queries: NDArray[np.float32], k: int, categories: Sequence[str] | None = None
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        *,
+        categories: Sequence[str] | None = None,
+        exclude: ArrayLike | None = None,
     ) -> tuple[Similarities, Ids]:
         """See `Gallery.search`."""
-        queries = np.ascontiguousarray(np.atleast_2d(queries), np.float32)
+        queries = checked_queries(queries, self.d, exclude)
         allowed = self._there
         if categories is not None:
             codes = [i for i, name in enumerate(self.names) if name in set(categories)]
@@ -285,11 +280,12 @@ class FaissGallery:
             return np.full(shape, -np.inf, np.float32), np.full(shape, NOTHING, np.int64)
         # Cells and graphs are looked into in vain where few of their photos will do.
         exhaustively = allowed.mean() < NARROW
-        similarities, places = self._ask(queries, k, allowed, exhaustively)
+        most = k + (exclude is not None)
+        similarities, places = self._ask(queries, most, allowed, exhaustively)
         if (places < 0).any() and not exhaustively:
-            similarities, places = self._ask(queries, k, allowed, True)
+            similarities, places = self._ask(queries, most, allowed, True)
         similarities[places < 0] = -np.inf
-        return similarities, np.where(places < 0, NOTHING, self._ids[places])
+        return ranked(similarities, np.where(places < 0, NOTHING, self._ids[places]), exclude)
 
     def _ask(
         self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], exhaustively: bool
@@ -367,6 +363,11 @@ def _empty_index(kind: str, X: NDArray[np.float32]) -> Any:
     enough = max(64 * cells(n), 65_536)
     index.train(X if n <= enough else X[random.choice(n, enough, replace=False)])
     return index
+
+
+def cells(n: int) -> int:
+    """Return how many cells an inverted file of n vectors gets: ``4 sqrt(n)``, at most n / 40."""
+    return max(1, min(round(4 * math.sqrt(n)), n // 40))
 
 
 def code_size(d: int) -> int:

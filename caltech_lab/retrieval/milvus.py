@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from caltech_lab.errors import ArgumentError, CacheError
 from caltech_lab.retrieval.gallery import NOTHING, checked_vectors, quoted
-from caltech_lab.retrieval.index import Ids, Similarities
+from caltech_lab.retrieval.index import Ids, Similarities, checked_queries, ranked
 
 COLLECTION = "caltech_lab"
 ROWS_AT_ONCE = 1000  # a request may hold 64 MB
@@ -101,23 +101,29 @@ class MilvusGallery:
             )
 
     def search(
-        self, queries: NDArray[np.float32], k: int, categories: Sequence[str] | None = None
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        *,
+        categories: Sequence[str] | None = None,
+        exclude: ArrayLike | None = None,
     ) -> tuple[Similarities, Ids]:
         """See `Gallery.search`."""
-        queries = np.ascontiguousarray(np.atleast_2d(queries), np.float32)
-        similarities = np.full((len(queries), k), -np.inf, np.float32)
-        ids = np.full((len(queries), k), NOTHING, np.int64)
+        queries = checked_queries(queries, self.d, exclude)
+        most = k + (exclude is not None)
+        similarities = np.full((len(queries), most), -np.inf, np.float32)
+        ids = np.full((len(queries), most), NOTHING, np.int64)
         allowed = "" if categories is None else f"category in {quoted(categories)}"
         if categories is not None and not categories:
-            return similarities, ids
+            return ranked(similarities, ids, exclude)
         answers = self._client.search(
-            COLLECTION, list(queries), limit=k, filter=allowed, output_fields=["id"],
+            COLLECTION, list(queries), limit=most, filter=allowed, output_fields=["id"],
             consistency_level="Strong",
         )  # fmt: skip
         for row, answer in enumerate(answers):
             similarities[row, : len(answer)] = [hit["distance"] for hit in answer]
             ids[row, : len(answer)] = [hit["id"] for hit in answer]
-        return similarities, ids
+        return ranked(similarities, ids, exclude)
 
     def _there(self, ids: Ids) -> list[int]:
         wanted = np.asarray(ids, np.int64).tolist()

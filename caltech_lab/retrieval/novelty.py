@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from caltech_lab.retrieval.calibration import leave_one_out
-from caltech_lab.retrieval.index import Similarities, build_index, search
+from caltech_lab.retrieval.index import Index, Similarities
 
 NEIGHBOURS = 3
 FALSE_ALARMS = 0.05
@@ -101,7 +101,7 @@ def half_left_out(
                 leave_one_out(X[inside], y[inside], NEIGHBOURS)[0], FALSE_ALARMS
             )
             k = min(NEIGHBOURS, int(inside.sum()))
-            scores = familiarity(search(build_index(X[inside]), X_test, k)[0])
+            scores = familiarity(Index(X[inside]).search(X_test, k)[0])
             rows.append(
                 {
                     "draw": draw,

@@ -90,7 +90,7 @@ def require_pairs(n: int, m: int, bytes_each: int = 4) -> None:
         f"The matrix of {n:,} by {m:,} pairs of photos",
         n * m * bytes_each,
         "take a sample of the photos, or search an index of them with "
-        "caltech_lab.retrieval.index.search, which goes through the pairs in pieces",
+        "caltech_lab.retrieval.index.Index, which goes through the pairs in pieces",
     )
 
 

@@ -41,7 +41,7 @@ from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import ArgumentError
-from caltech_lab.retrieval.index import build_index, search_excluding_self
+from caltech_lab.retrieval.index import Index
 from caltech_lab.storage.progress import progress
 from caltech_lab.storage.threads import map_ahead
 
@@ -244,8 +244,7 @@ def _crops(
     X: NDArray[np.float32], views: list[Gray], kept: NDArray[np.int64], t: Thresholds
 ) -> pd.DataFrame:
     k = min(t.crop_candidates, len(kept) - 1)
-    index = build_index(X[kept])
-    similarities, ids = search_excluding_self(index, X[kept], np.arange(len(kept)), k)
+    similarities, ids = Index(X[kept]).search(X[kept], k, exclude=np.arange(len(kept)))
     near = similarities >= t.crop_cosine
     rows = np.broadcast_to(np.arange(len(kept))[:, None], ids.shape)[near]
     ends = np.sort(np.stack([kept[rows], kept[ids[near]]], axis=1), axis=1)

@@ -19,7 +19,7 @@ from caltech_lab.datasets.splits import split
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.fast.linkage import linkage_matrix
 from caltech_lab.fast.silhouette import silhouette
-from caltech_lab.retrieval.index import build_index, search, search_excluding_self
+from caltech_lab.retrieval.index import Index, ranked
 from caltech_lab.storage.progress import progress
 from caltech_lab.storage.threads import map_ahead
 
@@ -112,16 +112,17 @@ def _precision_readings(Z: np.ndarray, y: np.ndarray, split: Split, k: int) -> I
     train, test = split
     every = np.arange(len(Z))
     unit = normalize(Z)
-    index = build_index(unit)
+    index = Index(unit)
     euclidean = faiss.IndexFlatL2(Z.shape[1])
     euclidean.add(np.ascontiguousarray(Z))
+    squared, near = euclidean.search(Z, 11)
     answers = (
-        ("cosine, query left in its own answer", search(index, unit, 10)[1], every),
-        ("cosine, query left out", search_excluding_self(index, unit, every, 10)[1], every),
-        ("Euclidean, query left out", search_excluding_self(euclidean, Z, every, 10)[1], every),
+        ("cosine, query left in its own answer", index.search(unit, 10)[1], every),
+        ("cosine, query left out", index.search(unit, 10, exclude=every)[1], every),
+        ("Euclidean, query left out", ranked(-squared, near, every)[1], every),
         (
             "cosine, held-out queries into the training part",
-            train[search(build_index(unit[train]), unit[test], 10)[1]],
+            train[Index(unit[train]).search(unit[test], 10)[1]],
             test,
         ),
     )

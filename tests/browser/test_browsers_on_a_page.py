@@ -15,7 +15,6 @@ import pandas as pd
 from sklearn.manifold import TSNE
 from caltech_lab.widgets.cluster_portraits import cluster_plane
 from caltech_lab.metrics.categories import category_audit
-from caltech_lab.retrieval.index import search_excluding_self
 from caltech_lab.widgets import *
 
 lab = caltech_lab.open_lab()
@@ -35,7 +34,7 @@ vague = lab.svm().predict_proba(X + 0.03 * np.random.default_rng(0).normal(size=
 ConfusionBrowser(features, everything, vague)
 """,
     "categories": """
-_, ten = search_excluding_self(lab.index(), X[test], test, 10)
+_, ten = lab.index().search(X[test], 10, exclude=test)
 asked = (y[ten] == y[test, None]).mean(axis=1)
 predicted = lab.svm().predict(X[test])
 table = category_audit(y[test], predicted, features.categories)

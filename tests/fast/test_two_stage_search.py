@@ -7,7 +7,7 @@ import pytest
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.two_stage_search import TwoStageIndex
 from caltech_lab.retrieval.comparison import compare_indexes
-from caltech_lab.retrieval.index import build_index, search
+from caltech_lab.retrieval.index import Index
 
 
 def unit(X):
@@ -24,10 +24,14 @@ def embeddings():
     )
 
 
+def two_stages(X, **options):
+    return Index.from_faiss(TwoStageIndex(X, **options))
+
+
 def recall(index, X, queries, k):
-    exact = search(build_index(X), queries, k)[1]
+    index, exact = Index.from_faiss(index), Index(X).search(queries, k)[1]
     parts = np.array_split(queries, -(-len(queries) // 40))  # not so many that all are compared
-    found = np.concatenate([search(index, part, k)[1] for part in parts])
+    found = np.concatenate([index.search(part, k)[1] for part in parts])
     return np.mean([np.isin(a, b).mean() for a, b in zip(exact, found, strict=True)])
 
 
@@ -50,7 +54,7 @@ def test_the_shortlist_has_the_length_asked_for(X):
 
 
 def test_similarities_are_those_of_the_full_vectors(X):
-    similarities, ids = search(TwoStageIndex(X, dimensions=16), X[:50], 10)
+    similarities, ids = two_stages(X, dimensions=16).search(X[:50], 10)
     expected = np.take_along_axis(X[:50] @ X.T, ids, axis=1)
     np.testing.assert_allclose(similarities, expected, atol=1e-6)
     assert (np.diff(similarities, axis=1) <= 0).all()
@@ -59,9 +63,9 @@ def test_similarities_are_those_of_the_full_vectors(X):
 
 
 def test_a_batch_is_searched_exactly(X):
-    index = TwoStageIndex(X, dimensions=4, shortlist=1)
-    exact = search(build_index(X), X, 3)
-    for ours, theirs in zip(search(index, X, 3), exact, strict=True):
+    index = two_stages(X, dimensions=4, shortlist=1)
+    exact = Index(X).search(X, 3)
+    for ours, theirs in zip(index.search(X, 3), exact, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -74,18 +78,20 @@ def test_galleries_smaller_than_the_shortlist_are_searched_whole(X, n, k):
 
 
 def test_wrong_arguments_are_a_sentence(X):
-    index = TwoStageIndex(X[:20])
+    index = two_stages(X[:20])
     with pytest.raises(ArgumentError, match="between 1 and the 20 photos"):
-        search(index, X[:1], 21)
+        index.search(X[:1], 21)
     with pytest.raises(ArgumentError, match="100 dimensions and the index has 256"):
-        search(index, X[:1, :100], 1)
+        index.search(X[:1, :100], 1)
 
 
 def test_indexes_are_compared_with_the_first(X):
     worse = faiss.IndexPQ(256, 4, 4, faiss.METRIC_INNER_PRODUCT)
     worse.train(X)
     worse.add(X)
-    table = compare_indexes({"exact": build_index(X), "PQ": worse}, X[:40], k=5, rounds=2)
+    table = compare_indexes(
+        {"exact": Index(X), "PQ": Index.from_faiss(worse)}, X[:40], k=5, rounds=2
+    )
     assert list(table.index) == ["exact", "PQ"]
     assert table["recall"]["exact"] == 1
     assert table["recall"]["PQ"] == pytest.approx(recall(worse, X, X[:40], 5))

@@ -148,7 +148,7 @@ def test_what_was_made_of_the_embeddings_is_made_again_too(
     after = Lab(folder.scan(photos.root), PIXELS)
     assert not np.array_equal(after.linkage(), tree)
     assert "Since these embeddings were made, the photos changed." in capsys.readouterr().out
-    assert not np.array_equal(after.index().reconstruct(3), index.reconstruct(3))
+    assert not np.array_equal(after.index().faiss.reconstruct(3), index.faiss.reconstruct(3))
 
 
 @pytest.mark.parametrize("name", ["embeddings.npy", "items.csv"])

@@ -27,7 +27,7 @@ from caltech_lab.embedding import backbones
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.errors import CacheError, LabError, WeightsError
 from caltech_lab.lab import Lab
-from caltech_lab.retrieval.index import build_index, load_index, save_index
+from caltech_lab.retrieval.index import Index
 from caltech_lab.settings import settings
 from caltech_lab.storage import files
 
@@ -206,9 +206,9 @@ def test_index_of_another_shape_is_refused(
     X: np.ndarray, tmp_path: Path, dimension: int, count: int
 ) -> None:
     path = tmp_path / "index.faiss"
-    save_index(path, build_index(X))
+    Index(X).save(path)
     with pytest.raises(CacheError, match=f"exact index of {count} photos with {dimension} numbers"):
-        load_index(path, dimension, count)
+        Index.load(path, dimension, count)
 
 
 def test_index_of_another_type_is_refused(X: np.ndarray, tmp_path: Path) -> None:
@@ -217,14 +217,14 @@ def test_index_of_another_type_is_refused(X: np.ndarray, tmp_path: Path) -> None
         other.add(X)
         faiss.write_index(other, str(path))
         with pytest.raises(CacheError):
-            load_index(path, 8, 40)
+            Index.load(path, 8, 40)
 
 
 def test_damaged_length_never_reaches_faiss(
     X: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "index.faiss"
-    save_index(path, build_index(X))
+    Index(X).save(path)
     good = path.read_bytes()
 
     def refuse(data: object) -> None:
@@ -234,11 +234,11 @@ def test_damaged_length_never_reaches_faiss(
     for bad in (b"", good[:20], good[:-1], good + b"\0", good[:37] + b"\xff" * 8 + good[45:]):
         path.write_bytes(bad)
         with pytest.raises(CacheError):
-            load_index(path, 8, 40)
+            Index.load(path, 8, 40)
     with open(path, "wb") as file:
         file.truncate(2**40)  # a terabyte of holes
     with pytest.raises(CacheError):
-        load_index(path, 8, 40)
+        Index.load(path, 8, 40)
 
 
 @given(position=st.integers(0, 44), value=st.integers(0, 255))
@@ -247,14 +247,14 @@ def test_any_changed_header_byte_is_refused(
 ) -> None:
     X = np.eye(3, dtype=np.float32)
     path = tmp_path_factory.mktemp("index") / "index.faiss"
-    save_index(path, build_index(X))
+    Index(X).save(path)
     data = bytearray(path.read_bytes())
     if data[position] == value:
         return
     data[position] = value
     path.write_bytes(data)
     with pytest.raises(CacheError):
-        load_index(path, 3, 3)
+        Index.load(path, 3, 3)
 
 
 @pytest.mark.parametrize("at", [0, 30, 46, 5000, -1])
@@ -270,7 +270,7 @@ def test_an_index_in_doubt_is_built_again_from_the_embeddings(
     bad[at] ^= 0x40
     path.write_bytes(bad)
     index = Lab(photos, backbone("pixels")).index()
-    np.testing.assert_array_equal(index.reconstruct_n(0, index.ntotal), lab.embeddings.X)
+    np.testing.assert_array_equal(index.faiss.reconstruct_n(0, len(index)), lab.embeddings.X)
     assert path.read_bytes() == good
 
 
@@ -373,7 +373,7 @@ def test_every_fault_here_is_a_sentence(tmp_path: Path) -> None:
         "a.npy": files.load_array,
         "a.json": files.read_json,
         "a.skops": files.load_model,
-        "a.faiss": lambda path: load_index(path, 8, 40),
+        "a.faiss": lambda path: Index.load(path, 8, 40),
     }.items():
         (tmp_path / name).write_bytes(buffer.getvalue())
         with pytest.raises(LabError) as error:

@@ -15,7 +15,7 @@ from caltech_lab.errors import MemoryLimitError
 from caltech_lab.fast.linkage import linkage_bytes, linkage_matrix, linkage_peak_bytes
 from caltech_lab.fast.silhouette import silhouette, silhouette_bytes
 from caltech_lab.fast.tsne import tsne
-from caltech_lab.retrieval.index import build_index, search
+from caltech_lab.retrieval.index import Index
 from caltech_lab.storage import memory
 from caltech_lab.storage.memory import require_pairs, tsne_bytes
 from tools import series
@@ -68,7 +68,7 @@ def test_what_does_not_fit_is_refused_with_another_way(name: str, free: SimpleNa
     assert instead in sentence
     assert sentence.endswith(".")
     assert "\n" not in sentence
-    assert ". " not in sentence.replace("caltech_lab.retrieval.index.search", "")
+    assert ". " not in sentence.replace("caltech_lab.retrieval.index.Index", "")
     free.available = needed
     step()
 
@@ -145,7 +145,7 @@ def test_linkage_of_caltech101_is_the_figure_of_the_notebook() -> None:
 def test_the_way_in_pieces_gives_the_same_answers(free: SimpleNamespace) -> None:
     """What the refusal of a matrix of pairs points to."""
     free.available = 0
-    _, ids = search(build_index(X), X[:50], 5)
+    _, ids = Index(X).search(X[:50], 5)
     free.available = 10**15
     require_pairs(50, 300)
     pairs = X[:50] @ X.T

@@ -24,7 +24,7 @@ from caltech_lab.metrics.intervals import bootstrap_interval
 from caltech_lab.metrics.retrieval import retrieval_scores
 from caltech_lab.fast.silhouette import silhouette
 from caltech_lab.datasets.splits import split
-from caltech_lab.retrieval.index import build_index, search_excluding_self
+from caltech_lab.retrieval.index import Index
 
 X, y = np.load(sys.argv[1]), np.load(sys.argv[2])
 made = {}
@@ -41,7 +41,7 @@ made["SVM: answers"], made["SVM: margins"] = best.predict(X[test]), best.decisio
 made["SVM: accuracy"] = table["accuracy"].to_numpy()
 forest = random_forest(seed=3, n_jobs=-1).fit(X[train], y[train])
 made["forest: votes"] = forest.predict_proba(X[test])
-cosines, ids = search_excluding_self(build_index(X), X, np.arange(len(X)), 10)
+cosines, ids = Index(X).search(X, 10, exclude=np.arange(len(X)))
 made["search: similarities"], made["search: ids"] = cosines, ids
 scores = retrieval_scores(X, y)
 made["precision"], made["average precision"] = scores.precision, scores.average_precision
@@ -118,10 +118,10 @@ def test_other_threads_and_processors_decide_alike(
 
 
 def test_ties_are_broken_by_row(arrays: Path) -> None:
-    from caltech_lab.retrieval.index import build_index, search
+    from caltech_lab.retrieval.index import Index
 
     X = np.load(arrays / "X.npy")
-    _, ids = search(build_index(X), X[4], 5)
+    _, ids = Index(X).search(X[4], 5)
     assert ids.tolist() == [[4, 5, 6, 7, 8]]
 
 

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.retrieval.gallery import KINDS, FaissGallery, code_size, is_gallery, open_gallery
-from caltech_lab.retrieval.index import search, search_excluding_self
+from caltech_lab.retrieval.gallery import (
+    KINDS,
+    NOTHING,
+    FaissGallery,
+    cells,
+    code_size,
+    found,
+    is_gallery,
+    open_gallery,
+)
+from caltech_lab.retrieval.index import Index
+from caltech_lab.retrieval.milvus import MilvusGallery
 
 N, D = 600, 32
 NAMES = ("cup", 'Faces "easy"', "Leopards")
@@ -52,7 +62,7 @@ def test_a_filter_gives_k_answers_where_there_are_k(X, categories, kind, wanted)
     gallery = FaissGallery(kind, D)
     gallery.add(np.arange(N) + 7, X, categories)
     allowed = np.isin(categories, wanted)
-    _, ids = gallery.search(X[:40], 10, wanted)
+    _, ids = gallery.search(X[:40], 10, categories=wanted)
     assert (ids >= 7).all()
     assert allowed[ids - 7].all()
     if kind != "ivf-pq":
@@ -63,11 +73,11 @@ def test_a_filter_gives_k_answers_where_there_are_k(X, categories, kind, wanted)
 def test_fewer_answers_than_asked_for_are_marked(X, categories, kind):
     gallery = FaissGallery(kind, D)
     gallery.add(np.arange(N), X, categories)
-    similarities, ids = gallery.search(X[:2], 50, NAMES[2:])
+    similarities, ids = gallery.search(X[:2], 50, categories=NAMES[2:])
     assert (np.sort(ids[0, :30]) == np.arange(570, 600)).all()
     assert (ids[:, 30:] == -1).all()
     assert np.isneginf(similarities[:, 30:]).all()
-    assert (gallery.search(X[:2], 5, ["unheard of"])[1] == -1).all()
+    assert (gallery.search(X[:2], 5, categories=["unheard of"])[1] == -1).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -79,7 +89,7 @@ def test_what_is_removed_is_not_found_and_may_come_again(X, kind):
     assert gallery.ntotal == N - 2
     assert not np.isin(gallery.search(X[3:5], 20)[1], [3, 4]).any()
     gallery.add(np.array([3]), X[3:4], ["again"])
-    assert gallery.search(X[3:4], 1, ["again"])[1][0, 0] == 3
+    assert gallery.search(X[3:4], 1, categories=["again"])[1][0, 0] == 3
     with pytest.raises(ArgumentError, match="in the gallery already"):
         gallery.add(np.array([3]), X[3:4])
 
@@ -93,8 +103,8 @@ def test_a_saved_gallery_answers_as_before(X, categories, kind, tmp_path):
     again = open_gallery(kind, D, tmp_path)
     assert again.ntotal == N - 1
     for wanted in (None, NAMES[1:2]):
-        for a, b in zip(gallery.search(X[:9], 4, wanted), again.search(X[:9], 4, wanted),
-                        strict=True):  # fmt: skip
+        answers = [g.search(X[:9], 4, categories=wanted) for g in (gallery, again)]
+        for a, b in zip(*answers, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
@@ -123,12 +133,90 @@ def test_a_gallery_of_other_vectors_is_not_opened(X, tmp_path):
         open_gallery("exact", D, tmp_path)
 
 
-def test_the_searches_of_the_series_take_a_gallery(X):
+@pytest.mark.parametrize("kind", ["hnsw", "ivf-pq"])
+def test_what_a_filter_hides_from_cells_and_graphs_is_looked_for_everywhere(X, kind):
+    """Wide enough to be searched in the quick way first, and all of it far from the query."""
+    far = np.argsort(X @ X[0])[: N // 5]
+    gallery = FaissGallery(kind, D)
+    gallery.add(np.arange(N), X, np.where(np.isin(np.arange(N), far), "far", "near").tolist())
+    quick = gallery._ask(X[:1], len(far), np.isin(np.arange(N), far), False)[1]
+    assert (quick < 0).any()  # or else there was nothing to look for
+    _, ids = gallery.search(X[:1], len(far), categories=["far"])
+    np.testing.assert_array_equal(np.sort(ids[0]), np.sort(far))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("wanted", [None, NAMES[2:]])
+def test_k_results_are_left_when_the_query_is_excluded(X, categories, kind, wanted):
+    gallery = FaissGallery(kind, D)
+    gallery.add(np.arange(N) + 7, X, categories)
+    rows = np.arange(570, 600)
+    similarities, ids = gallery.search(X[rows], 29, categories=wanted, exclude=rows + 7)
+    assert ids.shape == similarities.shape == (30, 29)
+    assert (ids != NOTHING).all()
+    assert not (ids == rows[:, None] + 7).any()
+    assert (np.diff(similarities, axis=1) <= 0).all()
+    if wanted:  # all others of the category, and one place that stays empty
+        similarities, ids = gallery.search(X[rows], 30, categories=wanted, exclude=rows + 7)
+        every = np.tile(rows + 7, (30, 1))
+        np.testing.assert_array_equal(
+            np.sort(ids[:, :29]), every[~np.eye(30, dtype=bool)].reshape(30, 29)
+        )
+        assert (ids[:, 29] == NOTHING).all()
+        assert np.isneginf(similarities[:, 29]).all()
+
+
+def test_an_exact_gallery_searches_as_the_index_does(X):
+    doubled = np.concatenate([X, X[:100]])  # so that there are ties
+    gallery, index, rows = FaissGallery("exact", D), Index(doubled), np.arange(N)
+    gallery.add(np.arange(len(doubled)), doubled)
+    for options in ({}, {"exclude": rows}):
+        for ours, theirs in zip(gallery.search(X, 12, **options), index.search(X, 12, **options),
+                                strict=True):  # fmt: skip
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_ties_in_a_gallery_come_by_rising_id(X):
     gallery = FaissGallery("exact", D)
-    gallery.add(np.arange(N), X)
-    assert (search(gallery, X[:5], 3)[1][:, 0] == np.arange(5)).all()
-    _, ids = search_excluding_self(gallery, X, np.arange(N), 3)
-    assert not (ids == np.arange(N)[:, None]).any()
+    gallery.add(np.array([9, 2, 30, 4]), X[[0, 0, 1, 0]])
+    assert gallery.search(X[0], 4)[1].tolist() == [[2, 4, 9, 30]]
+    assert gallery.search(X[0], 2, exclude=9)[1].tolist() == [[2, 4]]
+
+
+def test_an_id_that_is_not_there_excludes_nothing(X):
+    gallery = FaissGallery("exact", D)
+    gallery.add(np.arange(3), X[:3])
+    for nobody in (NOTHING, 99):
+        similarities, ids = found(*gallery.search(X[1], 5, exclude=nobody))
+        assert sorted(ids) == [0, 1, 2]
+        assert ids[0] == 1
+        assert (similarities > -1).all()
+
+
+class Milvus:
+    """Stands in for the client of a server that holds all vectors under the numbers of rows."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def search(self, collection, queries, limit, **_):
+        near = np.stack(queries) @ self.X.T
+        rows = np.argsort(-near, axis=1)[:, :limit]
+        return [[{"id": int(i), "distance": float(n[i])} for i in r]
+                for n, r in zip(near, rows, strict=True)]  # fmt: skip
+
+
+def test_k_results_are_left_in_milvus_too(X):
+    gallery = MilvusGallery.__new__(MilvusGallery)  # the client is an extra
+    gallery.d, gallery._client = D, Milvus(X)
+    rows = np.arange(50)
+    for k, others in ((10, 10), (N + 5, N - 1)):
+        similarities, ids = gallery.search(X[rows], k, exclude=rows)
+        assert ids.shape == similarities.shape == (50, k)
+        assert not (ids == rows[:, None]).any()
+        assert (ids[:, :others] != NOTHING).all()
+        assert (ids[:, others:] == NOTHING).all()
+    assert (gallery.search(X[rows], 3, categories=[], exclude=rows)[1] == NOTHING).all()
 
 
 def test_wrong_requests_are_sentences(X, tmp_path):
@@ -140,6 +228,10 @@ def test_wrong_requests_are_sentences(X, tmp_path):
     gallery = FaissGallery("exact", D)
     with pytest.raises(ArgumentError, match="one id and 32 numbers"):
         gallery.add(np.arange(3), X[:3, :5])
+    with pytest.raises(ArgumentError, match="5 dimensions and the index has 32"):
+        gallery.search(X[:3, :5], 1)
+    with pytest.raises(ArgumentError, match="3 queries and 2 rows to exclude"):
+        gallery.search(X[:3], 1, exclude=[0, 1])
     with pytest.raises(ArgumentError, match="Only a gallery with a folder"):
         gallery.save()
     assert (gallery.search(X[:1], 4)[1] == -1).all()
@@ -147,3 +239,7 @@ def test_wrong_requests_are_sentences(X, tmp_path):
 
 def test_codes_are_short_and_divide_the_width():
     assert [code_size(d) for d in (2048, 1280, 768, 1764, 7, 2)] == [128, 128, 128, 4, 1, 1]
+
+
+def test_cells_grow_with_the_root_and_are_never_empty():
+    assert [cells(n) for n in (1, 79, 600, 9144, 1_000_000)] == [1, 1, 15, 228, 4000]

@@ -6,7 +6,6 @@ import pytest
 
 from caltech_lab.errors import ArgumentError
 from caltech_lab.scale.growth import fitted_exponent, grow, principal_coordinates
-from caltech_lab.studies.clusters.neighbour_graph import hdbscan_on_neighbours, neighbour_graph
 
 
 @pytest.fixture(name="X")
@@ -55,35 +54,6 @@ def test_an_exponent_is_the_slope_of_the_logarithms():
     n = np.array([10.0, 100.0, 1000.0])
     exponent, factor = fitted_exponent(n, 5 * n**1.5)
     np.testing.assert_allclose((exponent, factor), (1.5, 5))
-
-
-def groups():
-    rng = np.random.default_rng(2)
-    X = rng.normal(size=(8, 40))[np.repeat(np.arange(8), 200)] + 0.25 * rng.normal(size=(1600, 40))
-    return (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(np.float32)
-
-
-@pytest.mark.parametrize("approximate", [False, True])
-def test_neighbours_are_the_nearest(approximate):
-    X = groups()
-    graph = neighbour_graph(X, 5, approximate=approximate)
-    assert graph.shape == (1600, 1600)
-    assert (abs(graph - graph.T) > 1e-9).nnz == 0
-    assert (graph.diagonal() == 0).all()
-    distance = np.linalg.norm(X[0] - X, axis=1)
-    nearest = np.argsort(distance)[1:6]
-    found = np.intersect1d(nearest, graph[[0]].indices)
-    assert len(found) >= (3 if approximate else 5)
-    kept = np.asarray(graph[[0], found]).ravel()
-    np.testing.assert_allclose(kept, distance[found], atol=1e-3)
-
-
-def test_dense_parts_are_found_though_the_graph_falls_apart():
-    labels = hdbscan_on_neighbours(neighbour_graph(groups(), 10), 20)
-    truth = np.repeat(np.arange(8), 200)
-    inside = labels >= 0
-    assert inside.mean() > 0.8
-    assert (pd.crosstab(labels[inside], truth[inside]) > 0).sum(axis=1).eq(1).all()
 
 
 def test_growth_is_drawn_with_its_exponents():

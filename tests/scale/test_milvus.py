@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.retrieval.gallery import FaissGallery, nearest, open_gallery
+from caltech_lab.retrieval.gallery import FaissGallery, found, open_gallery
 
 pytest.importorskip("pymilvus", reason="needs `pip install 'caltech-lab[scale]'`")
 pytest.importorskip("milvus_lite", reason="Milvus Lite is not there")
@@ -32,26 +32,32 @@ def test_milvus_answers_as_exact_search_does(X, categories, tmp_path):
         assert gallery.ntotal == N
     for wanted in (None, NAMES[:1], NAMES[1:], ["unheard of"]):
         for query in X[:25]:
-            near, ids = nearest(exact, query, 10, wanted)
-            near_too, ids_too = nearest(milvus, query, 10, wanted)
+            near, ids = exact.search(query, 10, categories=wanted)
+            near_too, ids_too = milvus.search(query, 10, categories=wanted)
             np.testing.assert_array_equal(ids, ids_too)
             np.testing.assert_allclose(near, near_too, atol=1e-6)
-    assert set(np.array(categories)[nearest(milvus, X[1], 10, NAMES[:1])[1]]) == {NAMES[0]}
+        for a, b in zip(*(g.search(X[:5], 10, categories=wanted, exclude=np.arange(5))
+                          for g in (exact, milvus)), strict=True):  # fmt: skip
+            assert a.shape == (5, 10)
+            np.testing.assert_allclose(a, b, atol=1e-6)
+    assert set(np.array(categories)[milvus.search(X[1], 10, categories=NAMES[:1])[1][0]]) == {
+        NAMES[0]
+    }
 
     assert milvus.remove(np.array([0, 3, 9999])) == 2
     assert milvus.remove(np.array([0])) == 0
     assert milvus.ntotal == N - 2
-    assert not np.isin(nearest(milvus, X[0], 20)[1], [0, 3]).any()
+    assert not np.isin(milvus.search(X[0], 20)[1], [0, 3]).any()
     with pytest.raises(ArgumentError, match="in the gallery already"):
         milvus.add(np.array([5]), X[5:6])
     milvus.add(np.array([0]), X[:1], ["again"])
-    assert nearest(milvus, X[0], 5, ["again"])[1].tolist() == [0]
+    assert found(*milvus.search(X[0], 5, categories=["again"]))[1].tolist() == [0]
     milvus.save()
     milvus.close()
 
     again = open_gallery(name, D, tmp_path)
     assert again.ntotal == N - 1
-    assert nearest(again, X[7], 1)[1].tolist() == [7]
+    assert again.search(X[7], 1)[1].tolist() == [[7]]
     again.close()
     with pytest.raises(CacheError, match=f"holds vectors of {D} numbers, not {D + 1}"):
         open_gallery(name, D + 1, tmp_path)

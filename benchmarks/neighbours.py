@@ -4,7 +4,6 @@ A graph of a few neighbours a photo takes memory in proportion to the photos, wh
 between them take its square.
 """
 
-import math
 from typing import Any
 
 import faiss
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import HDBSCAN
+
+from caltech_lab.retrieval.gallery import cells
 
 FARTHEST = 2.0  # between unit vectors
 
@@ -56,11 +57,6 @@ def neighbour_graph(
     linked = (columns >= 0) & (columns != rows)
     graph = coo_array((distances[linked], (rows[linked], columns[linked])), shape=(n, n)).tocsr()
     return csr_matrix(graph.maximum(graph.T))
-
-
-def cells(n: int) -> int:
-    """Return how many cells an inverted file of n vectors gets: ``4 sqrt(n)``, at most n / 40."""
-    return max(1, min(round(4 * math.sqrt(n)), n // 40))
 
 
 def hdbscan_on_neighbours(graph: csr_matrix, min_cluster_size: int = 10) -> NDArray[np.int64]:
