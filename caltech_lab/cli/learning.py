@@ -7,7 +7,6 @@ import typer
 
 from caltech_lab.cli.commands import CLASSIFIERS
 from caltech_lab.cli.common import Result, open_lab, use_gallery
-from caltech_lab.clustering.checks import check_k
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.smoothing import average_linkage_of_neighbour_means
 from caltech_lab.embedding.exports import write_clusters
@@ -34,9 +33,13 @@ def cluster(method: str, k: int | None, linkage: str, metric: str) -> Result:
 
     lab = open_lab()
     n = len(lab.embeddings)
-    check_k(min(k or 2, n), n - 1)  # a sentence for one or two photos
+    if n < 3:
+        raise ArgumentError(f"Clustering needs at least 3 photos, but this dataset has {n}.")
+    if k is not None and k >= n:
+        raise ArgumentError(
+            f"-k {k} is too large: this dataset has {n:,} photos, so at most {n - 1:,} clusters."
+        )
     k = k or min(20 if method == "kmeans" else 50, n - 1)
-    check_k(k, n - 1)
     name = f"{method}_k{k}"
     if method == "hierarchical":
         name = f"{method}_{linkage}_{metric}_k{k}"
@@ -170,7 +173,11 @@ def evaluate(k: int) -> Result:
     lab = open_lab()
     lab.photos.check_labels("Evaluation")
     X, y = lab.embeddings.X, lab.embeddings.y
-    _, test = lab.split()
+    train, test = lab.split()
+    if k > len(train):
+        raise ArgumentError(
+            f"-k {k} is too large: the training set has {len(train):,} photos to find."
+        )
     alone, held = retrieval(lab, "leave_one_out", k), retrieval(lab, "held_out", k)
     data: dict[str, Any] = {
         "k": k,

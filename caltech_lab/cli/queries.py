@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import typer
@@ -13,6 +13,7 @@ from caltech_lab.embedding.engines import compile_backbone
 from caltech_lab.embedding.exports import answers_table, write_answers
 from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import read_photo
+from caltech_lab.errors import ArgumentError
 from caltech_lab.retrieval.gallery import found
 from caltech_lab.scale.galleries import gallery as gallery_of
 from caltech_lab.settings import settings
@@ -20,12 +21,9 @@ from caltech_lab.storage.files import sha256_of, write_atomically
 from caltech_lab.studies.duplicates import groups, near_duplicates
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL.Image import Image
 
     from caltech_lab.lab import Lab
-
-Files = Annotated[list[Path], typer.Argument(help="Photos to ask about.", metavar="PHOTO...")]
 
 
 def _embedded(lab: "Lab", files: list[Path]) -> "tuple[np.ndarray, list[int | None]]":
@@ -63,7 +61,7 @@ def predict(photos: list[Path], classifier: str, top: int) -> Result:
         known = row in trained
         data.append({"photo": str(photo), "in_training_part": known, "best": answer})
         words = ", ".join(f"{a['category']} {a['probability']:.3f}" for a in answer)
-        lines.append(f"{photo}: {words}" + (" (it was trained on this photo)" if known else ""))
+        lines.append(f"{photo}: {words}" + (" (a training photo)" if known else ""))
     return Result(lines, {"classifier": classifier, "predictions": data}, [], lab)
 
 
@@ -86,6 +84,12 @@ def retrieve(
     _check(photos)
     lab = open_lab()
     X, rows = _embedded(lab, photos)
+    most = len(lab.embeddings) - any(row is not None for row in rows)
+    if k > most:
+        raise ArgumentError(
+            f"-k {k} is too large: there are {most:,} photos to find (a query is left out of its "
+            "own results)."
+        )
     search: Callable[..., Any]
     if settings().gallery != "exact" or category:
         search = partial(gallery_of(lab).search, categories=category)
@@ -133,7 +137,7 @@ def _draw(
     pictures, titles = [], []
     for photo, rows, near in zip(photos, ids, similarities, strict=True):
         pictures += [small(photo), *(small(gallery.file(int(row))) for row in rows)]
-        titles.append(f"{photo.name[-16:]}\n(asked)")
+        titles.append(f"{photo.name[-16:]}\n(query)")
         for row, similarity in zip(rows, near, strict=True):
             path = gallery.file(int(row))
             name = str(gallery.table["category"].iat[int(row)]) or path.name[-16:]

@@ -309,10 +309,10 @@ def test_a_wrong_photo_is_a_sentence(lab: Any, photos: Path, tmp_path: Path) -> 
 def test_k_larger_than_the_photos_is_a_sentence(lab: Any, photos: Path) -> None:
     one = photos / "pizza" / "photo 1.jpg"
     wrong = {
-        ("retrieve", one, "-k", 5000): "k must be between 1 and",
-        ("cluster", "-k", 5000): "k must be between 2 and",
-        ("cluster", "hierarchical", "-k", 5000): "k must be between 2 and",
-        ("evaluate", "-k", 5000): "k must be between 1 and",
+        ("retrieve", one, "-k", 5000): "-k 5000 is too large: there are",
+        ("cluster", "-k", 5000): "-k 5000 is too large: this dataset has",
+        ("cluster", "hierarchical", "-k", 5000): "-k 5000 is too large: this dataset has",
+        ("evaluate", "-k", 5000): "-k 5000 is too large: the training set has",
         ("export", "--format", "projector", "--components", 5000): "components",
     }
     for done, words in zip(map(ended, [lab(*step) for step in wrong]), wrong.values(), strict=True):
