@@ -374,7 +374,7 @@ def test_perturbed_embeddings_have_an_identity_and_models_of_their_own(
     monkeypatch.setenv(PERTURB, "1")
     other = Lab(small_lab.photos, small_lab.backbone)
     noisy = other.embeddings
-    assert other.outcome.n_extracted == 0, "no photo goes through the network again"
+    assert other.extraction.n_extracted == 0, "no photo goes through the network again"
     np.testing.assert_allclose(noisy.X, X, atol=0.1)
     assert not np.array_equal(noisy.X, X)
     key = "embeddings_sha256"
