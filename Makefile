@@ -25,8 +25,14 @@ help:  ## show this list
 # goes through pip, whose configuration may name a build for this machine.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 INSTALL = $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt $(1) || $(PIP) $(1)
+# Told at once: pip needs a minute to find out, and a page to say it.
+NEEDED := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
+CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.version_info >= tuple(map(int, "$(NEEDED)".split("."))) or \
+	sys.exit("Python $(NEEDED) or newer is needed, and $(PYTHON) is %d.%d.%d: " % sys.version_info[:3] + \
+	"make $(or $(MAKECMDGOALS),walkthrough) PYTHON=python3.12")'
 
 $(INSTALLED): pyproject.toml constraints.txt
+	@$(CHECK_PYTHON)
 	@echo "Installing 180 packages into $(VENV), once; this takes one to four minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) uv "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
@@ -118,6 +124,7 @@ test-memory: $(INSTALLED)  ## the walkthrough on Caltech-101 stays under 4 GB
 HELD ?= torch torchvision
 
 test-lowest: pyproject.toml constraints.txt  ## unit tests with the oldest versions allowed
+	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv --clear .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet uv
 	for name in $(HELD); do grep "^$$name==" constraints.txt; done > .venv-lowest/held.txt
@@ -127,6 +134,7 @@ test-lowest: pyproject.toml constraints.txt  ## unit tests with the oldest versi
 	.venv-lowest/bin/python -m pytest tests --ignore=tests/promises --ignore=tests/browser --ignore=tests/scale
 
 test-newest: pyproject.toml constraints.txt  ## unit tests with the newest versions there are
+	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv --clear .venv-newest
 	for name in $(HELD); do grep "^$$name==" constraints.txt; done > .venv-newest/held.txt
 	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/held.txt -e ".[dev,efficientnet]"

@@ -14,6 +14,7 @@ from caltech_lab.embedding.backbones import IMAGENET_DEVIATIONS, IMAGENET_MEANS,
 from caltech_lab.embedding.engines import OpenVinoEngine, choose_runtime, compile_backbone
 from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import load_pixels
+from caltech_lab.embedding.torchvision_operators import define_missing_operators
 from caltech_lab.embedding.views import FusedViews, chosen_views
 
 
@@ -27,6 +28,8 @@ def alone(network: Backbone):
 def tutorial():
     """Return what a tutorial writes for one photo: torchvision's ResNet-50, eager, float32."""
     import torch
+
+    define_missing_operators()
     from torchvision import transforms
     from torchvision.models import resnet50
 

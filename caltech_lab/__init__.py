@@ -6,15 +6,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from caltech_lab.embedding import torchvision_operators
-
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab, open_lab
 
 __all__ = ["Lab", "open_lab"]
 __version__ = "1.0.0"
-
-torchvision_operators.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -13,9 +13,9 @@ class Settings:
     Attributes
     ----------
     home : Path
-        The checkout, or the current folder when the package was installed without one.
+        The checkout that the package lies in, else the working directory.
     data : Path
-        Downloads, weights and the drawn sample (`CALTECH_LAB_DATA`, else `home/data`).
+        Downloads (`CALTECH_LAB_DATA`, else `home/data`).
     outputs : Path
         All that the lab writes (`CALTECH_LAB_OUTPUTS`, else `home/outputs`).
     dataset : str or None
@@ -43,22 +43,17 @@ class Settings:
     threads: int
 
     @property
-    def weights(self) -> Path:
-        """The folder of pretrained weights."""
-        return self.home / "data" / "weights"
-
-    @property
     def photo_places(self) -> tuple[Path, ...]:
         """Where photographs are looked for, in this order."""
-        return (self.data, self.home / "data", self.home.parent / "shared")
+        places = (self.data, self.home / "data", self.home.parent / "shared")
+        return tuple(dict.fromkeys(places))
 
 
 @cache
 def settings() -> Settings:
     """Read the settings from the environment, once."""
     env = os.environ
-    checkout = Path(__file__).resolve().parents[1]
-    home = checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+    home = _checkout() or Path.cwd()
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows
@@ -74,3 +69,12 @@ def settings() -> Settings:
         gallery=env.get("CALTECH_LAB_GALLERY") or "exact",
         threads=int(env.get("CALTECH_LAB_THREADS") or cores),
     )
+
+
+def _checkout() -> Path | None:
+    """Return the checkout that this file lies in; None where a wheel was installed."""
+    folder = Path(__file__).resolve().parents[1]
+    project = folder / "pyproject.toml"
+    # Some packages put theirs into site-packages, so the name counts.
+    ours = project.is_file() and 'name = "caltech-lab"' in project.read_text(encoding="utf-8")
+    return folder if ours else None

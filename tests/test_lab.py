@@ -31,12 +31,6 @@ def test_importing_the_package_takes_no_time_and_no_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_torchvision_can_be_imported_after_the_package() -> None:
-    code = "import caltech_lab, torchvision; from torchvision.models import resnet50; print('ok')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "ok", done.stderr
-
-
 def test_the_opening_lines_name_photos_backbone_outputs_and_seed(lab: Lab) -> None:
     lines = str(lab).splitlines()
     assert [line.split()[0] for line in lines] == ["Photos", "Backbone", "Outputs", "Seed"]

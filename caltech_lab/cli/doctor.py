@@ -87,8 +87,6 @@ def _safely(name: str, look: Callable[[], Check]) -> Check:
 
 def _python() -> Check:
     found = f"{platform.python_version()} ({sys.executable}), {platform.platform(terse=True)}"
-    if sys.version_info < (3, 11, 4):
-        return Check("Python", "missing", found, "Install Python 3.11.4 or later.")
     return Check("Python", "found", found)
 
 
@@ -117,8 +115,8 @@ def _packages() -> Check:
     found = f"{len(versions)} there: {found}"
     if absent or old:
         wrong = ", ".join([*absent, *old])
-        return Check("packages", "missing", f"{found}; not there or too old: {wrong}",
-                     "Run `pip install -e .` in the checkout.")  # fmt: skip
+        advice = "Run `pip install -e .` in the checkout, or install the wheel again."
+        return Check("packages", "missing", f"{found}; not there or too old: {wrong}", advice)
     return Check("packages", "found", found)
 
 
@@ -172,14 +170,17 @@ def _weights() -> Check:
         # Asking for their sha256 would download them.
         return Check("weights", "note", f"those of {chosen.name} are not here yet",
                      "They are downloaded when photos are first extracted.")  # fmt: skip
-    return Check("weights", "found", f"{chosen.title}, sha256 {chosen.weights()[:12]}, as expected")
+    found = f"{chosen.title}, sha256 {chosen.weights()[:12]}, as expected"
+    return Check(
+        "weights", "found", f"{found}, in {chosen.file().parent}" if chosen.file else found
+    )
 
 
 def _speed() -> Check:
     from caltech_lab.embedding.backbones import backbone
     from caltech_lab.embedding.costs import forward_milliseconds
 
-    if _weights().status == "note":
+    if _safely("weights", _weights).status != "found":
         return Check("speed", "note", "not measured before the weights are here")
     rate = 1000 / forward_milliseconds(backbone())
     minutes = _n_photos() / rate / 60

@@ -123,7 +123,7 @@ class Archive:
                 progress(desc=f"Unpacking {path.name}", total=files, unit=" files") as bar,
             ):
                 for member in self._members(tar, path):
-                    tar.extract(member, aside, filter="data")
+                    _write(tar, member, aside)
                     bar.update()
             if not (aside / self.folder).is_dir():
                 raise DatasetError(f"{path} holds no folder {self.folder}: {_ANEW}.")
@@ -194,6 +194,21 @@ class Archive:
             if number > self.max_members or total > self.max_bytes:
                 raise _unsafe(member.name, f"makes it far larger than {self.dataset}", path)
             yield member
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write a file or make a folder, with its content and without its owner, mode and time.
+
+    `TarFile.extract` does as much with `filter="data"`, which Python has from 3.11.4 on; Debian 12
+    has 3.11.2.
+    """
+    path = folder / member.name
+    if member.isdir():
+        path.mkdir(parents=True, exist_ok=True)
+    elif content := tar.extractfile(member):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "wb") as file:
+            shutil.copyfileobj(content, file)
 
 
 def _refuse_climbing(name: str, path: Path) -> None:

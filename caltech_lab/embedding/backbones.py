@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from caltech_lab.embedding.torchvision_operators import define_missing_operators
 from caltech_lab.errors import ArgumentError, WeightsError
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import sha256_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 Fit = Literal["squash", "crop"]
 
-RESNET50_FILE = "resnet50-he2015.safetensors"
+RESNET50_FILE = Path(__file__).parent / "weights" / "resnet50-he2015.safetensors"
 RESNET50_SHA256 = "2b87c851a840e531eb6cbf3102cf9fd0529bac651027935f6f1e182de752be7d"
 # Means of the blue, green and red channel over ImageNet, which He et al. subtracted.
 CAFFE_MEANS_BGR = (103.939, 116.779, 123.68)
@@ -53,6 +54,8 @@ class Backbone:
     build : callable
         Gives the network as a module from uint8 (n, size, size, 3) to float32 (n, width), or,
         for a classical descriptor, a function of the same signature on arrays.
+    file : callable, optional
+        Gives the file of those weights, checked, where there is one.
     classical : bool
         Whether `build` gives a function on arrays rather than a network.
     grid : int
@@ -67,6 +70,7 @@ class Backbone:
     fit: Fit
     weights: Callable[[], str]
     build: Callable[[], Any]
+    file: Callable[[], Path] | None = None
     classical: bool = False
     grid: int = 0
 
@@ -203,7 +207,7 @@ def load_resnet50(weights: Path | None = None, epsilon: float = 1e-5) -> "nn.Mod
     Parameters
     ----------
     weights : Path, optional
-        The safetensors file; `data/weights/resnet50-he2015.safetensors` by default.
+        The safetensors file; by default `RESNET50_FILE`, which comes with the package.
     epsilon : float
         What batch normalisation adds to a variance.
 
@@ -223,10 +227,9 @@ def load_resnet50(weights: Path | None = None, epsilon: float = 1e-5) -> "nn.Mod
     """
     from safetensors.torch import load_file
     from torch import nn
-    from torchvision.models import resnet50
 
     path = resnet50_weights(weights)
-    network: Any = resnet50(
+    network: Any = _torchvision_models().resnet50(
         weights=None, norm_layer=lambda channels: nn.BatchNorm2d(channels, eps=epsilon)
     )
     for stage in (network.layer2, network.layer3, network.layer4):
@@ -248,16 +251,18 @@ def resnet50_weights(path: Path | None = None) -> Path:
     WeightsError
         When it is missing, or its sha256 is not the expected one.
     """
-    path = path or settings().weights / RESNET50_FILE
+    path = path or RESNET50_FILE
     if not path.is_file():
         raise WeightsError(
-            f"The weights {path} are missing: restore them with `git checkout data/weights`."
+            f"The weights {path} are missing: restore them with `git checkout "
+            "caltech_lab/embedding/weights` in the checkout, or install caltech-lab again."
         )
     found = sha256_of(path)
     if found != RESNET50_SHA256:
         raise WeightsError(
             f"The sha256 of {path} is {found[:12]}..., not {RESNET50_SHA256[:12]}...: "
-            "restore it with `git checkout data/weights`."
+            "restore it with `git checkout caltech_lab/embedding/weights` in the checkout, "
+            "or install caltech-lab again."
         )
     return path
 
@@ -275,12 +280,19 @@ def _resnet50_sha256() -> str:
     return RESNET50_SHA256
 
 
-def _torchvision_weights(architecture: str, weights: str) -> tuple[Any, Path]:
-    """Return torchvision's weights entry and its checked file, downloaded when it is not there."""
-    from torch.hub import download_url_to_file
-    from torchvision.models import get_model_weights
+def _torchvision_models() -> Any:
+    """Import torchvision's networks, whatever build of PyTorch they stand beside."""
+    define_missing_operators()
+    from torchvision import models
 
-    entry = get_model_weights(architecture)[weights]
+    return models
+
+
+def _torchvision_weights(architecture: str, weights: str) -> Path:
+    """Return the checked file of some of torchvision's weights, downloaded when it is not there."""
+    from torch.hub import download_url_to_file
+
+    entry = _torchvision_models().get_model_weights(architecture)[weights]
     path = settings().data / "weights" / Path(entry.url).name
     prefix = path.stem.rsplit("-", 1)[1]  # torchvision names a file after its sha256
     if not path.is_file():
@@ -297,16 +309,15 @@ def _torchvision_weights(architecture: str, weights: str) -> tuple[Any, Path]:
         raise WeightsError(
             f"{path} is not the file that its name says: delete it to have it downloaded again."
         )
-    return entry, path
+    return path
 
 
 def _torchvision(architecture: str, weights: str, head: str) -> "nn.Module":
     import torch
     from torch import nn
-    from torchvision.models import get_model
 
-    _, path = _torchvision_weights(architecture, weights)
-    network: nn.Module = get_model(architecture, weights=None)
+    path = _torchvision_weights(architecture, weights)
+    network: nn.Module = _torchvision_models().get_model(architecture, weights=None)
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     owner, _, name = head.rpartition(".")
     setattr(network.get_submodule(owner), name, nn.Identity())
@@ -314,7 +325,7 @@ def _torchvision(architecture: str, weights: str, head: str) -> "nn.Module":
 
 
 def _torchvision_sha256(architecture: str, weights: str) -> str:
-    return sha256_of(_torchvision_weights(architecture, weights)[1])
+    return sha256_of(_torchvision_weights(architecture, weights))
 
 
 def _lite_weights(variant: str) -> Path:
@@ -347,6 +358,7 @@ def _lite_sha256(variant: str) -> str:
 def _from_timm(name: str, pretrained: bool = True) -> Backbone:
     """Return any model of the timm library; its weights are downloaded when they are needed."""
     try:
+        define_missing_operators()  # timm imports torchvision
         import timm
         from timm import data
     except ImportError as error:
@@ -378,6 +390,7 @@ def _from_timm(name: str, pretrained: bool = True) -> Backbone:
 
 @cache
 def _timm_model(model: str, pretrained: bool) -> Any:
+    define_missing_operators()  # timm imports torchvision
     import timm
     import torch
 
@@ -435,7 +448,8 @@ def _from_torchvision(
     return Backbone(
         name, title, width, size, "crop",
         partial(_torchvision_sha256, architecture, weights),
-        partial(_torchvision, architecture, weights, head), grid=grid,
+        partial(_torchvision, architecture, weights, head),
+        partial(_torchvision_weights, architecture, weights), grid=grid,
     )  # fmt: skip
 
 
@@ -443,7 +457,7 @@ BACKBONES: dict[str, Backbone] = {
     entry.name: entry
     for entry in (
         Backbone("resnet50", "ResNet-50 (He et al. 2015)", 2048, 224, "squash",
-                 _resnet50_sha256, _resnet50, grid=7),
+                 _resnet50_sha256, _resnet50, resnet50_weights, grid=7),
         _from_torchvision("resnet50-v1", "ResNet-50 (torchvision V1)", 2048,
                           "resnet50", "IMAGENET1K_V1", "fc", grid=7),
         _from_torchvision("resnet50-v2", "ResNet-50 (torchvision V2)", 2048,
@@ -455,9 +469,11 @@ BACKBONES: dict[str, Backbone] = {
         _from_torchvision("vit_b_16", "ViT-B/16", 768,
                           "vit_b_16", "IMAGENET1K_V1", "heads"),
         Backbone("efficientnet-lite0", "EfficientNet-Lite0", 1280, 224, "crop",
-                 partial(_lite_sha256, "lite0"), partial(_lite, "lite0"), grid=7),
+                 partial(_lite_sha256, "lite0"), partial(_lite, "lite0"),
+                 partial(_lite_weights, "lite0"), grid=7),
         Backbone("efficientnet-lite2", "EfficientNet-Lite2", 1280, 260, "crop",
-                 partial(_lite_sha256, "lite2"), partial(_lite, "lite2"), grid=9),
+                 partial(_lite_sha256, "lite2"), partial(_lite, "lite2"),
+                 partial(_lite_weights, "lite2"), grid=9),
         Backbone("pixels", "raw pixels", 32 * 32 * 3, 32, "squash",
                  _no_weights, _raw_pixels, classical=True),
         Backbone("hog", "histograms of oriented gradients", 1764, 128, "squash",

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from caltech_lab.embedding.backbones import Backbone
-from caltech_lab.embedding.networks import kept_network
+from caltech_lab.embedding.networks import import_openvino, kept_network
 from caltech_lab.errors import ArgumentError
 from caltech_lab.settings import settings
 
@@ -216,13 +216,11 @@ class OpenVinoEngine:
         return self._compiled(1, PERFORMANCE_HINT="LATENCY").create_infer_request()
 
     def _compiled(self, batch: int, **wishes: Any) -> Any:
-        import openvino
-
         model = self.model.clone()
         model.reshape([batch, *self.shape])
         threads = settings().threads
         wishes |= {"INFERENCE_PRECISION_HINT": self.precision, "INFERENCE_NUM_THREADS": threads}
-        return openvino.Core().compile_model(model, "CPU", wishes)
+        return import_openvino().Core().compile_model(model, "CPU", wishes)
 
     def embed_one(self, pixels: np.ndarray) -> np.ndarray:
         """See `Engine.embed_one`."""
@@ -257,7 +255,6 @@ class OpenVinoEngine:
 
 def _converted(backbone: Backbone) -> Any:
     """Return a network as OpenVINO has it, for batches of any size."""
-    import openvino
     import torch
 
     photo = (backbone.size, backbone.size, 3)
@@ -268,7 +265,8 @@ def _converted(backbone: Backbone) -> Any:
         # Left to itself, OpenVINO traces the network twice, to compare.
         traced = torch.jit.trace(backbone.build(), example, check_trace=False)
     frozen = torch.jit.freeze(traced, optimize_numerics=False)  # converted in half the time
-    return openvino.convert_model(frozen, example_input=example, input=[(-1, *photo)])
+    whole = [(-1, *photo)]
+    return import_openvino().convert_model(frozen, example_input=example, input=whole)
 
 
 class TorchEngine:

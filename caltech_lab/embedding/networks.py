@@ -6,13 +6,14 @@ it takes half of one. A network is kept without a precision or a batch: one file
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from caltech_lab.embedding.backbones import Backbone
 from caltech_lab.errors import CacheError
@@ -21,6 +22,17 @@ from caltech_lab.storage.files import lock, read_json, sha256_of, write_atomical
 
 # What a network is built by, beside its weights: an edit of these makes it anew.
 SOURCES = ("backbones.py", "efficientnet_lite.py", "views.py")
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without the part that reports each import and conversion to its makers.
+
+    That part also keeps an identifier in the home folder. OpenVINO goes on without it.
+    """
+    sys.modules.setdefault("openvino_telemetry", cast("Any", None))  # as if it were not installed
+    import openvino
+
+    return openvino
 
 
 def kept_network(backbone: Backbone, convert: Callable[[], Any]) -> Any:
@@ -58,14 +70,12 @@ def kept_network(backbone: Backbone, convert: Callable[[], Any]) -> Any:
 
 def _read(record: Path) -> Any:
     """Return the model, or None where there is none or its files are not the ones written."""
-    import openvino
-
     files = [record.with_suffix(".xml"), record.with_suffix(".bin")]
     if not all(file.is_file() for file in (record, *files)):
         return None
     try:
         if read_json(record) == {file.name: sha256_of(file) for file in files}:
-            return openvino.Core().read_model(files[0])
+            return import_openvino().Core().read_model(files[0])
     except (CacheError, RuntimeError):  # garbled, or of an OpenVINO that is not this one
         pass
     return None
@@ -76,14 +86,12 @@ def _digest(key: dict[str, Any]) -> str:
 
 
 def _keep(record: Path, model: Any) -> None:
-    import openvino
-
     for older in record.parent.glob(f"{record.stem.partition('-')[0]}-*"):
         older.unlink(missing_ok=True)
     weights = record.with_suffix(".bin")
     with write_atomically(record.with_suffix(".xml")) as graph, write_atomically(weights) as data:
         # Half precision would round the batch norms' variances, which it cannot hold.
-        openvino.save_model(model, graph, compress_to_fp16=False)
+        import_openvino().save_model(model, graph, compress_to_fp16=False)
         graph.with_suffix(".bin").rename(data)
     files = (record.with_suffix(".xml"), weights)
     write_json(record, {file.name: sha256_of(file) for file in files})

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-import tomllib
 import zipfile
 from pathlib import Path
 
@@ -61,14 +60,6 @@ def test_the_bytes_are_those_that_figures_were_recorded_for() -> None:
         "drawn/water_lilly/image_0024.jpg": "2a6e4621cadad67f",
     }
     assert {name: hashlib.sha256(photos[name]).hexdigest()[:16] for name in golden} == golden
-
-
-def test_the_archive_is_installed_with_the_package_and_the_painter_is_not() -> None:
-    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
-    setuptools = tomllib.loads(project.read_text(encoding="utf-8"))["tool"]["setuptools"]
-    assert "*.zip" in setuptools["package-data"]["caltech_lab.datasets"]
-    assert drawn.ARCHIVE.parent == Path(drawn.__file__).parent
-    assert [name for name in setuptools["packages"] if not name.startswith("caltech_lab")] == []
 
 
 @pytest.mark.parametrize("fault", ["missing", "a folder", "empty", "cut off", "garbled", "longer"])

@@ -1,5 +1,7 @@
 """Backbones and engines: the right weights, the right input, the same rows whatever the batch."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,16 @@ def test_other_weights_are_refused_with_a_sentence(tmp_path: Path) -> None:
         load_resnet50(path)
     with pytest.raises(WeightsError, match="missing"):
         load_resnet50(tmp_path / "nothing.safetensors")
+
+
+def test_torchvision_can_be_imported_after_the_network_is_loaded() -> None:
+    """As notebook 02 does; PyPI's torchvision cannot beside a PyTorch without CUDA."""
+    code = (
+        "from caltech_lab.embedding.backbones import load_resnet50; load_resnet50();"
+        "from torchvision.models import resnet50; print('ok')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "ok", done.stderr
 
 
 def test_an_unknown_backbone_is_answered_with_the_names_there_are() -> None:

@@ -106,6 +106,31 @@ def test_make_has_a_job_for_each_end_that_runs_the_unit_tests(end: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_make_refuses_an_older_python_in_one_sentence(tmp_path: Path) -> None:
+    older = tmp_path / "python3"
+    older.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.version_info = (3, 10, 12)\nexec(sys.argv[2])\n"
+    )
+    older.chmod(0o755)
+    done = subprocess.run(
+        ["make", "walkthrough", f"PYTHON={older}", f"VENV={tmp_path / 'venv'}"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode != 0
+    sentence, from_make = done.stderr.splitlines()
+    needed = PROJECT["requires-python"].removeprefix(">=")
+    assert sentence == (
+        f"Python {needed} or newer is needed, and {older} is 3.10.12: "
+        "make walkthrough PYTHON=python3.12"
+    )
+    assert from_make.startswith("make: ***")
+    assert list(tmp_path.iterdir()) == [older]
+
+
+def test_the_readme_says_the_python_that_is_needed() -> None:
+    assert f"With Python {PROJECT['requires-python'].removeprefix('>=')} or later" in README
+
+
 def test_the_readme_says_which_ends_were_run() -> None:
     (line,) = re.findall(r"^`make test-lowest`.*(?:\n.+)*", README, re.MULTILINE)
     lowest = {name: min(b.version for b in r.specifier) for name, r in REQUIRED.items()}

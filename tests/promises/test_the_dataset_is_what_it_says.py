@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import threading
 import time
@@ -347,11 +346,11 @@ def test_a_full_disk_is_told_beforehand(
 def test_a_disk_that_fills_up_is_told(
     get: Callable[[], Path], photos: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*args: object, **kwargs: object) -> None:
+    def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(tarfile.TarFile, "extract", full)
+        broken.setattr(archives, "_write", full)
         with pytest.raises(DatasetError, match="no space") as error:
             get()
     assert is_sentence(error)
@@ -418,21 +417,21 @@ def test_a_killed_unpacking_is_not_taken_for_a_whole_one(
     (data / "caltech-101.zip").write_bytes(server.body)
     small_manifest.to_csv(tmp_path / "manifest.csv", index=False)
     script = f"""
-import dataclasses, os, pathlib, tarfile
+import dataclasses, os, pathlib
 import pandas as pd
-from caltech_lab.datasets import caltech101
+from caltech_lab.datasets import archives, caltech101
 caltech101.manifest = lambda: pd.read_csv({str(tmp_path / "manifest.csv")!r})
-extract, done = tarfile.TarFile.extract, []
+write, done = archives._write, []
 def kill(*_):
     os.kill(os.getpid(), {int(getattr(signal, "SIGKILL", signal.SIGTERM))})
-def killed_in_the_middle(self, *args, **kwargs):
-    extract(self, *args, **kwargs)
+def killed_in_the_middle(*args):
+    write(*args)
     done.append(1)
     if str(len(done)) == {at!r}:
         kill()
 if {at!r} == "rename":
     os.replace = kill
-tarfile.TarFile.extract = killed_in_the_middle
+archives._write = killed_in_the_middle
 md5 = {caltech101.OFFICIAL.md5!r}
 caltech101.OFFICIAL = dataclasses.replace(caltech101.OFFICIAL, md5=md5)
 caltech101.download(pathlib.Path({str(data)!r}))
