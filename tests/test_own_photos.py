@@ -15,6 +15,7 @@ from sklearn.model_selection import cross_val_score
 from caltech_lab.classification.svm import svm
 from caltech_lab.datasets import folder, open_photos
 from caltech_lab.datasets.photos import Photos
+from caltech_lab.datasets.splits import split
 from caltech_lab.embedding import exports
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.embedding.embeddings import Embeddings, load
@@ -84,7 +85,7 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"^Training needs categories, and .* has none: .*\.$"):
         photos.check_labels("Training")
     with pytest.raises(ArgumentError, match="need categories"):
-        embedded(photos, tmp_path / "out").split()
+        split(embedded(photos, tmp_path / "out").y)
 
 
 def test_photos_beside_sub_folders_are_left_out_and_told(tmp_path: Path) -> None:
@@ -165,8 +166,8 @@ def test_a_file_written_a_moment_ago_is_not_trusted(
 ) -> None:
     photo(tmp_path / "photos" / "a" / "0.png", 1)
     first = open_photos(str(tmp_path / "photos"))
-    record = next((tmp_path / "outputs").glob("*/photos.csv"))
-    assert len(pd.read_csv(record)) == 0
+    record = next((tmp_path / "outputs").glob("*/photos.parquet"))
+    assert len(pd.read_parquet(record)) == 0
     assert open_photos(str(tmp_path / "photos")).sha256 == first.sha256
 
 

@@ -23,6 +23,7 @@ def check_categories(y: Ints) -> int:
     counts = np.unique(y, return_counts=True)[1]
     if len(counts) < 2:
         raise ArgumentError(
-            f"A classifier needs photos of at least two categories, but there is {len(counts)}."
+            "A classifier needs photos of at least two categories, but these are of "
+            f"{len(counts)} class."
         )
     return int(counts.min())

@@ -37,7 +37,7 @@ def open_photos(name: str | None = None) -> Photos:
     subset = "all" if wanted in (None, "caltech101") else str(wanted)
     if subset not in caltech101.SUBSETS:
         photos = folder.scan(Path(subset))
-        return folder.with_known_hashes(photos, settings().outputs / photos.name / "photos.csv")
+        return folder.with_known_hashes(photos, settings().outputs / photos.name / "photos.parquet")
     try:
         return _caltech101(subset)
     except DatasetError as error:

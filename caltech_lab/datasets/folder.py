@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from caltech_lab.datasets.photos import Photos, hash_files
-from caltech_lab.errors import DatasetError, LabError
-from caltech_lab.storage.files import save_table
+from caltech_lab.errors import CacheError, DatasetError, LabError
+from caltech_lab.storage.files import load_table, save_table, set_aside
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 SETTLED = 2.0  # seconds after which a file's time stamps tell of every later change
@@ -137,7 +137,7 @@ def with_known_hashes(photos: Photos, record: Path) -> Photos:
     photos : Photos
         As `scan` gives them.
     record : Path
-        A CSV of hashes, read where it is there and written anew where anything changed.
+        A table of hashes, read where it is there and written anew where anything changed.
 
     Returns
     -------
@@ -148,11 +148,12 @@ def with_known_hashes(photos: Photos, record: Path) -> Photos:
     known: dict[tuple[str, str], str] = {}
     if record.is_file():
         try:
-            kept = pd.read_csv(record, dtype=str, keep_default_na=False)
+            kept = load_table(record)
             rows = zip(kept["path"], kept["stamp"], kept["sha256"], strict=True)
             known = {(path, stamp): sha for path, stamp, sha in rows}
-        except (ValueError, KeyError):  # damaged: every file is read again
-            known = {}
+        except (CacheError, KeyError):  # every file is read again
+            with suppress(OSError):
+                set_aside(record)
     keys = list(zip(photos.table["path"], stamps, strict=True))
     sha256 = [known.get(key, "") for key in keys]
     todo = [i for i, sha in enumerate(sha256) if not sha]

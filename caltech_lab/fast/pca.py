@@ -67,7 +67,7 @@ def principal_axes(X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray
 
     # The same axes as PCA's. PyTorch finds them in half the time that NumPy takes, and threads
     # may do so side by side, which SciPy does not let them.
-    covariance = torch.from_numpy(np.cov(X, rowvar=False, dtype=np.float32))
+    covariance = torch.from_numpy(np.atleast_2d(np.cov(X, rowvar=False, dtype=np.float32)))
     variances, axes = (part.numpy() for part in torch.linalg.eigh(covariance))
     return axes[:, ::-1], np.maximum(variances[::-1], 0)
 

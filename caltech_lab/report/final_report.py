@@ -55,6 +55,7 @@ def final_report(lab: "Lab") -> dict[str, Any]:
 
 
 def _measured(lab: "Lab") -> dict[str, Any]:
+    lab.photos.check_labels("The final report")
     embeddings, seed = lab.embeddings, lab.seed
     X, y, subset = embeddings.X, embeddings.y, embeddings.photos.name
     kmeans, hierarchical = lab.kmeans(KMEANS_K).labels_, cut(lab.linkage(), HIERARCHICAL_K)

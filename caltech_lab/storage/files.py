@@ -172,6 +172,7 @@ def sha256_of(path: Path) -> str:
 
 # Types beyond scikit-learn's own, which skops trusts already, that our models are made of.
 TRUSTED_TYPES: tuple[str, ...] = (
+    "caltech_lab.classification.svm.CalibratedSVM",
     "caltech_lab.classification.svm.PowerNormalizer",
     "caltech_lab.studies.vectors.projections.PartialWhitener",
     "caltech_lab.studies.vectors.projections.PosteriorProjection",

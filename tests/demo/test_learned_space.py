@@ -14,6 +14,7 @@ from caltech_lab.embedding.images import read_photo
 from caltech_lab.embedding.views import FusedViews, View
 from caltech_lab.errors import ArgumentError
 from caltech_lab.studies.robustness import corrupted_embeddings
+from caltech_lab.studies.vectors import fused
 from caltech_lab.studies.vectors.fused import fused_embeddings, projected
 
 SMALL = [[View(size=64), View(size=64, mirrored=True)], [View(size=64, fit="crop")]]
@@ -24,6 +25,7 @@ def lab_with_small_views(small_lab):
     """Give the small lab views of 64 x 64 pixels."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(views, "chosen_views", lambda: SMALL)
+        patch.setattr(fused, "chosen_views", lambda: SMALL)
         yield small_lab
 
 
@@ -35,11 +37,11 @@ def search_session(lab):
 
 
 def test_any_photo_gets_the_row_that_the_lab_has_for_it(lab):
-    fused = fused_embeddings(lab)
-    photos = [read_photo(fused.photos.file(row)) for row in (0, 40)]
+    whole = fused_embeddings(lab)
+    photos = [read_photo(whole.photos.file(row)) for row in (0, 40)]
     again = FusedViews().embed(photos)
     assert again.shape == (2, 2 * 2048)
-    np.testing.assert_array_less(0.999, (again * fused.X[[0, 40]]).sum(axis=1))
+    np.testing.assert_array_less(0.999, (again * whole.X[[0, 40]]).sum(axis=1))
 
 
 def test_a_row_that_is_known_takes_no_pass(lab, monkeypatch):

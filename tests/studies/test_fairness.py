@@ -6,6 +6,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from caltech_lab.classification.svm import svm
+from caltech_lab.datasets.splits import split
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.lab import Lab
 from caltech_lab.plots import fairness as plots
@@ -104,7 +105,7 @@ def test_the_background_costs_and_is_counted_apart(lab):
     # More wrong answers to choose from cannot make the same rankings better.
     for name in ("precision@10", "mean average precision"):
         assert table.loc[name, "with"] <= table.loc[name, "without"]
-    train, test = known.split(0)
+    train, test = split(known.y, 0)
     held = round(len(background) * len(test) / len(known))
     both = (micro["with"] * len(test) + micro["background"] * held) / (len(test) + held)
     assert micro["counted"] == pytest.approx(both)

@@ -53,7 +53,7 @@ def test_planted_errors_are_found(features):
     y = features.y.copy()
     wrong = rng.choice(len(y), 5, replace=False)
     y[wrong] = (y[wrong] + rng.integers(1, 14, 5)) % 14
-    p = label_errors.out_of_sample_probabilities(svm(), features.X, y, 0.2, n_folds=3)
+    p = label_errors.out_of_fold_probabilities(svm(), features.X, y, 0.2, n_folds=3)
     np.testing.assert_allclose(p.sum(axis=1), 1)
     ranked = label_errors.doubted(y, p)
     assert len(set(ranked[:5]) & set(wrong)) >= 4
@@ -66,7 +66,7 @@ def test_no_photo_is_asked_a_machine_that_saw_it(features):
     # Random labels: out of sample they cannot be guessed, in sample they can.
     y = np.random.default_rng(2).permutation(features.y)
     model = svm(C=1000, gamma=5)
-    p = label_errors.out_of_sample_probabilities(model, features.X, y, 0.2, n_folds=3)
+    p = label_errors.out_of_fold_probabilities(model, features.X, y, 0.2, n_folds=3)
     assert (p.argmax(axis=1) == y).mean() < 0.3
     assert (model.fit(features.X, y).predict(features.X) == y).mean() > 0.8
 
@@ -78,7 +78,7 @@ def test_the_table_says_who_doubts_what(features):
     p[np.arange(len(rows)), y] = 0.87
     p[4] = 0.01
     p[4, y[4]], p[4, (y[4] + 3) % 14] = 0.02, 0.95
-    table = label_errors.doubts(features, rows, p)
+    table = label_errors.label_issues(features, rows, p)
     (found,) = table.to_dict("records")
     assert found["row"] == rows[4]
     assert found["path"] == features.photos.table["path"][rows[4]]
@@ -88,8 +88,8 @@ def test_the_table_says_who_doubts_what(features):
 
 
 def test_too_few_photos_are_refused(features):
-    with pytest.raises(ArgumentError, match="needs 9 training photos"):
-        label_errors.out_of_sample_probabilities(svm(), features.X, features.y, 0.2, n_folds=9)
+    with pytest.raises(ArgumentError, match="need 9 training photos"):
+        label_errors.out_of_fold_probabilities(svm(), features.X, features.y, 0.2, n_folds=9)
 
 
 # ---- keeping what was decided --------------------------------------------------------------
