@@ -297,6 +297,25 @@ def test_without_steering_the_ranking_is_the_answer(search):
     assert ((ranking.same_category > 0) & (ranking.same_category < 1)).all()
 
 
+def test_an_answer_is_ranked_once(search, monkeypatch):
+    answer = search.ask(search.from_gallery(9), 20)
+    falling = np.lexsort((np.arange(len(search.gallery)), -answer.cosines))
+    np.testing.assert_array_equal(answer.order, falling)
+    monkeypatch.setattr(np, "argsort", lambda *_, **__: pytest.fail("ranked again"))
+    for steering in (Steering(), Steering(categories=frozenset({2}))):
+        assert len(search.rank(answer, steering, 5).ids) == 5
+
+
+def test_probabilities_go_by_the_place_in_the_plain_ranking(search):
+    answer = search.ask(search.from_gallery(9), 50)
+    last = int(answer.ids[-1])
+    ranking = search.rank(answer, Steering(good=(last,)), 50)
+    places = [answer.ids.tolist().index(row) for row in ranking.ids if row in answer.ids]
+    kept = np.isin(ranking.ids, answer.ids)
+    assert ranking.ids.tolist().index(last) < 10  # where the curve is that of the first ten
+    np.testing.assert_array_equal(ranking.same_category[kept], answer.same_category[places])
+
+
 def test_marks_move_the_ranking(search):
     answer = search.ask(search.from_gallery(9), 20)
     good, bad = (int(answer.ids[12]),), (int(answer.ids[0]), int(answer.ids[3]))

@@ -22,11 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding import backbones
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.errors import CacheError, LabError, WeightsError
-from caltech_lab.lab import Lab
 from caltech_lab.retrieval.index import Index
 from caltech_lab.settings import settings
 from caltech_lab.storage import files
@@ -255,23 +253,6 @@ def test_any_changed_header_byte_is_refused(
     path.write_bytes(data)
     with pytest.raises(CacheError):
         Index.load(path, 3, 3)
-
-
-@pytest.mark.parametrize("at", [0, 30, 46, 5000, -1])
-def test_an_index_in_doubt_is_built_again_from_the_embeddings(
-    photos: Photos, environment: pytest.MonkeyPatch, at: int
-) -> None:
-    lab = Lab(photos, backbone("pixels"))
-    lab.embeddings
-    lab.index()
-    path = lab.folder("models/faiss_index") / "image_index.faiss"
-    good = path.read_bytes()
-    bad = bytearray(good)
-    bad[at] ^= 0x40
-    path.write_bytes(bad)
-    index = Lab(photos, backbone("pixels")).index()
-    np.testing.assert_array_equal(index.faiss.reconstruct_n(0, len(index)), lab.embeddings.X)
-    assert path.read_bytes() == good
 
 
 # -- The lint: no code that unpickles, anywhere
