@@ -51,7 +51,7 @@ demo: $(INSTALLED)  ## serve the demo as a page of its own, without JupyterLab a
 demo-speed: $(INSTALLED)  ## how long the demo takes over all 9,144 photos, beyond the forward pass
 	$(BIN)/python -m caltech_lab.demo.speed
 
-notebooks: $(INSTALLED)  ## re-run the committed notebooks in place and normalise them
+notebooks: $(INSTALLED)  ## re-run the committed notebooks in place and normalize them
 	$(REAL) $(BIN)/python -m tools.series notebooks $(ONLY)
 
 report: $(INSTALLED)  ## measure report51 and all 101 categories: outputs/*/resnet50/final_report.json

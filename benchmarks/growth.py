@@ -16,7 +16,7 @@ from typing import Any
 import faiss
 import numpy as np
 from common import RESULTS, arguments, lab, save
-from neighbours import hdbscan_on_neighbours, neighbour_graph
+from neighbors import hdbscan_on_neighbors, neighbor_graph
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster
 from sklearn.cluster import KMeans, MiniBatchKMeans
@@ -79,8 +79,8 @@ def steps(k: int, quick: bool) -> dict[str, Callable[[Matrix, Matrix, NDArray[An
         "silhouette": lambda X, _, y: {"silhouette": float(silhouette_score(X, y))},
         "sampled silhouette": lambda X, _, y: {"silhouette": float(
             silhouette_score(X, y, sample_size=min(sample, len(X)), random_state=0))},
-        "exact neighbours": lambda X, *_: {"edges": neighbour_graph(X, 15).nnz},
-        "HDBSCAN on neighbours": lambda X, _, y: hdbscan(X, y),
+        "exact neighbors": lambda X, *_: {"edges": neighbor_graph(X, 15).nnz},
+        "HDBSCAN on neighbors": lambda X, _, y: hdbscan(X, y),
         "flat search": lambda X, Q, _: search("exact", X, Q),
         "HNSW": lambda X, Q, _: search("hnsw", X, Q),
         "IVF-PQ": lambda X, Q, _: search("ivf-pq", X, Q),
@@ -93,8 +93,8 @@ def nmi(y: NDArray[Any], labels: NDArray[Any]) -> dict[str, float]:
 
 
 def hdbscan(X: Matrix, y: NDArray[Any]) -> dict[str, float]:
-    """Cluster by density on approximate neighbours; the rest, called noise, is left out of NMI."""
-    labels = hdbscan_on_neighbours(neighbour_graph(X, 15, approximate=True), 10)
+    """Cluster by density on approximate neighbors; the rest, called noise, is left out of NMI."""
+    labels = hdbscan_on_neighbors(neighbor_graph(X, 15, approximate=True), 10)
     inside = labels >= 0
     return nmi(y[inside], labels[inside]) | {"clustered": float(inside.mean())}
 

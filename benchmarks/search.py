@@ -76,8 +76,8 @@ def approximate(
 ) -> dict[str, dict[str, float]]:
     """Build each index over n vectors, and measure it against the exact one."""
     X = grow(coordinates, n)
-    own = float(np.mean(neighbours(X, len(coordinates))))
-    print(f"{n:,} vectors; {own:.4f} of the neighbours of a photo are of its own copy", flush=True)
+    own = float(np.mean(neighbors(X, len(coordinates))))
+    print(f"{n:,} vectors; {own:.4f} of the neighbors of a photo are of its own copy", flush=True)
     rows: dict[str, dict[str, float]] = {}
     exact_ids = None
     for name, description in factories(n).items():
@@ -113,7 +113,7 @@ def approximate(
     return rows
 
 
-def neighbours(X: np.ndarray, copy: int, n_queries: int = 200) -> np.ndarray:
+def neighbors(X: np.ndarray, copy: int, n_queries: int = 200) -> np.ndarray:
     """Tell, for some vectors, which of their ten nearest others are of the same copy."""
     some = np.random.default_rng(1).choice(len(X), n_queries, replace=False)
     ids = Index(X).search(X[some], 10, exclude=some)[1]

@@ -22,7 +22,7 @@ class WeightsError(LabError):
 
 
 class CacheError(LabError):
-    """A saved artefact that cannot be written or believed."""
+    """A saved artifact that cannot be written or believed."""
 
 
 class MemoryLimitError(LabError):

@@ -29,9 +29,9 @@ from caltech_lab.retrieval.index import Index
 PIXELS = backbone("pixels")
 
 
-def photo(path: Path, colour: int = 0) -> Path:
+def photo(path: Path, color: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(colour).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(color).integers(0, 255, (8, 8, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path
 
@@ -79,7 +79,7 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
         photo(tmp_path / name)
     photos = folder.scan(tmp_path)
     assert paths(photos) == ["a.png", "b.png"]
-    assert not photos.labelled
+    assert not photos.labeled
     assert photos.categories == []
     assert photos.labels.tolist() == [-1, -1]
     with pytest.raises(DatasetError, match=r"^Training needs categories, and .* has none: .*\.$"):
@@ -93,7 +93,7 @@ def test_photos_beside_sub_folders_are_left_out_and_told(tmp_path: Path) -> None
     photo(tmp_path / "stray.png")
     photos = folder.scan(tmp_path)
     assert paths(photos) == ["a/deep/er/1.png"]
-    assert photos.labelled
+    assert photos.labeled
     assert "1 beside the sub-folders left out" in photos.origin
 
 
@@ -232,7 +232,7 @@ def test_a_frame_and_a_parquet_file_come_back_the_same(photos: Photos, tmp_path:
 def test_a_table_from_elsewhere_is_taken_or_told_what_it_lacks() -> None:
     frame = pd.DataFrame({"path": ["a", "b"], "x0": [0.6, 1.0], "x1": [0.8, 0.0]})
     features = Embeddings.from_frame(frame)
-    assert not features.photos.labelled
+    assert not features.photos.labeled
     assert features.X.dtype == np.float32
     assert features.to_frame()["x1"].tolist() == pytest.approx([0.8, 0.0])
     for wrong, word in (

@@ -1,7 +1,7 @@
 """Runs the notebook series, and keeps what is committed of it tidy.
 
 `python -m tools.series walkthrough` runs every notebook and leaves the executed copies in
-`outputs/`; `... notebooks` re-runs the committed ones in place and normalises them.
+`outputs/`; `... notebooks` re-runs the committed ones in place and normalizes them.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def execute(path: Path, environment: Mapping[str, str] | None = None) -> nbforma
     return notebook
 
 
-def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Leave of an executed notebook only what is the same at every run, and no photographs.
 
     Outputs of cells tagged `photos` are cleared, progress bars and widget states go, metadata
@@ -123,7 +123,7 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     if len(nbformat.writes(notebook).encode()) > MAX_BYTES:
         for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
             if "image/png" in output.get("data", {}):
-                output.data["image/png"] = _fewer_colours(output.data["image/png"])
+                output.data["image/png"] = _fewer_colors(output.data["image/png"])
     return notebook
 
 
@@ -145,8 +145,8 @@ def _tidy(output: Any) -> Any:
     return output
 
 
-def _fewer_colours(png: str) -> str:
-    """Store a figure, in base64, with a palette of 256 colours: a third of the bytes."""
+def _fewer_colors(png: str) -> str:
+    """Store a figure, in base64, with a palette of 256 colors: a third of the bytes."""
     with Image.open(BytesIO(b64decode(png))) as picture:
         if picture.mode == "P":
             return png
@@ -173,7 +173,7 @@ def faults(path: Path) -> list[str]:
     Returns
     -------
     list of str
-        A sentence for each fault; empty when it is as `normalise` leaves it.
+        A sentence for each fault; empty when it is as `normalize` leaves it.
     """
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -198,7 +198,7 @@ def faults(path: Path) -> list[str]:
         found.append("it holds an absolute path.")
     if path.stat().st_size > MAX_BYTES:
         found.append(f"it is larger than {MAX_BYTES // 1000} KB.")
-    if nbformat.writes(normalise(notebook)) + "\n" != path.read_text(encoding="utf-8"):
+    if nbformat.writes(normalize(notebook)) + "\n" != path.read_text(encoding="utf-8"):
         found.append("it was not written by `make notebooks`.")
     return found
 
@@ -232,7 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.what == "walkthrough":
             goal = settings().outputs / "notebooks" / path.name
         else:
-            normalise(notebook)
+            normalize(notebook)
         with write_atomically(goal) as temporary:
             temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
         seconds = time.perf_counter() - started

@@ -104,7 +104,7 @@ def learning_curve(
     n_draws: int = 2,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Test a classifier that learnt from a few photos of each category, with a progress bar.
+    """Test a classifier that learned from a few photos of each category, with a progress bar.
 
     Parameters
     ----------

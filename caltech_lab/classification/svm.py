@@ -64,7 +64,7 @@ class PowerNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """Return the normalised rows, of the shape and the floating type of `X`.
+        """Return the normalized rows, of the shape and the floating type of `X`.
 
         Parameters
         ----------

@@ -133,7 +133,7 @@ def extract(
         done = run(lab.photos, lab.backbone, folder, runtime=lab.runtime, embedding=rows)
     n, d = lab.embeddings.X.shape
     outcome = done or lab.extraction
-    data = {**_counts(outcome), "n_embeddings": n, "width": d, "labelled": lab.photos.labelled}
+    data = {**_counts(outcome), "n_embeddings": n, "width": d, "labeled": lab.photos.labeled}
     lines = [str(outcome), f"{n:,} embeddings of {d:,} numbers each."]
     return Result(lines, data, [lab.folder("features")], lab)
 
@@ -157,10 +157,10 @@ def _extract_from(source: str, to: str, address: str | None, workers: int | None
     outcome = extract_shards(source, network, to, address=address, workers=workers)
     n = outcome.n_extracted + outcome.n_reused
     tables = read_shards(*file_system(to), ["category"])
-    labelled = all(bool(table["category"].ne("").all()) for table in tables)
+    labeled = all(bool(table["category"].ne("").all()) for table in tables)
     lines = [str(outcome), f"{n:,} embeddings of {network.width:,} numbers each, in {to}."]
     data = {**_counts(outcome), "n_embeddings": n, "width": network.width,
-            "labelled": labelled, "shards": to}  # fmt: skip
+            "labeled": labeled, "shards": to}  # fmt: skip
     return Result(lines, data, [] if "://" in to else [Path(to)])
 
 

@@ -1,4 +1,4 @@
-"""Commands that learn from photos, and that measure what was learnt."""
+"""Commands that learn from photos, and that measure what was learned."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ import typer
 from caltech_lab.cli.commands import CLASSIFIERS
 from caltech_lab.cli.common import Result, open_lab, use_gallery
 from caltech_lab.clustering.hierarchical import cut
-from caltech_lab.clustering.smoothing import average_linkage_of_neighbour_means
+from caltech_lab.clustering.smoothing import average_linkage_smoothed
 from caltech_lab.embedding.exports import write_clusters
 from caltech_lab.errors import ArgumentError
 from caltech_lab.metrics.categories import category_audit
@@ -75,15 +75,15 @@ def _clusters(lab: "Lab", method: str, k: int, linkage: str, metric: str) -> "np
         return cut(lab.linkage(linkage, metric), k)
     X = lab.embeddings.X
     found: np.ndarray = lab.cached(
-        f"models/clustering/smoothed_k{k}_labels.npy", average_linkage_of_neighbour_means,
-        X, k=k, n_neighbours=min(10, len(X) - 1),
+        f"models/clustering/smoothed_k{k}_labels.npy", average_linkage_smoothed,
+        X, k=k, n_neighbors=min(10, len(X) - 1),
     )  # fmt: skip
     return found
 
 
 def _cluster_scores(lab: "Lab", clusters: "np.ndarray") -> dict[str, float]:
 
-    X, y = lab.embeddings.X, lab.embeddings.y if lab.photos.labelled else None
+    X, y = lab.embeddings.X, lab.embeddings.y if lab.photos.labeled else None
     rows = np.arange(len(X))
     if len(X) > SCORED:
         rows = np.random.default_rng(lab.seed).choice(rows, SCORED, replace=False)
@@ -101,7 +101,7 @@ def _cluster_rows(lab: "Lab", clusters: "np.ndarray") -> list[dict[str, Any]]:
             "category": None,
             "share": None,
         }
-        if lab.photos.labelled:
+        if lab.photos.labeled:
             counts = np.bincount(y[members])
             row["category"] = lab.embeddings.categories[counts.argmax()]
             row["share"] = float(counts.max() / len(members))

@@ -16,7 +16,7 @@ from sklearn.metrics import davies_bouldin_score
 from caltech_lab.clustering.checks import check_k
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.kmeans import kmeans
-from caltech_lab.clustering.smoothing import neighbour_means
+from caltech_lab.clustering.smoothing import smooth_with_neighbors
 from caltech_lab.fast.linkage import linkage_matrices
 from caltech_lab.fast.silhouette import silhouette
 from caltech_lab.metrics.clusters import agreement_scores
@@ -89,10 +89,10 @@ def compare_linkages(
     return table
 
 
-def compare_recipes(
+def compare_clusterings(
     X: NDArray[np.float32], y: Ints, k: int, seed: int = 0, ward: Floats | None = None
 ) -> pd.DataFrame:
-    """Score every linkage, K-Means, and both after `neighbour_means`, with a progress bar.
+    """Score every linkage, K-Means, and both after `smooth_with_neighbors`, with a progress bar.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def compare_recipes(
     """
     check_k(k, len(X) - 1)
     rows, clusterings = {}, []
-    recipes = _recipes(X, k, seed, ward)
+    recipes = _clusterings(X, k, seed, ward)
     start = time.perf_counter()
     for name, clusters in progress(recipes, total=len(LINKAGES) + 4, desc="Recipes", unit="recipe"):
         seconds = time.perf_counter() - start
@@ -135,17 +135,17 @@ def compare_recipes(
     return table
 
 
-def _recipes(
+def _clusterings(
     X: NDArray[np.float32], k: int, seed: int, ward: Floats | None
 ) -> Iterator[tuple[str, Ints]]:
-    """Yield the name and the clusters of each recipe that `compare_recipes` scores."""
+    """Yield the name and the clusters of each recipe that `compare_clusterings` scores."""
     given = [] if ward is None else [ward]  # the first of the linkages
     trees = chain(given, linkage_matrices(X, LINKAGES[len(given) :]))
     for (method, metric), tree in zip(LINKAGES, trees, strict=True):
         yield f"{method} linkage, {metric}", cut(tree, k)
     yield "K-Means", kmeans(X, k, seed, 3).labels_
-    means = neighbour_means(X)
+    means = smooth_with_neighbors(X)
     ward, average = linkage_matrices(means, [("ward", "euclidean"), ("average", "cosine")])
-    yield "ward linkage of neighbour means", cut(ward, k)
-    yield "K-Means of neighbour means", kmeans(means, k, seed, 3).labels_
-    yield "average linkage of neighbour means", cut(average, k)
+    yield "ward linkage, smoothed", cut(ward, k)
+    yield "K-Means, smoothed", kmeans(means, k, seed, 3).labels_
+    yield "average linkage, smoothed", cut(average, k)

@@ -55,10 +55,10 @@ def kmeans(X: NDArray[np.float32], k: int, seed: int = 0, n_init: int = 10) -> K
     starts: list[NDArray[np.float32]] = []
 
     def next_start(
-        centred: NDArray[np.float32], k: int, random_state: np.random.RandomState
+        centered: NDArray[np.float32], k: int, random_state: np.random.RandomState
     ) -> NDArray[np.float32]:
         if not starts:
-            starts.extend(shared_starts(centred, k, [random_state] * n_init, 2 + int(np.log(k))))
+            starts.extend(shared_starts(centered, k, [random_state] * n_init, 2 + int(np.log(k))))
         return starts.pop(0)
 
     model = KMeans(k, init=next_start, n_init=n_init, random_state=seed).fit(X)
@@ -74,7 +74,7 @@ def kmeans_sweep(
 ) -> pd.DataFrame:
     """Fit K-Means for each k and score it, with a progress bar.
 
-    The work is shared: the starting centres are drawn once, for the largest k, and each smaller k
+    The work is shared: the starting centers are drawn once, for the largest k, and each smaller k
     starts from the first of them, as k-means++ would have drawn them; all silhouettes come from
     one pass over the distances. So the curve over k shows k, and not the luck of the draw.
 
@@ -103,13 +103,13 @@ def kmeans_sweep(
     ks = list(ks)
     for k in ks:
         check_k(k, len(X) - 1)
-    # A generator a start, and as many trials for each centre: the largest k changes no other.
+    # A generator a start, and as many trials for each center: the largest k changes no other.
     generators = [np.random.RandomState([seed, start]) for start in range(n_init)]
     starts = shared_starts(X, max(ks, default=1), generators, n_trials=5)
     rows, clusterings = [], []
     for k in progress(ks, desc="K-Means", unit="k"):
         start = time.perf_counter()
-        models = (KMeans(k, init=centres[:k], n_init=1).fit(X) for centres in starts)
+        models = (KMeans(k, init=centers[:k], n_init=1).fit(X) for centers in starts)
         model = min(models, key=lambda fitted: float(fitted.inertia_))
         seconds = time.perf_counter() - start
         scores = {} if y is None else agreement_scores(model.labels_, y)

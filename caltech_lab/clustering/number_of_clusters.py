@@ -123,9 +123,9 @@ def best_numbers(table: pd.DataFrame) -> dict[str, int]:
 
 def _without_clusters(X: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
     """Spread as many points evenly in the box that the photos fill along their principal axes."""
-    centred = X - X.mean(axis=0)
-    _, axes = np.linalg.eigh(centred.T @ centred)
-    turned = centred @ axes
+    centered = X - X.mean(axis=0)
+    _, axes = np.linalg.eigh(centered.T @ centered)
+    turned = centered @ axes
     spread = random.uniform(turned.min(axis=0), turned.max(axis=0), size=X.shape)
     return spread.astype(np.float32)  # where the axes point does not matter to distances
 

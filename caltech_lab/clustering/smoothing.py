@@ -17,8 +17,8 @@ from caltech_lab.retrieval.index import Index
 Ints = NDArray[np.int64]
 
 
-def neighbour_means(X: NDArray[np.float32], n_neighbours: int = 10) -> NDArray[np.float32]:
-    """Replace each photo by the mean of itself and its nearest neighbours.
+def smooth_with_neighbors(X: NDArray[np.float32], n_neighbors: int = 10) -> NDArray[np.float32]:
+    """Replace each photo by the mean of itself and its nearest neighbors.
 
     What a photo has for itself alone averages out, what it shares with the photos around it stays:
     groups become tighter and the thin bridges between them break. No categories are used.
@@ -27,8 +27,8 @@ def neighbour_means(X: NDArray[np.float32], n_neighbours: int = 10) -> NDArray[n
     ----------
     X : ndarray of float32, shape (n, d)
         Embeddings, rows of length one.
-    n_neighbours : int
-        Neighbours averaged with a photo, 1 to n - 1.
+    n_neighbors : int
+        Neighbors averaged with a photo, 1 to n - 1.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def neighbour_means(X: NDArray[np.float32], n_neighbours: int = 10) -> NDArray[n
     Raises
     ------
     ArgumentError
-        When `n_neighbours` is not between 1 and n - 1.
+        When `n_neighbors` is not between 1 and n - 1.
 
     References
     ----------
@@ -51,29 +51,27 @@ def neighbour_means(X: NDArray[np.float32], n_neighbours: int = 10) -> NDArray[n
 
     Examples
     --------
-    >>> neighbour_means(np.array([[1, 0], [0.8, 0.6], [0, -1]], dtype=np.float32), 1).round(2)
+    >>> smooth_with_neighbors(np.array([[1, 0], [0.8, 0.6], [0, -1]], dtype=np.float32), 1).round(2)
     array([[ 0.95,  0.32],
            [ 0.95,  0.32],
            [ 0.71, -0.71]], dtype=float32)
     """
-    if not 1 <= n_neighbours < len(X):
+    if not 1 <= n_neighbors < len(X):
         raise ArgumentError(
-            f"n_neighbours must be between 1 and {len(X) - 1} for these photos, not {n_neighbours}."
+            f"n_neighbors must be between 1 and {len(X) - 1} for these photos, not {n_neighbors}."
         )
-    _, near = Index(X).search(X, n_neighbours + 1)  # each photo is nearest to itself
-    ends = np.arange(0, near.size + 1, n_neighbours + 1)
+    _, near = Index(X).search(X, n_neighbors + 1)  # each photo is nearest to itself
+    ends = np.arange(0, near.size + 1, n_neighbors + 1)
     graph = csr_array((np.ones(near.size), near.ravel(), ends), shape=(len(X), len(X)))
     means: NDArray[np.float32] = normalize(graph @ X).astype(np.float32)
     return means
 
 
-def average_linkage_of_neighbour_means(
-    X: NDArray[np.float32], k: int, n_neighbours: int = 10
-) -> Ints:
-    """Cluster by average linkage, by cosine distance, of the neighbour means.
+def average_linkage_smoothed(X: NDArray[np.float32], k: int, n_neighbors: int = 10) -> Ints:
+    """Cluster by average linkage, by cosine distance, of the neighbor means.
 
     Average linkage alone lets single odd photos and chains take up many of the k clusters; on
-    means of neighbours there are hardly any left.
+    means of neighbors there are hardly any left.
 
     Parameters
     ----------
@@ -81,12 +79,12 @@ def average_linkage_of_neighbour_means(
         Embeddings, rows of length one.
     k : int
         Number of clusters, 2 to n.
-    n_neighbours : int
-        As in `neighbour_means`.
+    n_neighbors : int
+        As in `smooth_with_neighbors`.
 
     Returns
     -------
     ndarray of int64, shape (n,)
         Cluster of each photo; cluster 0 is the largest. Nothing is random.
     """
-    return cut(linkage_matrix(neighbour_means(X, n_neighbours), "average", "cosine"), k)
+    return cut(linkage_matrix(smooth_with_neighbors(X, n_neighbors), "average", "cosine"), k)

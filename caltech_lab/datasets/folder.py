@@ -34,7 +34,7 @@ def scan(root: Path) -> Photos:
     -------
     Photos
         Sorted by category and path; named after the folder and its place, so that two folders
-        of one name do not share their artefacts.
+        of one name do not share their artifacts.
 
     Raises
     ------

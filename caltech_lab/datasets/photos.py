@@ -21,7 +21,7 @@ class Photos:
     Parameters
     ----------
     name : str
-        What the set is called; its artefacts lie in `outputs/<name>/`.
+        What the set is called; its artifacts lie in `outputs/<name>/`.
     root : Path
         The folder that the paths start from.
     table : DataFrame
@@ -56,19 +56,19 @@ class Photos:
         return codes.astype(np.int64)
 
     @property
-    def labelled(self) -> bool:
+    def labeled(self) -> bool:
         """Whether every photo has a category."""
         return bool((self.table["category"] != "").all())
 
     def check_labels(self, what: str) -> None:
-        """Raise a `DatasetError` that says why `what` cannot be done, unless `labelled`.
+        """Raise a `DatasetError` that says why `what` cannot be done, unless `labeled`.
 
         Parameters
         ----------
         what : str
             What needs categories, the first words of a sentence: "Training a classifier".
         """
-        if not self.labelled:
+        if not self.labeled:
             raise DatasetError(
                 f"{what} needs categories, and {self.root.name} has none: sort the photos into "
                 "one sub-folder a category (clustering and retrieval work without)."

@@ -4,18 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from caltech_lab.demo.answers import Answer, Query, Steering
+    from caltech_lab.demo.answers import Answer, Query, SearchOptions
     from caltech_lab.demo.page import RetrievalDemo
     from caltech_lab.demo.session import SearchSession
 
-__all__ = ["Answer", "Query", "RetrievalDemo", "SearchSession", "Steering"]
+__all__ = ["Answer", "Query", "RetrievalDemo", "SearchOptions", "SearchSession"]
 
 _ROOMS = {
     "Answer": "answers",
     "Query": "answers",
     "RetrievalDemo": "page",
     "SearchSession": "session",
-    "Steering": "answers",
+    "SearchOptions": "answers",
 }
 
 

@@ -47,7 +47,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Steering:
+class SearchOptions:
     """What a person wants of the ranking.
 
     Attributes
@@ -58,7 +58,7 @@ class Steering:
         Labels of the only categories to show; all when it is empty.
     cluster : int or None
         The only K-Means cluster to show.
-    hide_near_copies : bool
+    hide_near_duplicates : bool
         Whether to leave out photos that are nearly the same as the query or as one before them.
     """
 
@@ -66,7 +66,7 @@ class Steering:
     bad: tuple[int, ...] = ()
     categories: frozenset[int] = frozenset()
     cluster: int | None = None
-    hide_near_copies: bool = False
+    hide_near_duplicates: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Answer:
     probabilities : ndarray of float64, shape (number of categories,)
         Probability of each category, in the order of the gallery's categories.
     cluster : int
-        The K-Means cluster whose centre is nearest.
+        The K-Means cluster whose center is nearest.
     seconds : dict
         How long each step took, by name, those of the query included.
     cosines : ndarray of float32, shape (n,)

@@ -20,11 +20,11 @@ from ipywidgets import (
     VBox,
 )
 
-from caltech_lab.demo.answers import Answer, Match, Query, Ranking, Steering
+from caltech_lab.demo.answers import Answer, Match, Query, Ranking, SearchOptions
 from caltech_lab.demo.session import SearchSession
 from caltech_lab.demo.spaces import LEARNED, PLAIN
 from caltech_lab.errors import ArgumentError, LabError
-from caltech_lab.retrieval.feedback import NEAR_COPY
+from caltech_lab.retrieval.feedback import NEAR_DUPLICATE
 from caltech_lab.widgets.parts import (
     GROUND,
     WIDE,
@@ -69,7 +69,7 @@ class RetrievalDemo(Panel):
     ----------
     answer : Answer or None
         The answer that is shown.
-    steering : Steering
+    options : SearchOptions
         What the person wants of it: marks and filters.
     ranking : Ranking or None
         The photos that are shown.
@@ -79,7 +79,7 @@ class RetrievalDemo(Panel):
         super().__init__()
         self.session = session
         self.answer: Answer | None = None
-        self.steering = Steering()
+        self.options = SearchOptions()
         self.ranking: Ranking | None = None
         self._why: int | None = None
         self._rng = np.random.default_rng(session.lab.seed)
@@ -143,7 +143,7 @@ class RetrievalDemo(Panel):
         fits = Layout(width="max-content")
         self.own_cluster = Checkbox(description="only its cluster", indent=False, layout=fits)
         self.no_copies = Checkbox(
-            description=f"hide near-copies (cosine {NEAR_COPY} and more)",
+            description=f"hide near-copies (cosine {NEAR_DUPLICATE} and more)",
             indent=False,
             layout=fits,
         )
@@ -306,20 +306,20 @@ class RetrievalDemo(Panel):
 
     def _mark(self, row: int, mark: str) -> None:
         """Mark a photo, or take the same mark back."""
-        marks = {"good": set(self.steering.good), "bad": set(self.steering.bad)}
+        marks = {"good": set(self.options.good), "bad": set(self.options.bad)}
         taken_back = row in marks[mark]
         for rows in marks.values():
             rows.discard(row)
         if not taken_back:
             marks[mark].add(row)
-        self.steering = replace(
-            self.steering, good=tuple(sorted(marks["good"])), bad=tuple(sorted(marks["bad"]))
+        self.options = replace(
+            self.options, good=tuple(sorted(marks["good"])), bad=tuple(sorted(marks["bad"]))
         )
         self._rank()
 
     @guarded
     def _marks_forgotten(self, _: Any) -> None:
-        self.steering = replace(self.steering, good=(), bad=())
+        self.options = replace(self.options, good=(), bad=())
         self._rank()
 
     @guarded
@@ -342,7 +342,7 @@ class RetrievalDemo(Panel):
 
     def _show(self, query: Query) -> None:
         self.answer = self.session.ask(query)
-        self.steering = replace(self.steering, good=(), bad=())
+        self.options = replace(self.options, good=(), bad=())
         self._why_closed()
         with self.picture.hold_sync():
             self.picture.box = []
@@ -361,14 +361,14 @@ class RetrievalDemo(Panel):
         gallery = self.session.gallery
         self.categories.layout.display = "" if self.categories.value else "none"
         labels = frozenset(gallery.categories.index(name) for name in self.categories.value)
-        self.steering = replace(
-            self.steering,
+        self.options = replace(
+            self.options,
             categories=labels,
             cluster=self.answer.cluster if self.own_cluster.value else None,
-            hide_near_copies=self.no_copies.value,
+            hide_near_duplicates=self.no_copies.value,
         )
-        self.ranking = self.session.rank(self.answer, self.steering, self.k.value)
-        marks = dict.fromkeys(self.steering.good, "good")
+        self.ranking = self.session.rank(self.answer, self.options, self.k.value)
+        marks = dict.fromkeys(self.options.good, "good")
         found = zip(
             self.ranking.ids.tolist(),
             self.ranking.similarities,
@@ -385,7 +385,7 @@ class RetrievalDemo(Panel):
             for place, (row, cosine, p) in enumerate(found, start=1)
         ]
         self.summary.value = self._summary(self.answer, self.ranking)
-        n_good, n_bad = len(self.steering.good), len(self.steering.bad)
+        n_good, n_bad = len(self.options.good), len(self.options.bad)
         self.marks.value = f"{n_good} marked good, {n_bad} bad: ranked anew"
         self.marked.layout.display = "" if n_good or n_bad else "none"
 
@@ -408,8 +408,8 @@ class RetrievalDemo(Panel):
     def _summary(self, answer: Answer, ranking: Ranking) -> str:
         y, row, n = self.session.gallery.y, answer.query.row, len(ranking.ids)
         found = f"The {n} most similar of {len(y) - (row is not None):,} photos"
-        steering = self.steering
-        if steering.categories or steering.cluster is not None or steering.hide_near_copies:
+        options = self.options
+        if options.categories or options.cluster is not None or options.hide_near_duplicates:
             found += " that the filters let through"
         if row is not None:
             right = int((y[ranking.ids] == y[row]).sum())

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from caltech_lab.demo.answers import Answer, Box, Match, Query, Ranking, Steering, Vector
+from caltech_lab.demo.answers import Answer, Box, Match, Query, Ranking, SearchOptions, Vector
 from caltech_lab.demo.similarity_map import region_at, shares_of_the_cosine, similarity_to_region
 from caltech_lab.demo.spaces import LEARNED, PLAIN, Space, learned_space, plain_space
 from caltech_lab.embedding.backbones import feature_map
@@ -22,7 +22,7 @@ from caltech_lab.embedding.extraction import unit_rows
 from caltech_lab.embedding.images import load_pixels, part_seen, read_photo
 from caltech_lab.errors import ArgumentError
 from caltech_lab.retrieval.calibration import leave_one_out, same_category_probability
-from caltech_lab.retrieval.feedback import rocchio, without_near_copies
+from caltech_lab.retrieval.feedback import rocchio, without_near_duplicates
 from caltech_lab.retrieval.gallery import found
 from caltech_lab.retrieval.index import Ids, Similarities
 from caltech_lab.retrieval.novelty import familiarity, novelty_threshold
@@ -205,7 +205,7 @@ class SearchSession:
     def from_photo(self, source: str | Path | bytes, name: str | None = None) -> Query:
         """Make any photo the query.
 
-        A file that is in the gallery, byte for byte, is recognised, so that it is left out of
+        A file that is in the gallery, byte for byte, is recognized, so that it is left out of
         its own answer.
 
         Parameters
@@ -329,14 +329,14 @@ class SearchSession:
             cosines, order, same, familiar, familiar < self.threshold,
         )  # fmt: skip
 
-    def rank(self, answer: Answer, steering: Steering, k: int) -> Ranking:
+    def rank(self, answer: Answer, options: SearchOptions, k: int) -> Ranking:
         """Rank the gallery again as a person steers.
 
         Parameters
         ----------
         answer : Answer
             From `ask`.
-        steering : Steering
+        options : SearchOptions
             Marks move the query by `feedback.rocchio`; the rest filters.
         k : int
             How many photos to show at most.
@@ -348,27 +348,27 @@ class SearchSession:
         """
         query, gallery = answer.query, self.gallery
         cosines = answer.cosines
-        if self._asked_gallery is not None and steering.categories:
-            cosines = self._scores(query, categories=steering.categories)
+        if self._asked_gallery is not None and options.categories:
+            cosines = self._scores(query, categories=options.categories)
         scores = cosines
-        if steering.good or steering.bad:
-            good, bad = (self.space.X[list(rows)] for rows in (steering.good, steering.bad))
+        if options.good or options.bad:
+            good, bad = (self.space.X[list(rows)] for rows in (options.good, options.bad))
             moved = rocchio(self._by(query), good, bad)
-            scores = self._scores(query, moved, steering.categories)
+            scores = self._scores(query, moved, options.categories)
         allowed = (cosines > UNSEEN) & (scores > UNSEEN)
-        allowed[list(steering.bad)] = False
-        if steering.categories:
-            allowed &= np.isin(gallery.y, list(steering.categories))
-        if steering.cluster is not None:
-            allowed &= self.kmeans.labels_ == steering.cluster
+        allowed[list(options.bad)] = False
+        if options.categories:
+            allowed &= np.isin(gallery.y, list(options.categories))
+        if options.cluster is not None:
+            allowed &= self.kmeans.labels_ == options.cluster
         order = answer.order
         if scores is not answer.cosines:
             order = np.argsort(-scores, kind="stable")
         ids = order[allowed[order]]
-        if steering.hide_near_copies:
-            ids = without_near_copies(gallery.X, ids, k, query.vector)
+        if options.hide_near_duplicates:
+            ids = without_near_duplicates(gallery.X, ids, k, query.vector)
         ids = ids[:k]
-        # The probabilities were learnt from plain rankings, so they go by the place in that.
+        # The probabilities were learned from plain rankings, so they go by the place in that.
         places = np.empty(len(gallery), dtype=np.int64)
         places[answer.order] = np.arange(len(gallery))
         near = cosines[ids]

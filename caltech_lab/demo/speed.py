@@ -23,7 +23,7 @@ def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
     ----------
     demo : RetrievalDemo
         On a gallery with held-out photos, which are uploaded with one more byte, so that they are
-        not recognised.
+        not recognized.
     uploads : int
         How many of them.
 

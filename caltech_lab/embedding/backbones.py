@@ -1,7 +1,7 @@
 """The registry of pretrained networks, and of two classical descriptors to hold them against.
 
 A backbone takes photos as uint8 pixels, (n, size, size, 3) in RGB, and gives float32 rows of
-shape (n, width). What a network wants done to its input, normalisation and channel order, is
+shape (n, width). What a network wants done to its input, normalization and channel order, is
 part of the network here, so that no caller can get it wrong.
 """
 
@@ -48,7 +48,7 @@ class Backbone:
     size : int
         Pixels a side of its square input.
     fit : {"squash", "crop"}
-        How a photo becomes square: both sides scaled, or the centre cut out.
+        How a photo becomes square: both sides scaled, or the center cut out.
     weights : callable
         Gives the sha256 of the pretrained weights, hexadecimal ("none" where there are none).
     build : callable
@@ -139,12 +139,12 @@ def feature_map(backbone: Backbone) -> Backbone:
 def embedder(
     trunk: "nn.Module", means: tuple[float, ...], deviations: tuple[float, ...], bgr: bool = False
 ) -> "nn.Module":
-    """Put a network's own normalisation in front of it.
+    """Put a network's own normalization in front of it.
 
     Parameters
     ----------
     trunk : Module
-        From normalised (n, 3, size, size) to (n, width).
+        From normalized (n, 3, size, size) to (n, width).
     means, deviations : tuple of float
         A channel's mean and divisor, in units of 0 to 255, in the order the trunk wants.
     bgr : bool
@@ -209,7 +209,7 @@ def load_resnet50(weights: Path | None = None, epsilon: float = 1e-5) -> "nn.Mod
     weights : Path, optional
         The safetensors file; by default `RESNET50_FILE`, which comes with the package.
     epsilon : float
-        What batch normalisation adds to a variance.
+        What batch normalization adds to a variance.
 
     Returns
     -------

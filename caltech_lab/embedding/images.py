@@ -73,7 +73,7 @@ def read_photo(source: str | Path | bytes, name: str | None = None) -> Image.Ima
     """Decode a photo to an upright RGB image.
 
     The EXIF orientation is applied; transparency is laid over white; 16-bit gray is scaled to 8
-    bits; of an animation the first frame is taken. Colour profiles are ignored, as they are
+    bits; of an animation the first frame is taken. Color profiles are ignored, as they are
     where networks are trained.
 
     Parameters
@@ -209,7 +209,7 @@ def load_pixels(
         Side of the square, in pixels.
     fit : {"squash", "crop"}
         "squash" takes the whole photo and changes its proportions. "crop" keeps them: the photo
-        is scaled until its shorter side is ``round(size * 256 / 224)``, then the centre is cut
+        is scaled until its shorter side is ``round(size * 256 / 224)``, then the center is cut
         out.
     name : str, optional
         As for `read_photo`.
@@ -235,7 +235,7 @@ def load_pixels(
         if _is_small(photo):
             return _squashed(np.array(photo), size)  # a copy that PyTorch may write to
     image = Image.fromarray(photo) if isinstance(photo, np.ndarray) else photo
-    box = _centre(image.width, image.height, size) if fit == "crop" else None
+    box = _center(image.width, image.height, size) if fit == "crop" else None
     return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
 
 
@@ -298,12 +298,12 @@ def part_seen(
     """
     if fit == "squash":
         return 0.0, 0.0, 1.0, 1.0
-    left, top, right, bottom = _centre(width, height, size)
+    left, top, right, bottom = _center(width, height, size)
     return left / width, top / height, right / width, bottom / height
 
 
-def _centre(width: int, height: int, size: int) -> tuple[float, float, float, float]:
-    """Where the centre crop of the scaled photo lies in the photo as it is.
+def _center(width: int, height: int, size: int) -> tuple[float, float, float, float]:
+    """Where the center crop of the scaled photo lies in the photo as it is.
 
     Resampling this box gives what scaling first and cutting second gives, without the margins.
     """

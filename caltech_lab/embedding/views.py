@@ -236,7 +236,7 @@ def fuse(blocks: list[NDArray[np.float32]], power: float = 0.5) -> NDArray[np.fl
     return fused
 
 
-def generalised_mean(planes: "Tensor", power: float = GEM_POWER) -> "Tensor":
+def generalized_mean(planes: "Tensor", power: float = GEM_POWER) -> "Tensor":
     """Pool each channel by a mean between the average (power 1) and the maximum (infinity).
 
     Parameters
@@ -314,7 +314,7 @@ def _pooled(base: Backbone, view: View) -> "nn.Module":
                 [
                     planes.mean((2, 3)),
                     planes.amax((2, 3)),
-                    generalised_mean(planes),
+                    generalized_mean(planes),
                     regional_maximum(planes),
                     self.earlier.pop(),
                 ],

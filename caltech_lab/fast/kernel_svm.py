@@ -33,7 +33,7 @@ def grid_predictions(
     axes, variances = principal_axes(X)
     for share in grid["n_components"]:
         kept = axes[:, : n_kept(variances, share)]
-        A, B = X @ kept, X_test @ kept  # not centred: distances do not ask where zero is
+        A, B = X @ kept, X_test @ kept  # not centered: distances do not ask where zero is
         near, far = _squared_distances(A, A), _squared_distances(B, A)
         for gamma in grid["gamma"]:
             kernel, test_kernel = _gaussian(near, gamma), _gaussian(far, gamma)

@@ -19,10 +19,10 @@ ROWS_AT_ONCE = 512  # of the matrix of distances
 def shared_starts(
     X: NDArray[np.float32], k: int, generators: Sequence[np.random.RandomState], n_trials: int
 ) -> list[NDArray[np.float32]]:
-    """Draw the centres that K-Means starts from, one array of shape (k, d) for each generator.
+    """Draw the centers that K-Means starts from, one array of shape (k, d) for each generator.
 
     They are those that scikit-learn's greedy k-means++ draws. It reads all photos once for every
-    centre of every start; here the starts go side by side, and share the reading.
+    center of every start; here the starts go side by side, and share the reading.
     """
     n, ones = len(X), np.ones(len(X), X.dtype)
     squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)

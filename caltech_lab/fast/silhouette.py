@@ -67,8 +67,8 @@ def silhouette(
 
     Notes
     -----
-    The distances are gone through in blocks: what has to fit is a centred copy of `X`, a few blocks
-    of 4 MiB a thread, and n sums of distances a cluster, not the distances between all photos.
+    The distances are computed in blocks: what has to fit is a centered copy of `X`, a few blocks
+    of 4 MiB per thread, and n sums of distances per cluster, not the distances of all pairs.
     Rounding shows from the sixth decimal on.
 
     References
@@ -129,7 +129,7 @@ def silhouette_bytes(n: int, d: int, n_clusters: int) -> int:
 
 def _euclidean_sums(X: NDArray[np.float32], members: Floats) -> Floats:
     """Sum the distances from each photo to the photos of each cluster, shape (n, clusters)."""
-    # Centred first: float32 then holds the distances, however far the photos are from zero.
+    # Centered first: float32 then holds the distances, however far the photos are from zero.
     X32 = (X - X.mean(axis=0, dtype=np.float64).astype(np.float32)).astype(np.float32, copy=False)
     squares = np.einsum("ij,ij->i", X32, X32)
     members32, sums = members.astype(np.float32), np.zeros_like(members)

@@ -26,9 +26,9 @@ def tsne(X: NDArray[np.float32], perplexity: float = 30.0, seed: int = 0) -> "TS
     ----------
     X : ndarray of float32, shape (n, d)
         Vectors, best reduced to some fifty principal components: the map gets no worse and the
-        search for neighbours much faster.
+        search for neighbors much faster.
     perplexity : float
-        How many neighbours a photo is held to, roughly; at most (n - 1) / 3.
+        How many neighbors a photo is held to, roughly; at most (n - 1) / 3.
     seed : int
         Seed of the tiny noise that keeps coinciding photos apart.
 
@@ -36,7 +36,7 @@ def tsne(X: NDArray[np.float32], perplexity: float = 30.0, seed: int = 0) -> "TS
     -------
     openTSNE.TSNEEmbedding
         An array of float64, shape (n, 2), without unit; its ``kl_divergence`` says how far the
-        neighbourhoods are from the true ones, 0 being perfect.
+        neighborhoods are from the true ones, 0 being perfect.
 
     Raises
     ------

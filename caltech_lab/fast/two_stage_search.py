@@ -51,7 +51,7 @@ class TwoStageIndex:
         self.ntotal, self.d = X.shape
         self.shortlist = shortlist
         m = min(dimensions, self.d)
-        # Inner products, and not distances from the mean, are to be kept: X is not centred.
+        # Inner products, and not distances from the mean, are to be kept: X is not centered.
         _, directions = eigh(X.T @ X, subset_by_index=(self.d - m, self.d - 1))
         shorten = faiss.LinearTransform(self.d, m, False)
         faiss.copy_array_to_vector(np.ascontiguousarray(directions.T).ravel(), shorten.A)

@@ -61,7 +61,7 @@ def agreement_scores(clusters: Ints, y: Ints) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        ``nmi`` and ``ami``, normalised and adjusted mutual information; ``ari``, adjusted Rand
+        ``nmi`` and ``ami``, normalized and adjusted mutual information; ``ari``, adjusted Rand
         index (adjusted scores are near 0 by chance and can be negative); ``purity``, accuracy
         when each cluster is named after its most frequent category; ``matched_accuracy``,
         accuracy when each category names at most one cluster, in the best way.

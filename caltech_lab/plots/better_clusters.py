@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from caltech_lab.plots.style import COLOURS, new_axes
+from caltech_lab.plots.style import COLORS, new_axes
 
 DPI = 80
 CRITERIA = {
@@ -37,7 +37,7 @@ def score_against_score(
     labels : tuple of str, optional
         What the columns are called on the axes; their names by default.
     highlight : str, optional
-        Row that is drawn in another colour.
+        Row that is drawn in another color.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -51,12 +51,12 @@ def score_against_score(
         ax = new_axes(None, 7.0, 4.2)
         ax.figure.set_dpi(DPI)
     ordered = table.sort_values(y)
-    colours = [COLOURS[4] if name == highlight else COLOURS[0] for name in ordered.index]
-    ax.scatter(ordered[x], ordered[y], c=colours, s=36, zorder=3)
+    colors = [COLORS[4] if name == highlight else COLORS[0] for name in ordered.index]
+    ax.scatter(ordered[x], ordered[y], c=colors, s=36, zorder=3)
     middle = (ordered[x].min() + ordered[x].max()) / 2
     gap = 0.055 * (ordered[y].max() - ordered[y].min())
     last = {True: -np.inf, False: -np.inf}  # height of the last name on the left and on the right
-    for (name, row), colour in zip(ordered.iterrows(), colours, strict=True):
+    for (name, row), color in zip(ordered.iterrows(), colors, strict=True):
         right = bool(row[x] > middle)  # names stay inside the axes
         last[right] = max(row[y], last[right] + gap)  # and do not lie on one another
         ax.text(
@@ -64,7 +64,7 @@ def score_against_score(
             last[right],
             f"{name}   " if right else f"   {name}",
             fontsize=8,
-            color=colour,
+            color=color,
             ha="right" if right else "left",
             va="center",
         )
@@ -101,8 +101,8 @@ def numbers_of_clusters(
             ax.set_axisbelow(True)
     for ax, (column, (name, ylabel)) in zip(axes, CRITERIA.items(), strict=True):
         errors = table["gap_error"] if column == "gap" else None
-        ax.errorbar(table.index, table[column], errors, marker="o", color=COLOURS[0], capsize=3)
-        ax.axvline(best[name], color=COLOURS[4], linestyle="--")
+        ax.errorbar(table.index, table[column], errors, marker="o", color=COLORS[0], capsize=3)
+        ax.axvline(best[name], color=COLORS[4], linestyle="--")
         ax.set_xscale("log")
         ax.set_xticks(list(table.index), [str(k) for k in table.index], fontsize=7)
         ax.minorticks_off()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from caltech_lab.plots.style import COLOURS, new_axes
+from caltech_lab.plots.style import COLORS, new_axes
 
 MARKERS = "os^D"
 
@@ -34,7 +34,7 @@ def steps(table: pd.DataFrame, unit: str = "precision@10", ax: Axes | None = Non
     for number, (average, part) in enumerate(table.groupby("average", sort=False)):
         away = np.abs(part[["low", "high"]].to_numpy().T - part["estimate"].to_numpy())
         ax.errorbar(part["estimate"], y - 0.16 * number, xerr=away, fmt=MARKERS[number % 4],
-                    markersize=5, capsize=3, color=COLOURS[number], label=str(average))  # fmt: skip
+                    markersize=5, capsize=3, color=COLORS[number], label=str(average))  # fmt: skip
     ax.set_yticks(y, names)
     ax.grid(visible=False, axis="y")
     ax.set(xlabel=unit, ylim=(-0.6, len(names) - 0.4))

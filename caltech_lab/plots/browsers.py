@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from caltech_lab.plots.clustering import cluster_contents
-from caltech_lab.plots.style import COLOURS, new_axes
+from caltech_lab.plots.style import COLORS, new_axes
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -38,15 +38,15 @@ def clusters_and_contents(
     )
     for number, cluster in enumerate(counts.index):
         mine = places[clusters == cluster]
-        colour, marker = COLOURS[number % 7], MARKERS[number // 7 % len(MARKERS)]
-        plane.scatter(*mine.T, s=7, color=colour, marker=marker, linewidths=0, rasterized=True)
+        color, marker = COLORS[number % 7], MARKERS[number // 7 % len(MARKERS)]
+        plane.scatter(*mine.T, s=7, color=color, marker=marker, linewidths=0, rasterized=True)
     for cluster in counts.index:
         x, y = np.median(places[clusters == cluster], axis=0)
         plane.text(x, y, str(cluster), fontsize=10, weight="bold", ha="center", va="center",
                    bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1})  # fmt: skip
     plane.grid(visible=False)
     plane.set(xticks=[], yticks=[], aspect="equal",
-              xlabel="photos by cluster; similar clusters are neighbours (no unit)")  # fmt: skip
+              xlabel="photos by cluster; similar clusters are neighbors (no unit)")  # fmt: skip
     cluster_contents(counts, ax=bars)
     return plane, bars
 
@@ -75,8 +75,8 @@ def category_profile(
     ax = new_axes(ax, 13.0, 4.2)
     ranked = table.sort_values(order, kind="stable")
     x = np.arange(len(ranked))
-    for score, colour, marker in zip(scores, COLOURS, MARKERS, strict=False):
-        ax.plot(x, ranked[score], marker, color=colour, markersize=4.5, label=score)
+    for score, color, marker in zip(scores, COLORS, MARKERS, strict=False):
+        ax.plot(x, ranked[score], marker, color=color, markersize=4.5, label=score)
     ax.set_xticks(x, list(ranked.index), rotation=90, fontsize=7 if len(x) > 40 else 11)
     ax.set(xlim=(-0.8, len(x) - 0.2), ylim=(-0.03, 1.03), ylabel="score",
            xlabel=f"categories by {order}, the lowest first")  # fmt: skip

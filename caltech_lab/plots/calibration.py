@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 
-from caltech_lab.plots.style import COLOURS, new_axes
+from caltech_lab.plots.style import COLORS, new_axes
 
 
 def reliability_diagram(tables: Mapping[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
@@ -26,11 +26,11 @@ def reliability_diagram(tables: Mapping[str, pd.DataFrame], ax: Axes | None = No
     """
     ax = new_axes(ax, 5.2, 4.6)
     ax.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, label="what is said comes true")
-    for (name, table), colour, marker in zip(tables.items(), COLOURS, "osD^", strict=False):
+    for (name, table), color, marker in zip(tables.items(), COLORS, "osD^", strict=False):
         filled = table[table["n"] > 0]
-        ax.plot(filled["confidence"], filled["accuracy"], color=colour, linewidth=1)
+        ax.plot(filled["confidence"], filled["accuracy"], color=color, linewidth=1)
         sizes = 12 + 160 * filled["n"] / filled["n"].max()
-        ax.scatter(filled["confidence"], filled["accuracy"], s=sizes, color=colour, marker=marker,
+        ax.scatter(filled["confidence"], filled["accuracy"], s=sizes, color=color, marker=marker,
                    alpha=0.75, linewidths=0, label=name)  # fmt: skip
     ax.legend(frameon=False, loc="upper left")
     ax.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal", xlabel="probability that was said",

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 
-from caltech_lab.plots.style import COLOURS, SEQUENTIAL, new_axes
+from caltech_lab.plots.style import COLORS, SEQUENTIAL, new_axes
 
 NAMED = 20
 """Up to so many categories, a confusion matrix names them and writes the counts."""
@@ -58,13 +58,13 @@ def decision_boundaries(
         says = model.predict(np.column_stack([across.ravel(), up.ravel()]))
         sides = (says == pair[1]).reshape(across.shape)
         ax.pcolormesh(
-            across, up, sides, cmap=ListedColormap(COLOURS[:2]), vmin=0, vmax=1, alpha=0.25,
+            across, up, sides, cmap=ListedColormap(COLORS[:2]), vmin=0, vmax=1, alpha=0.25,
             linewidth=0, rasterized=True,
         )  # fmt: skip
         for number, label in enumerate(pair):
             points = X[y == label]
             ax.scatter(
-                points[:, 0], points[:, 1], s=12, marker=MARKERS[number], color=COLOURS[number],
+                points[:, 0], points[:, 1], s=12, marker=MARKERS[number], color=COLORS[number],
                 edgecolors="white", linewidths=0.3, label=categories[label], rasterized=True,
             )  # fmt: skip
         width = f", gamma {gamma:g}" if kernel == "rbf" else ""
@@ -102,7 +102,7 @@ def tuning_heatmap(table: pd.DataFrame, score: str = "accuracy", ax: Axes | None
         ax.text(column, row, f"{value:.3f}", ha="center", va="center", color=shade)
     row, column = np.unravel_index(values.argmax(), values.shape)
     frame = Rectangle(
-        (column - 0.47, row - 0.47), 0.94, 0.94, fill=False, edgecolor=COLOURS[4], linewidth=2.5
+        (column - 0.47, row - 0.47), 0.94, 0.94, fill=False, edgecolor=COLORS[4], linewidth=2.5
     )
     ax.add_patch(frame)
     ax.set_xticks(
@@ -141,7 +141,7 @@ def score_curves(
     ticks: list[float] = []
     for number, (name, curve) in enumerate(curves.items()):
         ax.plot(
-            curve.index, curve.to_numpy(), marker=MARKERS[number], color=COLOURS[number], label=name
+            curve.index, curve.to_numpy(), marker=MARKERS[number], color=COLORS[number], label=name
         )
         ticks = sorted({*ticks, *curve.index})
     if len(curves) > 1:
@@ -172,11 +172,11 @@ def split_scores(tables: Mapping[str, pd.DataFrame], ax: Axes | None = None) -> 
     for place, table in enumerate(tables.values()):
         for number, (score, title) in enumerate(scores.items()):
             x, values = place + 0.46 * number - 0.26, table[score]
-            colour = COLOURS[number]
-            ax.hlines(values.mean(), x - 0.12, x + 0.12, color=colour, linewidth=2)
+            color = COLORS[number]
+            ax.hlines(values.mean(), x - 0.12, x + 0.12, color=color, linewidth=2)
             spread = x + np.linspace(-0.07, 0.07, len(values))
             ax.scatter(
-                spread, values, s=26, color=colour, marker=MARKERS[number], alpha=0.7, linewidths=0,
+                spread, values, s=26, color=color, marker=MARKERS[number], alpha=0.7, linewidths=0,
                 label=title if place == 0 else None,
             )  # fmt: skip
             ax.annotate(f"{values.mean():.3f}", (x + 0.13, values.mean()), va="center", fontsize=9)
@@ -256,11 +256,11 @@ def accuracy_by_size(audit: pd.DataFrame, named: int = 5, ax: Axes | None = None
     """
     ax = new_axes(ax, 7.0, 4.0)
     ax.scatter(
-        audit["n"], audit["accuracy"], s=26, alpha=0.5, color=COLOURS[0], linewidths=0,
+        audit["n"], audit["accuracy"], s=26, alpha=0.5, color=COLORS[0], linewidths=0,
         rasterized=True,
     )  # fmt: skip
     worst = audit[audit["accuracy"] < 1].head(named).reset_index(names="name")
-    # The smaller ones on the left, so that names of neighbours do not meet.
+    # The smaller ones on the left, so that names of neighbors do not meet.
     left = worst["n"] < worst["n"].median()
     for (n, accuracy, on_left), group in worst.groupby(["n", "accuracy", left]):
         side, align = (-7, "right") if on_left else (7, "left")
@@ -296,13 +296,13 @@ def selection_gap(claimed: ArrayLike, honest: ArrayLike, ax: Axes | None = None)
     ax = new_axes(ax, 7.0, 3.2)
     both = np.concatenate([np.asarray(claimed), np.asarray(honest)])
     bins = np.linspace(both.min(), both.max(), 25).tolist()
-    for values, name, colour, line in (
-        (honest, "on other photos", COLOURS[0], "-"),
-        (claimed, "on the photos it was chosen by", COLOURS[4], "--"),
+    for values, name, color, line in (
+        (honest, "on other photos", COLORS[0], "-"),
+        (claimed, "on the photos it was chosen by", COLORS[4], "--"),
     ):
         mean = float(np.asarray(values).mean())
-        ax.hist(values, bins, color=colour, alpha=0.4, label=f"{name} (mean {mean:.3f})")
-        ax.axvline(mean, color=colour, linestyle=line)
+        ax.hist(values, bins, color=color, alpha=0.4, label=f"{name} (mean {mean:.3f})")
+        ax.axvline(mean, color=color, linestyle=line)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
     ax.set(xlabel="accuracy of the chosen setting", ylabel="repetitions")
     return ax

@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from caltech_lab.plots.style import COLOURS, SEQUENTIAL, new_axes
+from caltech_lab.plots.style import COLORS, SEQUENTIAL, new_axes
 
 Floats = NDArray[np.float64]
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
-SHADES = (COLOURS[0], COLOURS[5], COLOURS[1], "0.85")
+SHADES = (COLORS[0], COLORS[5], COLORS[1], "0.85")
 DPI = 80  # figures with many names, kept small inside a notebook; files are saved with more
 
 
@@ -33,7 +33,7 @@ def elbow_curve(ks: ArrayLike, inertia: ArrayLike, ax: Axes | None = None) -> Ax
     ks : array-like of int, shape (m,)
         Numbers of clusters, ascending.
     inertia : array-like of float, shape (m,)
-        Sum of the squared distances from the photos to their centres, for each k.
+        Sum of the squared distances from the photos to their centers, for each k.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -43,7 +43,7 @@ def elbow_curve(ks: ArrayLike, inertia: ArrayLike, ax: Axes | None = None) -> Ax
         The vertical axis starts at zero, so that a fall looks as large as it is.
     """
     ax = _axes(ax, 7.0, 3.6)
-    ax.plot(np.asarray(ks), np.asarray(inertia), marker="o", color=COLOURS[0])
+    ax.plot(np.asarray(ks), np.asarray(inertia), marker="o", color=COLORS[0])
     ax.set(xlabel="number of clusters k", ylabel="inertia (squared distance)", ylim=(0, None))
     return ax
 
@@ -77,14 +77,14 @@ def scores_by_k(
     """
     ax = _axes(ax, 7.0, 3.8)
     x = np.asarray(ks)
-    for (name, values), colour, marker in zip(scores.items(), COLOURS, MARKERS, strict=False):
+    for (name, values), color, marker in zip(scores.items(), COLORS, MARKERS, strict=False):
         y = np.asarray(values)
         top = int(y.argmax())
         label = f"{name} (highest at k = {x[top]})" if best else name
-        ax.plot(x, y, marker=marker, markersize=5, color=colour, label=label)
+        ax.plot(x, y, marker=marker, markersize=5, color=color, label=label)
         if best:
             ax.plot(x[top], y[top], "o", markersize=13, markerfacecolor="none",
-                    markeredgecolor=colour, markeredgewidth=1.5)  # fmt: skip
+                    markeredgecolor=color, markeredgewidth=1.5)  # fmt: skip
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     ax.set(xlabel="number of clusters k", ylabel=ylabel)
     return ax
@@ -178,10 +178,10 @@ def sizes_by_rank(clusterings: Mapping[str, ArrayLike], ax: Axes | None = None) 
         Sizes, largest first, on a logarithmic axis.
     """
     ax = _axes(ax, 7.0, 3.8)
-    for (name, sizes), colour, marker in zip(clusterings.items(), COLOURS, MARKERS, strict=False):
+    for (name, sizes), color, marker in zip(clusterings.items(), COLORS, MARKERS, strict=False):
         ranked = -np.sort(-np.asarray(sizes))
         ranks = np.arange(1, len(ranked) + 1)
-        ax.plot(ranks, ranked, marker=marker, markersize=4, color=colour, label=name)
+        ax.plot(ranks, ranked, marker=marker, markersize=4, color=color, label=name)
     ax.legend(frameon=False)
     ax.set(xlabel="cluster, from the largest to the smallest", ylabel="photos in the cluster",
            yscale="log")  # fmt: skip
@@ -207,7 +207,7 @@ def dendrogram(
         How many branches to draw, those that merge last; all n by default. A branch of several
         things bears their most frequent name, and how many of how many bear it.
     cut : float, optional
-        Height of a dashed line at which the tree is cut; branches below it are coloured.
+        Height of a dashed line at which the tree is cut; branches below it are colored.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -229,7 +229,7 @@ def dendrogram(
         return name if counts.total() == 1 else f"{name} {count:,} of {counts.total():,}"
 
     ax = _axes(ax, 8.0, 0.8 + 0.16 * shown)
-    set_link_color_palette(list(COLOURS[:6]))
+    set_link_color_palette(list(COLORS[:6]))
     try:
         draw(
             tree,

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from caltech_lab.plots.style import COLOURS, new_axes
+from caltech_lab.plots.style import COLORS, new_axes
 
 
 def embedding_map(
@@ -29,24 +29,24 @@ def embedding_map(
     categories : sequence of str
         Names of the categories.
     highlighted : sequence of int
-        Categories to colour and to name; as many as there are colours at most.
+        Categories to color and to name; as many as there are colors at most.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        Photos of other categories are grey.
+        Photos of other categories are gray.
     """
     ax = new_axes(ax, 7.5, 6.5)
     style: dict[str, Any] = {"s": 6, "linewidths": 0, "rasterized": True}
     ax.scatter(*places.T, color="0.8", **style)
-    for category, colour in zip(highlighted, COLOURS, strict=False):
+    for category, color in zip(highlighted, COLORS, strict=False):
         mine = places[y == category]
-        ax.scatter(*mine.T, color=colour, **style)
+        ax.scatter(*mine.T, color=color, **style)
         x0, y0 = np.median(mine, axis=0)
         ax.annotate(
-            categories[category], (x0, y0), ha="center", fontsize=9, weight="bold", color=colour,
+            categories[category], (x0, y0), ha="center", fontsize=9, weight="bold", color=color,
             bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1},
         )  # fmt: skip
     ax.grid(visible=False)
@@ -85,7 +85,7 @@ def score_against_size(
         The sizes on a logarithmic axis.
     """
     ax = new_axes(ax, 7.0, 4.0)
-    ax.scatter(sizes, scores, s=22, color=COLOURS[0], alpha=0.7, linewidths=0)
+    ax.scatter(sizes, scores, s=22, color=COLORS[0], alpha=0.7, linewidths=0)
     for i in np.argsort(scores)[:n_named]:
         ax.annotate(
             names[i], (sizes[i], scores[i]), xytext=(5, -3), textcoords="offset points", fontsize=8
@@ -118,10 +118,10 @@ def claims_and_readings(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ratio = table["measured"] / table["reported"]
     rows = table["claim"].map(claims.index)
     ax.axvline(1, color="black", linewidth=1)
-    ax.scatter(ratio, rows, s=26, color=COLOURS[0], alpha=0.55, linewidths=0)
+    ax.scatter(ratio, rows, s=26, color=COLORS[0], alpha=0.55, linewidths=0)
     nearest = table.loc[table["off"].abs().groupby(table["claim"]).idxmin()].index
     ax.scatter(
-        ratio[nearest], rows[nearest], s=70, facecolors="none", edgecolors=COLOURS[4], linewidths=2
+        ratio[nearest], rows[nearest], s=70, facecolors="none", edgecolors=COLORS[4], linewidths=2
     )
     ax.set_yticks(range(len(claims)), claims)
     ax.set(xlabel="measured, as a multiple of what was reported", ylim=(-0.5, len(claims) - 0.5))

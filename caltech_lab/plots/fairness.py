@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import ScalarFormatter
 from numpy.typing import ArrayLike
 
-from caltech_lab.plots.style import COLOURS, STYLE, new_axes
+from caltech_lab.plots.style import COLORS, STYLE, new_axes
 
 MARKERS = "osD^vP"
 
@@ -38,13 +38,13 @@ def scores_by_size(
     ax = new_axes(ax, 7.5, 4.2)
     photos = np.asarray(sizes)
     order = np.argsort(photos, kind="stable")
-    for (name, values), colour, marker in zip(scores.items(), COLOURS, MARKERS, strict=False):
+    for (name, values), color, marker in zip(scores.items(), COLORS, MARKERS, strict=False):
         y = np.asarray(values, dtype=float)
-        ax.scatter(photos, y, s=16, color=colour, marker=marker, alpha=0.45, linewidths=0)
+        ax.scatter(photos, y, s=16, color=color, marker=marker, alpha=0.45, linewidths=0)
         for number, part in enumerate(np.array_split(order, min(4, len(order)))):
             ends = photos[part].min() * 0.97, photos[part].max() * 1.03
             label = name if number == 0 else None
-            ax.plot(ends, [np.nanmean(y[part])] * 2, color=colour, linewidth=3, label=label)
+            ax.plot(ends, [np.nanmean(y[part])] * 2, color=color, linewidth=3, label=label)
     ax.set(xscale="log", xlabel="photos in the category", ylabel="score", ylim=(None, 1.03))
     ax.xaxis.set_major_formatter(ScalarFormatter())
     ax.set_xticks([], minor=True)
@@ -62,7 +62,7 @@ def paired_changes(table: pd.DataFrame, ax: Axes | None = None, unit: str = "cha
     ----------
     table : DataFrame
         One row a change (its name is the index): ``estimate``, ``low`` and ``high``; with a
-        column ``group``, rows of a group share a colour.
+        column ``group``, rows of a group share a color.
     ax : Axes, optional
         Where to draw; a new figure by default.
     unit : str
@@ -83,7 +83,7 @@ def paired_changes(table: pd.DataFrame, ax: Axes | None = None, unit: str = "cha
         part, height = table[mine], y[mine]
         away = np.abs(part[["low", "high"]].to_numpy().T - part["estimate"].to_numpy())
         ax.errorbar(part["estimate"], height, xerr=away, fmt=MARKERS[number % 6], capsize=3,
-                    color=COLOURS[number], label=name or None)  # fmt: skip
+                    color=COLORS[number], label=name or None)  # fmt: skip
     ax.set_yticks(y, [str(name) for name in table.index])
     ax.grid(visible=False, axis="y")
     ax.set(xlabel=unit, ylim=(-0.6, len(table) - 0.4))
@@ -118,11 +118,11 @@ def corruption_curves(
             len(scores), len(kinds), figsize=(1.9 * len(kinds), 0.6 + 1.9 * len(scores)),
             sharex=True, sharey="row", layout="constrained", squeeze=False,
         )  # fmt: skip
-    for (vectors, table), colour, marker in zip(tables.items(), COLOURS, MARKERS, strict=False):
+    for (vectors, table), color, marker in zip(tables.items(), COLORS, MARKERS, strict=False):
         for column, kind in enumerate(kinds):
             mine = table[table["corruption"].isin(["none", kind])]
             for row, score in enumerate(scores):
-                axes[row, column].plot(mine["strength"], mine[score], color=colour, marker=marker,
+                axes[row, column].plot(mine["strength"], mine[score], color=color, marker=marker,
                                        markersize=4, label=vectors)  # fmt: skip
     for column, kind in enumerate(kinds):
         axes[0, column].set_title(kind, fontsize=10)
@@ -154,10 +154,10 @@ def doubtful_labels(table: pd.DataFrame, decisions: Sequence[str], ax: Axes | No
     ax = new_axes(ax, 7.5, 4.2)
     styles = {"": "undecided", "keep": "keep", "relabel": "relabel", "drop": "drop"}
     decided = np.asarray(decisions, dtype=object)
-    for (decision, name), colour, marker in zip(styles.items(), COLOURS, MARKERS, strict=False):
+    for (decision, name), color, marker in zip(styles.items(), COLORS, MARKERS, strict=False):
         mine = table[decided == decision]
         if len(mine):
-            ax.scatter(mine["p_category"], mine["p_suggested"], s=24, color=colour, alpha=0.7,
+            ax.scatter(mine["p_category"], mine["p_suggested"], s=24, color=color, alpha=0.7,
                        marker=marker, linewidths=0, label=f"{name}: {len(mine)}")  # fmt: skip
     ax.plot([0, 0.5, 1], [1, 0.5, 0], "--", color="0.6", linewidth=1)
     ax.set(xlabel="probability of the label", ylabel="probability of the suggestion",

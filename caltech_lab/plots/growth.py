@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from caltech_lab.plots.style import COLOURS, new_axes
+from caltech_lab.plots.style import COLORS, new_axes
 from caltech_lab.scale.growth import fitted_exponent
 
 MARKERS = "osD^vP*X"
-INKS = (*(colour for colour in COLOURS if colour != "#F0E442"), "0.55")  # yellow lines fade
+INKS = (*(color for color in COLORS if color != "#F0E442"), "0.55")  # yellow lines fade
 
 
 def growth_curves(
@@ -36,14 +36,12 @@ def growth_curves(
     for i, (step, rows) in enumerate(table.groupby("step", sort=False)):
         n, cost = rows["n"].to_numpy(float), rows["cost"].to_numpy(float)
         exponent, factor = fitted_exponent(n, cost)
-        colour, marker = INKS[i % len(INKS)], MARKERS[i % len(MARKERS)]
-        ax.plot(n, factor * n**exponent, color=colour, linewidth=1.2)
-        ax.plot(
-            n, cost, marker, color=colour, markersize=5, label=f"{step}: $n^{{{exponent:.2f}}}$"
-        )
+        color, marker = INKS[i % len(INKS)], MARKERS[i % len(MARKERS)]
+        ax.plot(n, factor * n**exponent, color=color, linewidth=1.2)
+        ax.plot(n, cost, marker, color=color, markersize=5, label=f"{step}: $n^{{{exponent:.2f}}}$")
         if n.max() < end:
             further = np.array([n.max(), end])
-            ax.plot(further, factor * further**exponent, "--", color=colour, linewidth=1, alpha=0.6)
+            ax.plot(further, factor * further**exponent, "--", color=color, linewidth=1, alpha=0.6)
     ax.set(
         xscale="log", yscale="log", xlabel="photos (logarithmic)", ylabel=f"{label} (logarithmic)"
     )

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from caltech_lab.plots.style import COLOURS, new_axes
+from caltech_lab.plots.style import COLORS, new_axes
 
 
 def grid_of_photos(
@@ -76,22 +76,22 @@ def category_counts(counts: "pd.Series[int]", named: int = 5, ax: Axes | None = 
     ranked = counts.sort_values(ascending=False, kind="stable")
     n = len(ranked)
     few = min(named, n // 2)
-    colours = [COLOURS[4] if rank < few else COLOURS[0] for rank in range(n)]
-    ax.bar(np.arange(1, n + 1), ranked, width=0.85, color=colours)
+    colors = [COLORS[4] if rank < few else COLORS[0] for rank in range(n)]
+    ax.bar(np.arange(1, n + 1), ranked, width=0.85, color=colors)
     ax.axhline(ranked.median(), color="0.35", linestyle="--", linewidth=1)
     ax.annotate(
         f"median {ranked.median():g}", (n + 1, ranked.median()), xytext=(-2, 4),
         textcoords="offset points", ha="right", color="0.25",
     )  # fmt: skip
     # Beside the bars, where no set of photos can cover the names.
-    for title, part, top, colour in (
-        ("largest", ranked.iloc[:few], 1.0, COLOURS[4]),
-        ("smallest", ranked.iloc[-few:], 0.5, COLOURS[0]),
+    for title, part, top, color in (
+        ("largest", ranked.iloc[:few], 1.0, COLORS[4]),
+        ("smallest", ranked.iloc[-few:], 0.5, COLORS[0]),
     ):
         lines = [f"The {few} {title}", *(f"{name}  {count:,}" for name, count in part.items())]
         ax.text(
             1.03, top, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=9,
-            linespacing=1.35, color=colour,
+            linespacing=1.35, color=color,
         )  # fmt: skip
     ax.grid(visible=False, axis="x")
     ax.set(xlabel="category, from the largest to the smallest", ylabel="photos", xlim=(0, n + 1))
@@ -121,7 +121,7 @@ def photo_sizes(widths: ArrayLike, heights: ArrayLike, ax: Axes | None = None) -
         ha="right", color="0.35",
     )  # fmt: skip
     ax.scatter(
-        widths, heights, s=8, alpha=0.15, color=COLOURS[0], linewidths=0, rasterized=True, zorder=2
+        widths, heights, s=8, alpha=0.15, color=COLORS[0], linewidths=0, rasterized=True, zorder=2
     )
     ax.set(xlabel="width in pixels", ylabel="height in pixels", aspect="equal",
            xlim=(0, longest * 1.03), ylim=(0, longest * 1.03))  # fmt: skip
@@ -148,15 +148,15 @@ def cosine_histogram(
     ax = new_axes(ax, 7.0, 3.6)
     low = float(min(same.min(), different.min()))
     bins = np.linspace(low, 1, 80).tolist()
-    # Lines differ too, for who sees no colours.
-    for values, name, colour, line in (
-        (different, "two categories", COLOURS[0], "-"),
-        (same, "the same category", COLOURS[1], "--"),
+    # Lines differ too, for who sees no colors.
+    for values, name, color, line in (
+        (different, "two categories", COLORS[0], "-"),
+        (same, "the same category", COLORS[1], "--"),
     ):
-        ax.hist(values, bins, density=True, histtype="stepfilled", color=colour, alpha=0.25)
-        ax.hist(values, bins, density=True, histtype="step", color=colour, linestyle=line,
+        ax.hist(values, bins, density=True, histtype="stepfilled", color=color, alpha=0.25)
+        ax.hist(values, bins, density=True, histtype="step", color=color, linestyle=line,
                 linewidth=1.6, label=f"{name} (mean {values.mean():.2f})")  # fmt: skip
-        ax.axvline(values.mean(), color=colour, linestyle=line, linewidth=1)
+        ax.axvline(values.mean(), color=color, linestyle=line, linewidth=1)
     ax.legend(title="pairs of", frameon=False)
     ax.set(xlabel="cosine similarity", ylabel="density of pairs", xlim=(low, 1))
     return ax
@@ -182,13 +182,13 @@ def explained_variance(
         Cumulative shares over the number of components, on a logarithmic axis.
     """
     ax = new_axes(ax, 7.0, 3.6)
-    styles = zip(COLOURS, ("-", "--", ":"), strict=False)
-    for (name, ratios), (colour, line) in zip(curves.items(), styles, strict=False):
+    styles = zip(COLORS, ("-", "--", ":"), strict=False)
+    for (name, ratios), (color, line) in zip(curves.items(), styles, strict=False):
         total = np.cumsum(np.asarray(ratios, np.float64))
         needed = int(np.searchsorted(total, share)) + 1
-        ax.plot(np.arange(1, len(total) + 1), total, line, color=colour,
+        ax.plot(np.arange(1, len(total) + 1), total, line, color=color,
                 label=f"{name}: {needed:,} of {len(total):,}")  # fmt: skip
-        ax.plot([needed], [total[needed - 1]], "o", color=colour)
+        ax.plot([needed], [total[needed - 1]], "o", color=color)
     ax.axhline(share, color="0.5", linewidth=1)
     ax.legend(title=f"components for {share:.0%}", frameon=False, loc="lower right")
     ax.set(xscale="log", ylim=(0, 1.02), xlabel="principal components (logarithmic)",

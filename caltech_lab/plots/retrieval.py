@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 
-from caltech_lab.plots.style import COLOURS, STYLE, new_axes
+from caltech_lab.plots.style import COLORS, STYLE, new_axes
 
 LINES = ("-", "--", ":", "-.")
 
@@ -37,19 +37,19 @@ def answer_similarities(
     """
     ax = new_axes(ax, 7.0, 3.4)
     bins = np.linspace(float(similarities.min()), float(similarities.max()), 60).tolist()
-    # Lines differ too, for who sees no colours.
-    for chosen, name, colour, line in (
-        (relevant, "right", COLOURS[0], "-"),
-        (~relevant, "wrong", COLOURS[4], "--"),
+    # Lines differ too, for who sees no colors.
+    for chosen, name, color, line in (
+        (relevant, "right", COLORS[0], "-"),
+        (~relevant, "wrong", COLORS[4], "--"),
     ):
         values = similarities[chosen]
         if not len(values):
             continue
         median = float(np.median(values))
-        ax.hist(values, bins, histtype="stepfilled", color=colour, alpha=0.2)
-        ax.hist(values, bins, histtype="step", color=colour, linestyle=line, linewidth=1.6,
+        ax.hist(values, bins, histtype="stepfilled", color=color, alpha=0.2)
+        ax.hist(values, bins, histtype="step", color=color, linestyle=line, linewidth=1.6,
                 label=f"{name} (median {median:.2f})")  # fmt: skip
-        ax.axvline(median, color=colour, linestyle=line, linewidth=1)
+        ax.axvline(median, color=color, linestyle=line, linewidth=1)
     ax.legend(title="answers", frameon=False, loc="upper left")
     ax.set(xlabel="cosine similarity of query and answer", ylabel="answers")
     return ax
@@ -75,13 +75,13 @@ def precision_at_k(
         One line a curve.
     """
     ax = new_axes(ax, 7.0, 3.8)
-    for (name, values), colour, line in zip(curves.items(), COLOURS, LINES * 2, strict=False):
+    for (name, values), color, line in zip(curves.items(), COLORS, LINES * 2, strict=False):
         curve = np.asarray(values, np.float64)
-        ax.plot(np.arange(1, len(curve) + 1), curve, line, color=colour, linewidth=2, label=name)
+        ax.plot(np.arange(1, len(curve) + 1), curve, line, color=color, linewidth=2, label=name)
         if mark is not None and mark <= len(curve):
-            ax.plot([mark], [curve[mark - 1]], "o", color=colour)
+            ax.plot([mark], [curve[mark - 1]], "o", color=color)
             ax.annotate(f"{curve[mark - 1]:.3f}", (mark, curve[mark - 1]), xytext=(5, 5),
-                        textcoords="offset points", color=colour)  # fmt: skip
+                        textcoords="offset points", color=color)  # fmt: skip
     ax.legend(frameon=False, loc="lower left")
     ax.set(xlabel="k, number of answers", ylabel="precision@k", ylim=(0, 1.02), xlim=(0, None))
     return ax
@@ -116,12 +116,12 @@ def scores_by_size(
     """
     ax = new_axes(ax, 7.5, 4.2)
     photos = np.asarray(sizes)
-    for (name, values), colour, marker in zip(scores.items(), COLOURS, "o^s", strict=False):
-        ax.scatter(photos, np.asarray(values), s=22, marker=marker, color=colour, alpha=0.7,
+    for (name, values), color, marker in zip(scores.items(), COLORS, "o^s", strict=False):
+        ax.scatter(photos, np.asarray(values), s=22, marker=marker, color=color, alpha=0.7,
                    linewidths=0, label=name, rasterized=True)  # fmt: skip
     first = np.asarray(next(iter(scores.values())))
     lowest = np.argsort(first, kind="stable")[:named]
-    # Names of neighbours go to different sides, so that they do not cover each other.
+    # Names of neighbors go to different sides, so that they do not cover each other.
     for place, i in enumerate(lowest):
         side = 1 if place % 2 == 0 else -1
         ax.annotate(
@@ -165,10 +165,10 @@ def occurrences(counts: NDArray[np.int64], k: int, ax: Axes | None = None) -> Ax
     ax = new_axes(ax, 7.0, 3.4)
     width = max(1, int(counts.max()) // 60)
     edges = np.arange(0, counts.max() + width + 1, width) - 0.5
-    ax.hist(counts, edges.tolist(), color=COLOURS[0], alpha=0.8, label="photos")
+    ax.hist(counts, edges.tolist(), color=COLORS[0], alpha=0.8, label="photos")
     chance = len(counts) * np.diff(poisson.cdf(edges, k))
     seen = chance > 0.1
-    ax.plot((edges[:-1] + width / 2)[seen], chance[seen], "--", color=COLOURS[4], linewidth=2,
+    ax.plot((edges[:-1] + width / 2)[seen], chance[seen], "--", color=COLORS[4], linewidth=2,
             label="if answers were drawn by chance")  # fmt: skip
     ax.axvline(k, color="0.35", linestyle=":", linewidth=1.5, label=f"mean, {k}")
     ax.legend(frameon=False)
@@ -201,10 +201,10 @@ def index_growth(table: pd.DataFrame) -> Figure:
     with sns.axes_style("whitegrid", STYLE):
         figure, axes = plt.subplots(2, 2, figsize=(8.5, 5.6), sharex=True, layout="constrained")
     for ax, (column, label) in zip(axes.flat, labels.items(), strict=True):
-        for (name, rows), colour, marker in zip(
-            table.groupby("index", sort=False), COLOURS, "osD^v", strict=False
+        for (name, rows), color, marker in zip(
+            table.groupby("index", sort=False), COLORS, "osD^v", strict=False
         ):
-            ax.plot(rows["vectors"], rows[column], marker=marker, color=colour, label=name)
+            ax.plot(rows["vectors"], rows[column], marker=marker, color=color, label=name)
         ax.set(xscale="log", ylabel=label)
         if column != "recall":
             ax.set_yscale("log")

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from caltech_lab.plots.style import COLOURS, new_axes
+from caltech_lab.plots.style import COLORS, new_axes
 
 
 def similar_photos(
@@ -34,12 +34,12 @@ def similar_photos(
     ax = new_axes(ax, 6.5, 0.8 + 0.26 * len(values))
     places = np.arange(len(values))
     right = np.array([category == wanted for category in categories])
-    for chosen, colour, hatch, name in (
-        (right, COLOURS[0], "", f"{wanted}, as the query"),
-        (~right, COLOURS[1], "///", "another category"),
+    for chosen, color, hatch, name in (
+        (right, COLORS[0], "", f"{wanted}, as the query"),
+        (~right, COLORS[1], "///", "another category"),
     ):
         if chosen.any():
-            ax.barh(places[chosen], values[chosen], height=0.75, color=colour, hatch=hatch,
+            ax.barh(places[chosen], values[chosen], height=0.75, color=color, hatch=hatch,
                     edgecolor="white", label=name)  # fmt: skip
     names = [f"{place + 1}. {category}" for place, category in enumerate(categories)]
     ax.set_yticks(places, names)
@@ -69,7 +69,7 @@ def similarity_by_change(groups: Mapping[str, ArrayLike], ax: Axes | None = None
     ax.boxplot(
         [np.asarray(values) for values in groups.values()], vert=False, whis=(5, 95), widths=0.6,
         showfliers=False, patch_artist=True,
-        boxprops={"facecolor": COLOURS[5], "edgecolor": "0.3"},
+        boxprops={"facecolor": COLORS[5], "edgecolor": "0.3"},
         medianprops={"color": "black", "linewidth": 1.8},
         whiskerprops={"color": "0.3"}, capprops={"color": "0.3"},
     )  # fmt: skip
@@ -102,13 +102,13 @@ def known_and_unknown(
     ax = new_axes(ax, 7.0, 3.4)
     first, second = np.asarray(known), np.asarray(unknown)
     bins = np.linspace(min(first.min(), second.min()), 1, 50).tolist()
-    # Lines differ too, for who sees no colours.
-    for values, name, colour, line in (
-        (first, "in the gallery", COLOURS[0], "-"),
-        (second, "left out of it", COLOURS[4], "--"),
+    # Lines differ too, for who sees no colors.
+    for values, name, color, line in (
+        (first, "in the gallery", COLORS[0], "-"),
+        (second, "left out of it", COLORS[4], "--"),
     ):
-        ax.hist(values, bins, density=True, histtype="stepfilled", color=colour, alpha=0.2)
-        ax.hist(values, bins, density=True, histtype="step", color=colour, linestyle=line,
+        ax.hist(values, bins, density=True, histtype="stepfilled", color=color, alpha=0.2)
+        ax.hist(values, bins, density=True, histtype="step", color=color, linestyle=line,
                 linewidth=1.6, label=name)  # fmt: skip
     ax.axvline(threshold, color="0.2", linestyle=":", linewidth=1.4)
     ax.annotate(f"{threshold:.2f}", (threshold, 1), xycoords=("data", "axes fraction"),

@@ -1,4 +1,4 @@
-"""What all the figures share: colours that colour-blind readers tell apart, and sizes."""
+"""What all the figures share: colors that color-blind readers tell apart, and sizes."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 # Okabe and Ito's palette, in the order in which it is used.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
 SEQUENTIAL = "viridis"
 
 

@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from caltech_lab.plots.style import COLOURS, STYLE
+from caltech_lab.plots.style import COLORS, STYLE
 
 
 def performance_summary(report: dict[str, Any]) -> Figure:
@@ -73,10 +73,10 @@ def performance_summary(report: dict[str, Any]) -> Figure:
 
 
 def _bars(ax: Axes, title: str, groups: dict[str, list[float]], legend: tuple[str, str]) -> None:
-    for i, (name, colour) in enumerate(zip(legend, COLOURS, strict=False)):
+    for i, (name, color) in enumerate(zip(legend, COLORS, strict=False)):
         places = [x + (i - 0.5) * 0.38 for x in range(len(groups))]
         heights = [values[i] for values in groups.values()]
-        bars = ax.bar(places, heights, width=0.36, color=colour, label=name)
+        bars = ax.bar(places, heights, width=0.36, color=color, label=name)
         ax.bar_label(bars, fmt="%.3f", fontsize=8, padding=2)
     ax.set_xticks(range(len(groups)), list(groups))
     ax.grid(visible=False, axis="x")

@@ -185,7 +185,7 @@ def dataset_card(lab: "Lab") -> str:
         name=photos.origin.split(",")[0].split(":")[0] or photos.name,
         n_photos=len(photos),
         n_categories=len(photos.categories),
-        n_unlabelled=int((photos.table["category"] == "").sum()),
+        n_unlabeled=int((photos.table["category"] == "").sum()),
         n_failed=len(lab.extraction.failed),
         fingerprint=photos.fingerprint,
         smallest=int(counts.iloc[-1]),

@@ -7,7 +7,7 @@ import pandas as pd
 from caltech_lab.classification.comparison import repeated_splits
 from caltech_lab.classification.forest import random_forest
 from caltech_lab.classification.svm import svm
-from caltech_lab.clustering.comparison import compare_recipes
+from caltech_lab.clustering.comparison import compare_clusterings
 from caltech_lab.metrics.retrieval import RetrievalScores, retrieval_scores
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _splits(
 def clusterings(lab: "Lab", k: int = 50) -> pd.DataFrame:
     """Return the scores of K-Means and of each linkage at k clusters, plain and smoothed.
 
-    See `comparison.compare_recipes`.
+    See `comparison.compare_clusterings`.
     """
     lab.photos.check_labels("Comparing clusterings with categories")
     X, y, ward = lab.embeddings.X, lab.embeddings.y, lab.linkage()
@@ -50,7 +50,7 @@ def clusterings(lab: "Lab", k: int = 50) -> pd.DataFrame:
 
 
 def _compared(X: Any, y: Any, ward: Any, k: int, seed: int) -> pd.DataFrame:
-    return compare_recipes(X, y, k, seed, ward)
+    return compare_clusterings(X, y, k, seed, ward)
 
 
 def retrieval(lab: "Lab", setting: str = "leave_one_out", k: int = 10) -> RetrievalScores:

@@ -1,6 +1,6 @@
 """How probable is it that an answer has the category of its query? Cosines made into probabilities.
 
-A cosine similarity ranks answers and is no probability. What it is worth is learnt from the
+A cosine similarity ranks answers and is no probability. What it is worth is learned from the
 training part: each of its photos asks all the others, and we count how often an answer of a given
 similarity is right.
 """
@@ -54,7 +54,7 @@ def same_category_curves(similarities: Similarities, relevant: NDArray[np.bool_]
     """Learn how often an answer of a given similarity is right.
 
     Isotonic regression takes nothing for granted but that a more similar answer is no less often
-    right. The first ten answers and the later ones are learnt apart: of two photos with the same
+    right. The first ten answers and the later ones are learned apart: of two photos with the same
     similarity, the one that is first in a poor answer is right more often than the one that is
     fortieth in a rich one.
 

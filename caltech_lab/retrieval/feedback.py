@@ -1,4 +1,4 @@
-"""Steering a search: a query that learns from marks, and answers without near-copies."""
+"""SearchOptions a search: a query that learns from marks, and answers without near-copies."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ Floats = NDArray[np.float32]
 # Weights of the good and of the bad, chosen on the training part of Caltech-101.
 GOOD, BAD = 2.0, 1.0
 BLOCK = 200  # queries whose rankings are in memory at a time
-NEAR_COPY = 0.95  # cosine at and above which two photos count as near-copies
+NEAR_DUPLICATE = 0.95  # cosine at and above which two photos count as near-copies
 
 
 def rocchio(query: Floats, good: Floats, bad: Floats) -> Floats:
@@ -56,8 +56,8 @@ def rocchio(query: Floats, good: Floats, bad: Floats) -> Floats:
     return (moved / length).astype(np.float32)
 
 
-def without_near_copies(
-    X: Floats, ids: Ids, k: int, query: Floats | None = None, threshold: float = NEAR_COPY
+def without_near_duplicates(
+    X: Floats, ids: Ids, k: int, query: Floats | None = None, threshold: float = NEAR_DUPLICATE
 ) -> Ids:
     """Go down a ranking, and leave out what is nearly the same as the query or as one above it.
 

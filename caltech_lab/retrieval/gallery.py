@@ -197,7 +197,7 @@ class FaissGallery:
     Parameters
     ----------
     kind : {"exact", "hnsw", "ivf-pq"}
-        Compare with all vectors; walk a graph of neighbours (the vectors and about 270 bytes
+        Compare with all vectors; walk a graph of neighbors (the vectors and about 270 bytes
         each); or look into a few cells of vectors that are coded in `code_size` bytes each.
     dimension : int
         Width of the vectors.
@@ -371,7 +371,7 @@ def cells(n: int) -> int:
 
 
 def code_size(d: int) -> int:
-    """Return the bytes of a product quantiser's code: at most 128, and at most d / 4."""
+    """Return the bytes of a product quantizer's code: at most 128, and at most d / 4."""
     return next(
         m for m in (128, 96, 64, 48, 32, 16, 8, 4, 2, 1) if d % m == 0 and m <= max(d // 4, 1)
     )
@@ -379,7 +379,7 @@ def code_size(d: int) -> int:
 
 def describe(name: str) -> str:
     """Return a gallery's name in words."""
-    kind = {"exact": "searched exactly", "hnsw": "searched by a graph of neighbours (HNSW)",
+    kind = {"exact": "searched exactly", "hnsw": "searched by a graph of neighbors (HNSW)",
             "ivf-pq": "searched by cells and short codes (IVF-PQ)"}  # fmt: skip
     return kind.get(name, f"searched by Milvus at {name.removeprefix(MILVUS)}")
 

@@ -1,7 +1,7 @@
 """Is a query unlike anything in the gallery? A score, a threshold, and how often both err.
 
-The score of a query is the mean cosine similarity of its `NEIGHBOURS` most similar photos. What
-is low is learnt from the training part alone: the threshold is the score that only a small share
+The score of a query is the mean cosine similarity of its `NEIGHBORS` most similar photos. What
+is low is learned from the training part alone: the threshold is the score that only a small share
 of its own photos stay below.
 """
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from caltech_lab.retrieval.calibration import leave_one_out
 from caltech_lab.retrieval.index import Index, Similarities
 
-NEIGHBOURS = 3
+NEIGHBORS = 3
 FALSE_ALARMS = 0.05
 
 
@@ -27,14 +27,14 @@ def familiarity(similarities: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of float64, shape (...)
-        Mean of the first `NEIGHBOURS`, or of all when there are fewer. Low is unfamiliar.
+        Mean of the first `NEIGHBORS`, or of all when there are fewer. Low is unfamiliar.
 
     References
     ----------
     Y. Sun, Y. Ming, X. Zhu, Y. Li: Out-of-distribution detection with deep nearest neighbors.
     International Conference on Machine Learning, 2022.
     """
-    scores: NDArray[np.float64] = np.asarray(similarities)[..., :NEIGHBOURS].mean(
+    scores: NDArray[np.float64] = np.asarray(similarities)[..., :NEIGHBORS].mean(
         axis=-1, dtype=np.float64
     )
     return scores
@@ -98,9 +98,9 @@ def half_left_out(
         for known in np.array_split(shuffled, 2):
             inside, familiar = np.isin(y, known), np.isin(y_test, known)
             threshold = novelty_threshold(
-                leave_one_out(X[inside], y[inside], NEIGHBOURS)[0], FALSE_ALARMS
+                leave_one_out(X[inside], y[inside], NEIGHBORS)[0], FALSE_ALARMS
             )
-            k = min(NEIGHBOURS, int(inside.sum()))
+            k = min(NEIGHBORS, int(inside.sum()))
             scores = familiarity(Index(X[inside]).search(X_test, k)[0])
             rows.append(
                 {

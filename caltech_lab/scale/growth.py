@@ -1,4 +1,4 @@
-"""Makes more vectors than there are photos, in the neighbourhoods of the real ones.
+"""Makes more vectors than there are photos, in the neighborhoods of the real ones.
 
 To see how search behaves at a million photos takes a million vectors. These come from the real
 embeddings by reflections, which change no similarity.
@@ -52,7 +52,7 @@ def grow(coordinates: NDArray[np.float32], n: int, seed: int = 0) -> NDArray[np.
 
     Each copy is mirrored in randomly chosen principal directions, the first and strongest, which
     all photos share, left alone. Within a copy all similarities are those of the real photos, and
-    the second moments of the whole stay what they are, so that neighbourhoods, spectrum and
+    the second moments of the whole stay what they are, so that neighborhoods, spectrum and
     lengths are kept; between copies similarities are as between unlike categories. It is a
     collection with n / len(coordinates) times as many categories, each as dense as before.
 

@@ -102,7 +102,7 @@ def tsne_bytes(n: int, perplexity: float = 30.0) -> int:
     n : int
         Number of photos.
     perplexity : float
-        That of the t-SNE; three times as many neighbours are looked at.
+        That of the t-SNE; three times as many neighbors are looked at.
 
     Returns
     -------

@@ -21,7 +21,7 @@ from caltech_lab.errors import ArgumentError
 
 VERSION = 1  # raised whenever this code would give other pixels
 SIDE = 224  # pixels of the shorter side, for which the strengths are meant
-GRAY = (124, 116, 104)  # the mean colour of ImageNet: what a network takes least notice of
+GRAY = (124, 116, 104)  # the mean color of ImageNet: what a network takes least notice of
 
 Photo = Image.Image
 

@@ -71,9 +71,9 @@ class Thresholds:
     crop_hash_distance, crop_cosine : int, float
         The same for a photo and its crop, which differ more in the embedding.
     crop_correlation : float
-        Least normalised cross-correlation of a crop with its place in the whole, -1 to 1.
+        Least normalized cross-correlation of a crop with its place in the whole, -1 to 1.
     crop_candidates : int
-        Nearest neighbours of each photo among which a crop is looked for.
+        Nearest neighbors of each photo among which a crop is looked for.
     """
 
     hash_distance: int = 12

@@ -138,7 +138,7 @@ def label_issues(features: Embeddings, rows: Ints, probabilities: Floats) -> pd.
     C. G. Northcutt, L. Jiang, I. L. Chuang: Confident learning: estimating uncertainty in dataset
     labels. Journal of Artificial Intelligence Research 70, 2021.
     """
-    ranked = doubted(features.y[rows], probabilities)
+    ranked = find_label_issues(features.y[rows], probabilities)
     label, here = features.y[rows][ranked], np.arange(len(ranked))
     p = probabilities[ranked]
     others = p.copy()
@@ -157,7 +157,7 @@ def label_issues(features: Embeddings, rows: Ints, probabilities: Floats) -> pd.
     )
 
 
-def doubted(y: Ints, probabilities: Floats) -> Ints:
+def find_label_issues(y: Ints, probabilities: Floats) -> Ints:
     """Return which labels confident learning doubts, the most doubtful first.
 
     Parameters
@@ -210,7 +210,7 @@ class Decisions:
         -------
         DataFrame
             Indexed by ``sha256``: ``path``, ``category`` (the label that was there), ``decision``
-            (keep, relabel or drop) and ``label`` (the one to use; the old one unless relabelled).
+            (keep, relabel or drop) and ``label`` (the one to use; the old one unless relabeled).
 
         Raises
         ------
@@ -260,7 +260,7 @@ class Decisions:
             raise ArgumentError(f"Decide keep, relabel or drop, not {decision!r}.")
         category = str(features.photos.table["category"].iat[row])
         if decision == "relabel" and label not in features.categories:
-            raise ArgumentError(f"Relabelling needs one of the categories, not {label!r}.")
+            raise ArgumentError(f"Relabeling needs one of the categories, not {label!r}.")
         sha, path = features.photos.sha256[row], str(features.photos.table["path"].iat[row])
         with lock(self.path):
             table = self.table().drop(index=sha, errors="ignore")

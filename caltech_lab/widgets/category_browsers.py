@@ -72,7 +72,7 @@ class ConfusionBrowser(FigureBrowser):
         away = np.hypot(full[:, 1] - x, full[:, 0] - y)
         near = int(away.argmin())
         if away[near] > 2.5:
-            raise LabError("No photo is near there: click a coloured cell.")
+            raise LabError("No photo is near there: click a colored cell.")
         self._show_cell(*full[near].tolist())
 
     def chosen(self, name: str) -> None:
@@ -113,7 +113,7 @@ class CategoryBrowser(FigureBrowser):
         precision@10 of each.
     predicted : ndarray of int64, shape (m,)
         What a classifier took each for.
-    neighbours : ndarray of int64, shape (m, k)
+    neighbors : ndarray of int64, shape (m, k)
         The answers of each, as rows of `features`.
     """
 
@@ -124,11 +124,11 @@ class CategoryBrowser(FigureBrowser):
         rows: Ints,
         precision: NDArray[np.float64],
         predicted: Ints,
-        neighbours: Ints,
+        neighbors: Ints,
     ) -> None:
         self.table = table[["accuracy", "precision@10", "photos"]]
         self.rows, self.precision, self.predicted = rows, precision, predicted
-        self.neighbours = neighbours
+        self.neighbors = neighbors
         self.order = Dropdown(
             options=list(self.table.columns), description="sort by", layout=Layout(width="auto")
         )
@@ -204,4 +204,4 @@ class CategoryBrowser(FigureBrowser):
         i = int(np.flatnonzero(self.rows == row)[0])
         path = str(self.features.photos.table["path"].iat[row])
         self.answers_text.value = f"<b>The answers to {escape(path)}</b>"
-        self.answers.items = [self._item(int(j), []) for j in self.neighbours[i]]
+        self.answers.items = [self._item(int(j), []) for j in self.neighbors[i]]

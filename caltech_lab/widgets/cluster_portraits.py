@@ -79,7 +79,7 @@ def _middle(X: Floats, rows: Ints) -> NDArray[np.float64]:
 def cluster_plane(X: Floats, clusters: Ints, seed: int = 0) -> Floats:
     """Lay photos out on a plane, cluster by cluster.
 
-    The middles of the clusters are laid out by t-SNE, so that similar clusters are neighbours.
+    The middles of the clusters are laid out by t-SNE, so that similar clusters are neighbors.
     Around its middle a cluster is spread along its own two principal components, as far as the
     next cluster leaves room. The two scales have nothing to do with each other.
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 
 SHOWN = 24  # photos below a figure
-DPI, STILL_DPI, STILL_COLOURS = 100, 70, 48
+DPI, STILL_DPI, STILL_COLORS = 100, 70, 48
 NEITHER = "choose ..."
 
 
@@ -72,7 +72,7 @@ class FigureBrowser(Panel):
         assert figure is not None
         figure.set_dpi(DPI)
         self._png = _png(figure, DPI)
-        self._still = _png(figure, STILL_DPI, STILL_COLOURS)
+        self._still = _png(figure, STILL_DPI, STILL_COLORS)
         self._size = figure.bbox.width, figure.bbox.height
         plt.close(figure)
         self.figure.alt = self.hint
@@ -158,13 +158,13 @@ class FigureBrowser(Panel):
             return None
 
 
-def _png(figure: Any, dpi: int, colours: int | None = None) -> bytes:
+def _png(figure: Any, dpi: int, colors: int | None = None) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
-    if colours is None:
+    if colors is None:
         return buffer.getvalue()
     smaller = io.BytesIO()
     with Image.open(buffer) as picture:
-        few = picture.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE)
+        few = picture.convert("RGB").quantize(colors, Image.Quantize.MAXCOVERAGE)
     few.save(smaller, "PNG", optimize=True)
     return smaller.getvalue()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from caltech_lab.embedding.embeddings import Embeddings
 
 PAGE = 12
-DONE = {"keep": "kept", "relabel": "relabelled as {}", "drop": "dropped"}
+DONE = {"keep": "kept", "relabel": "relabeled as {}", "drop": "dropped"}
 ACTIONS = [
     ("choose", "Choose this photo, to give it another category", ""),
     ("keep", "keep", "The label is right"),
@@ -125,7 +125,7 @@ class LabelReview(FigureBrowser):
         table, sha = self.decisions.table(), self.features.photos.sha256[row]
         suggested = str(self.doubts["suggested"].iat[self._place[row]])
         there = sha in table.index and table.at[sha, "decision"] == action
-        if there and action == "relabel":  # relabelled as something else before: no taking back
+        if there and action == "relabel":  # relabeled as something else before: no taking back
             there = table.at[sha, "label"] == suggested
         self._decide(row, None if there else cast(Decision, action), suggested)
 

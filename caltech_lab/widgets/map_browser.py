@@ -31,7 +31,7 @@ class MapBrowser(FigureBrowser):
     places : ndarray of float32, shape (n, 2)
         Where each photo lies, as t-SNE gives it.
     highlighted : sequence of int
-        Categories to colour and to name in the figure.
+        Categories to color and to name in the figure.
     """
 
     def __init__(self, features: "Embeddings", places: Floats, highlighted: Ints) -> None:

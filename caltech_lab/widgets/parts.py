@@ -48,10 +48,10 @@ class Panel(VBox):  # type: ignore[misc]
         wrong : bool
             Whether it tells of a fault.
         """
-        colour = "var(--jp-error-color1, #b00020)" if wrong else "inherit"
+        color = "var(--jp-error-color1, #b00020)" if wrong else "inherit"
         role = "alert" if wrong else "status"
         self.status.value = (
-            f'<div role="{role}" style="line-height:1.4;overflow-wrap:anywhere;color:{colour}">'
+            f'<div role="{role}" style="line-height:1.4;overflow-wrap:anywhere;color:{color}">'
             f"{escape(sentence)}</div>"
         )
 

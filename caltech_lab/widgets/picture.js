@@ -55,8 +55,8 @@ export default {
     };
 
     const outline = (g, x, y, w, h) => {
-      for (const [colour, width] of [["#fff", 4], ["#D55E00", 2]]) {
-        g.strokeStyle = colour;
+      for (const [color, width] of [["#fff", 4], ["#D55E00", 2]]) {
+        g.strokeStyle = color;
         g.lineWidth = width;
         g.strokeRect(x, y, w, h);
       }

@@ -28,7 +28,7 @@ def blobs(counts, noise=1.0, seed=0):
     return X[order], y[order]
 
 
-# The normaliser
+# The normalizer
 
 
 def test_normalizer_keeps_scikit_learns_rules():

@@ -398,7 +398,7 @@ def test_a_flat_folder_clusters_and_is_searched_and_cannot_be_classified(
         (flat / f"{path.parent.name} {path.name}").write_bytes(path.read_bytes())
     one = flat / "pizza photo 1.jpg"
     options = ("--dataset", flat, "--backbone", "pixels", "--outputs", tmp_path / "out")
-    assert run("extract", *options, "--json").json["result"]["labelled"] is False
+    assert run("extract", *options, "--json").json["result"]["labeled"] is False
     good = (("cluster", "-k", 3), ("retrieve", one, "-k", 2), ("duplicates",), ("index",),
             ("export",), ("verify",))  # fmt: skip
     side_by_side = [start(*step, *options, "--json") for step in good[:3]]

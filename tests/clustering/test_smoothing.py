@@ -1,12 +1,12 @@
-"""Neighbour means, and average linkage of them, by hand and on noisy groups."""
+"""Neighbor means, and average linkage of them, by hand and on noisy groups."""
 
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from caltech_lab.clustering.comparison import LINKAGES, compare_recipes
+from caltech_lab.clustering.comparison import LINKAGES, compare_clusterings
 from caltech_lab.clustering.hierarchical import cut
-from caltech_lab.clustering.smoothing import average_linkage_of_neighbour_means, neighbour_means
+from caltech_lab.clustering.smoothing import average_linkage_smoothed, smooth_with_neighbors
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.linkage import linkage_matrix
 from caltech_lab.fast.silhouette import silhouette
@@ -24,32 +24,32 @@ def noisy():
 
 
 def test_means_by_hand():
-    # The first two are each other's neighbour; the second is the third's.
+    # The first two are each other's neighbor; the second is the third's.
     X = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
     expected = np.array([[1.8, 0.6], [1.8, 0.6], [0.8, 1.6]])
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    means = neighbour_means(X, 1)
+    means = smooth_with_neighbors(X, 1)
     np.testing.assert_allclose(means, expected, atol=1e-6)
     assert means.dtype == np.float32
 
 
-def test_all_neighbours_make_all_photos_one(noisy):
+def test_all_neighbors_make_all_photos_one(noisy):
     X, _ = noisy
-    means = neighbour_means(X, len(X) - 1)
-    centre = X.sum(axis=0) / np.linalg.norm(X.sum(axis=0))
-    np.testing.assert_allclose(means, np.tile(centre, (len(X), 1)), atol=1e-5)
+    means = smooth_with_neighbors(X, len(X) - 1)
+    center = X.sum(axis=0) / np.linalg.norm(X.sum(axis=0))
+    np.testing.assert_allclose(means, np.tile(center, (len(X), 1)), atol=1e-5)
 
 
-@pytest.mark.parametrize("n_neighbours", [-1, 0, 250])
-def test_impossible_numbers_of_neighbours(noisy, n_neighbours):
+@pytest.mark.parametrize("n_neighbors", [-1, 0, 250])
+def test_impossible_numbers_of_neighbors(noisy, n_neighbors):
     with pytest.raises(ArgumentError, match=r"between 1 and 249 .*\.$"):
-        neighbour_means(noisy[0], n_neighbours)
+        smooth_with_neighbors(noisy[0], n_neighbors)
 
 
 def test_recipe_finds_what_plain_average_linkage_misses(noisy):
     X, y = noisy
     plain = cut(linkage_matrix(X, "average", "cosine"), 6)
-    found = average_linkage_of_neighbour_means(X, 6)
+    found = average_linkage_smoothed(X, 6)
     assert adjusted_rand_score(y, plain) < 0.9
     assert adjusted_rand_score(y, found) > 0.95
     assert found.dtype == np.int64
@@ -59,32 +59,32 @@ def test_recipe_finds_what_plain_average_linkage_misses(noisy):
 def test_recipe_does_not_depend_on_the_order_of_photos(noisy):
     X, _ = noisy
     order = np.random.default_rng(1).permutation(len(X))
-    shuffled = average_linkage_of_neighbour_means(X[order], 6)
-    assert adjusted_rand_score(average_linkage_of_neighbour_means(X, 6)[order], shuffled) == 1
+    shuffled = average_linkage_smoothed(X[order], 6)
+    assert adjusted_rand_score(average_linkage_smoothed(X, 6)[order], shuffled) == 1
 
 
 def test_comparison_has_every_recipe_and_scores_on_the_vectors_themselves(noisy):
     X, y = noisy
-    table = compare_recipes(X, y, 6, seed=2)
+    table = compare_clusterings(X, y, 6, seed=2)
     assert table.index.name == "recipe"
     assert len(table) == len(LINKAGES) + 4
-    best = table.loc["average linkage of neighbour means"]
+    best = table.loc["average linkage, smoothed"]
     assert best["nmi"] > table.loc["average linkage, cosine", "nmi"]
-    found = average_linkage_of_neighbour_means(X, 6)
+    found = average_linkage_smoothed(X, 6)
     assert best["silhouette"] == pytest.approx(silhouette(X, found).mean())
     assert best["largest"] == pytest.approx(np.bincount(found).max() / 250)
     assert table.loc["single linkage, cosine", "largest"] > 0.8
     with pytest.raises(ArgumentError, match="k must be between 2 and 249"):
-        compare_recipes(X, y, 250)
+        compare_clusterings(X, y, 250)
 
 
 def test_comparison_is_that_of_each_recipe_alone(noisy):
     X, y = noisy
-    ward, means = linkage_matrix(X), neighbour_means(X)
-    own, given = (compare_recipes(X, y, 6, 2, tree) for tree in (None, ward))
+    ward, means = linkage_matrix(X), smooth_with_neighbors(X)
+    own, given = (compare_clusterings(X, y, 6, 2, tree) for tree in (None, ward))
     assert given.drop(columns="seconds").equals(own.drop(columns="seconds"))
     alone = {f"{m} linkage, {d}": linkage_matrix(X, m, d) for m, d in LINKAGES}
-    alone["ward linkage of neighbour means"] = linkage_matrix(means)
+    alone["ward linkage, smoothed"] = linkage_matrix(means)
     for name, tree in alone.items():
         scores = cluster_scores(X, cut(tree, 6), y)
         assert given.loc[name, list(scores)].to_dict() == pytest.approx(scores, abs=1e-6)

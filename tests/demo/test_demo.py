@@ -13,11 +13,11 @@ from sklearn.datasets import make_blobs
 from caltech_lab.classification.probabilities import margins
 from caltech_lab.classification.svm import CalibratedSVM, svm
 from caltech_lab.datasets import folder
-from caltech_lab.demo import Query, RetrievalDemo, SearchSession, Steering, session
+from caltech_lab.demo import Query, RetrievalDemo, SearchOptions, SearchSession, session
 from caltech_lab.demo.speed import demo_speed
 from caltech_lab.errors import ArgumentError, PhotoError
 from caltech_lab.lab import Lab
-from caltech_lab.retrieval.feedback import NEAR_COPY, rocchio
+from caltech_lab.retrieval.feedback import NEAR_DUPLICATE, rocchio
 from caltech_lab.settings import settings
 from caltech_lab.widgets import parts
 from caltech_lab.widgets.thumbnails import small_jpeg, thumbnail
@@ -96,7 +96,7 @@ def test_a_stranger_finds_its_double(search):
     assert all(0 <= seconds < 60 for seconds in answer.seconds.values())
 
 
-def test_a_gallery_photo_is_recognised_wherever_it_comes_from(search, tmp_path):
+def test_a_gallery_photo_is_recognized_wherever_it_comes_from(search, tmp_path):
     copy = tmp_path / "other name.png"
     copy.write_bytes(photo_bytes(search, 40))
     for source in (photo_bytes(search, 40), copy, str(copy)):
@@ -261,7 +261,7 @@ def test_small_jpegs_are_shown_as_they_are(tmp_path):
     assert small_jpeg(tmp_path / "nothing.jpg") is None
 
 
-# ---- parts, steering and reasons -----------------------------------------------------------
+# ---- parts, options and reasons -----------------------------------------------------------
 
 
 def test_a_part_of_a_photo_can_be_the_query(search):
@@ -290,7 +290,7 @@ def test_a_part_must_have_pixels(search, box):
 
 def test_without_steering_the_ranking_is_the_answer(search):
     answer = search.ask(search.from_gallery(9), 20)
-    ranking = search.rank(answer, Steering(), 20)
+    ranking = search.rank(answer, SearchOptions(), 20)
     np.testing.assert_array_equal(ranking.ids, answer.ids)
     np.testing.assert_array_equal(ranking.similarities, answer.similarities)
     np.testing.assert_array_equal(ranking.same_category, answer.same_category)
@@ -302,14 +302,14 @@ def test_an_answer_is_ranked_once(search, monkeypatch):
     falling = np.lexsort((np.arange(len(search.gallery)), -answer.cosines))
     np.testing.assert_array_equal(answer.order, falling)
     monkeypatch.setattr(np, "argsort", lambda *_, **__: pytest.fail("ranked again"))
-    for steering in (Steering(), Steering(categories=frozenset({2}))):
-        assert len(search.rank(answer, steering, 5).ids) == 5
+    for options in (SearchOptions(), SearchOptions(categories=frozenset({2}))):
+        assert len(search.rank(answer, options, 5).ids) == 5
 
 
 def test_probabilities_go_by_the_place_in_the_plain_ranking(search):
     answer = search.ask(search.from_gallery(9), 50)
     last = int(answer.ids[-1])
-    ranking = search.rank(answer, Steering(good=(last,)), 50)
+    ranking = search.rank(answer, SearchOptions(good=(last,)), 50)
     places = [answer.ids.tolist().index(row) for row in ranking.ids if row in answer.ids]
     kept = np.isin(ranking.ids, answer.ids)
     assert ranking.ids.tolist().index(last) < 10  # where the curve is that of the first ten
@@ -319,7 +319,7 @@ def test_probabilities_go_by_the_place_in_the_plain_ranking(search):
 def test_marks_move_the_ranking(search):
     answer = search.ask(search.from_gallery(9), 20)
     good, bad = (int(answer.ids[12]),), (int(answer.ids[0]), int(answer.ids[3]))
-    ranking = search.rank(answer, Steering(good=good, bad=bad), 50)
+    ranking = search.rank(answer, SearchOptions(good=good, bad=bad), 50)
     assert not set(bad) & set(ranking.ids)
     assert 9 not in ranking.ids
     assert ranking.ids.tolist().index(good[0]) < 5
@@ -333,17 +333,19 @@ def test_marks_move_the_ranking(search):
 def test_filters(search):
     answer = search.ask(search.from_gallery(9), 20)
     y, labels = search.gallery.y, frozenset({2, 5})
-    only = search.rank(answer, Steering(categories=labels), 50)
+    only = search.rank(answer, SearchOptions(categories=labels), 50)
     assert set(y[only.ids]) == labels
     assert len(only.ids) == 12
-    own = search.rank(answer, Steering(cluster=answer.cluster), 50)
+    own = search.rank(answer, SearchOptions(cluster=answer.cluster), 50)
     assert set(own.ids) | {9} == set(search.cluster_members(answer.cluster)) | {9}
-    assert len(search.rank(answer, Steering(categories=labels, bad=tuple(only.ids)), 5).ids) == 0
+    assert (
+        len(search.rank(answer, SearchOptions(categories=labels, bad=tuple(only.ids)), 5).ids) == 0
+    )
     X = search.gallery.X
-    kept = search.rank(answer, Steering(hide_near_copies=True), 30).ids
+    kept = search.rank(answer, SearchOptions(hide_near_duplicates=True), 30).ids
     cosine = X[[9, *kept]] @ X[[9, *kept]].T
     np.fill_diagonal(cosine, 0)
-    assert cosine.max() < NEAR_COPY
+    assert cosine.max() < NEAR_DUPLICATE
 
 
 def test_noise_is_unlike_anything_and_the_gallery_is_not(search):
@@ -588,7 +590,7 @@ def test_marking_and_taking_it_back(demo):
 def test_marks_end_with_the_query(demo):
     press(demo, "bad", 0)
     press(demo, "search", 1, demo.shelf)
-    assert demo.steering.bad == ()
+    assert demo.options.bad == ()
     assert demo.marked.layout.display == "none"
 
 
@@ -608,7 +610,7 @@ def test_filters_are_drawn(demo):
     assert set(clusters) <= {demo.answer.cluster}
     demo.own_cluster.value = False
     demo.no_copies.value = True
-    assert demo.steering.hide_near_copies
+    assert demo.options.hide_near_duplicates
 
 
 def test_filters_that_let_nothing_through_say_so(demo):
@@ -728,12 +730,14 @@ def test_another_gallery_answers_filters_and_takes_marks(lab, search, gallery, m
     here, there = search.ask(query, 10), other.ask(query, 10)
     assert 8 not in there.ids
     assert np.isin(there.ids, here.ids).mean() >= (1 if gallery == "hnsw" else 0.2)
-    for steering in (
-        Steering(categories=frozenset({3})),
-        Steering(good=(int(there.ids[0]),), bad=(int(there.ids[1]),), categories=frozenset({1, 3})),
+    for options in (
+        SearchOptions(categories=frozenset({3})),
+        SearchOptions(
+            good=(int(there.ids[0]),), bad=(int(there.ids[1]),), categories=frozenset({1, 3})
+        ),
     ):
-        ranked = other.rank(there, steering, 5)
+        ranked = other.rank(there, options, 5)
         assert len(ranked.ids) == 5
-        assert set(search.gallery.y[ranked.ids]) <= steering.categories
+        assert set(search.gallery.y[ranked.ids]) <= options.categories
         if gallery == "hnsw":  # a narrow filter is searched exhaustively
-            np.testing.assert_array_equal(ranked.ids, search.rank(here, steering, 5).ids)
+            np.testing.assert_array_equal(ranked.ids, search.rank(here, options, 5).ids)

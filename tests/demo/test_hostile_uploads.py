@@ -41,8 +41,8 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def png(width: int, height: int, depth: int, colour: int, pixels: bytes, *more: bytes) -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+def png(width: int, height: int, depth: int, color: int, pixels: bytes, *more: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
     return (
         b"\x89PNG\r\n\x1a\n"
         + header
@@ -124,7 +124,7 @@ def hostile() -> dict[str, bytes]:
         ),
         # something is broken
         "no palette.png": png(9, 9, 8, 3, zeros(90)),
-        "palette of half a colour.png": png(9, 9, 8, 3, zeros(90), chunk(b"PLTE", b"\1\2")),
+        "palette of half a color.png": png(9, 9, 8, 3, zeros(90), chunk(b"PLTE", b"\1\2")),
         "wrong checksum.png": whole[:20] + b"\x07" + whole[21:],
         "no pixels.png": png(90, 90, 8, 2, b""),
         "too few pixels.png": png(90, 90, 8, 2, zeros(200)),
@@ -164,7 +164,7 @@ def hostile() -> dict[str, bytes]:
             Image.fromarray(np.arange(9000, dtype=np.uint16).reshape(90, 100)), "PNG"
         ),
         "ok palette.png": saved(photo().quantize(7), "PNG"),
-        "ok palette with a clear colour.gif": saved(photo().quantize(7), "GIF", transparency=2),
+        "ok palette with a clear color.gif": saved(photo().quantize(7), "GIF", transparency=2),
         "ok alpha.png": saved(photo("RGBA"), "PNG"),
         "ok gray and alpha.png": saved(photo("LA"), "PNG"),
         "ok 1 x 1.png": saved(photo(size=(1, 1)), "PNG"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from caltech_lab.demo import RetrievalDemo, SearchSession, Steering
+from caltech_lab.demo import RetrievalDemo, SearchOptions, SearchSession
 from caltech_lab.demo.spaces import LEARNED, PLAIN
 from caltech_lab.embedding import views
 from caltech_lab.embedding.backbones import backbone
@@ -108,7 +108,7 @@ def test_a_part_is_embedded_by_itself(search):
 def test_marks_and_filters_work_in_the_learned_space(search):
     answer = search.ask(search.from_gallery(8), 5)
     bad, label = int(answer.ids[0]), int(search.gallery.y[50])
-    ranking = search.rank(answer, Steering(bad=(bad,), categories=frozenset({label})), 5)
+    ranking = search.rank(answer, SearchOptions(bad=(bad,), categories=frozenset({label})), 5)
     assert bad not in ranking.ids
     assert set(search.gallery.y[ranking.ids]) == {label}
 

@@ -125,7 +125,7 @@ def test_compiling_warns_of_nothing_that_a_reader_could_mend(recwarn) -> None:
     assert [str(w.message) for w in recwarn if "deprecated" not in str(w.message)] == []
 
 
-def test_a_row_does_not_depend_on_its_place_or_its_neighbours(engine) -> None:
+def test_a_row_does_not_depend_on_its_place_or_its_neighbors(engine) -> None:
     pixels = noise(engine.batch, 224)
     (alone,) = engine.embed([pixels[:1]])
     (together,) = engine.embed([pixels])

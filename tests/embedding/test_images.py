@@ -1,4 +1,4 @@
-"""Every kind of photo comes in upright and right in colour, or is refused in one sentence."""
+"""Every kind of photo comes in upright and right in color, or is refused in one sentence."""
 
 import io
 import random
@@ -31,7 +31,7 @@ def test_each_format_is_decoded_to_plain_rgb(kind, tmp_path):
     for source in (file, str(file), file.read_bytes()):
         photo = read_photo(source)
         assert (photo.mode, photo.size) == ("RGB", (40, 24))
-        assert difference(photo, picture()) < 12  # GIF has 256 colours, JPEG and WebP lose some
+        assert difference(photo, picture()) < 12  # GIF has 256 colors, JPEG and WebP lose some
 
 
 def test_a_progressive_jpeg_is_decoded_like_a_baseline_one():
@@ -73,9 +73,9 @@ def test_sixteen_bit_gray_is_scaled_and_not_clipped():
     assert photo[0, :, 0].tolist() == [0, 0, 1, 1, 128, 254, 255, 255]
 
 
-def test_sixteen_bit_colour_and_gray_with_alpha_are_read():
-    colour = png(1, 1, 16, 2, b"\0" + struct.pack(">HHH", 65535, 32768, 0))
-    assert read_photo(colour).getpixel((0, 0)) == (255, 128, 0)
+def test_sixteen_bit_color_and_gray_with_alpha_are_read():
+    color = png(1, 1, 16, 2, b"\0" + struct.pack(">HHH", 65535, 32768, 0))
+    assert read_photo(color).getpixel((0, 0)) == (255, 128, 0)
     gray_alpha = png(1, 1, 16, 4, b"\0" + struct.pack(">HH", 0, 0))
     assert read_photo(gray_alpha).getpixel((0, 0)) == (255, 255, 255)
 
@@ -83,17 +83,17 @@ def test_sixteen_bit_colour_and_gray_with_alpha_are_read():
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_alpha_is_laid_over_white(mode, kind):
-    colour = {"RGBA": (200, 0, 100), "LA": (80,)}[mode]
+    color = {"RGBA": (200, 0, 100), "LA": (80,)}[mode]
     image = Image.new(mode, (3, 1))
     for x, alpha in enumerate((0, 128, 255)):
-        image.putpixel((x, 0), (*colour, alpha))
+        image.putpixel((x, 0), (*color, alpha))
     photo = np.asarray(read_photo(encode(image, kind, lossless=True, exact=True)), float)
     for x, alpha in enumerate((0, 128, 255)):
-        expected = np.array(colour) * alpha / 255 + 255 * (1 - alpha / 255)
+        expected = np.array(color) * alpha / 255 + 255 * (1 - alpha / 255)
         assert np.abs(photo[0, x] - expected).max() <= 1
 
 
-def test_a_transparent_colour_or_palette_entry_becomes_white():
+def test_a_transparent_color_or_palette_entry_becomes_white():
     red_and_blue = Image.new("RGB", (2, 1), (255, 0, 0))
     red_and_blue.putpixel((1, 0), (0, 0, 255))
     expected = [[[255, 255, 255], [0, 0, 255]]]
@@ -216,7 +216,7 @@ def test_a_jpeg_gives_the_same_pixels_by_the_fast_way_as_by_pillow(mode, orienta
 
 
 @pytest.mark.parametrize("shape", [(300, 200), (200, 311), (256, 256), (90, 640)])
-def test_crop_is_the_centre_of_the_scaled_photo(shape):
+def test_crop_is_the_center_of_the_scaled_photo(shape):
     noise = np.random.default_rng(0).integers(0, 256, (shape[1], shape[0], 3), np.uint8)
     data = encode(Image.fromarray(noise), "PNG")
     scale = 256 / min(shape)
@@ -232,7 +232,7 @@ def test_an_unknown_fit_is_refused():
         load_pixels(encode(picture(), "PNG"), 8, "Squash")
 
 
-# Being a good neighbour
+# Being a good neighbor
 
 
 def test_pillow_and_the_warning_filters_stay_as_they_were(monkeypatch):

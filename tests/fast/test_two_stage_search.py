@@ -18,9 +18,9 @@ def unit(X):
 def embeddings():
     """Vectors as a network gives them: none negative, most of their length in few directions."""
     rng = np.random.default_rng(0)
-    centres = rng.normal(size=(30, 256)) @ np.diag(1 / np.arange(1, 257))
+    centers = rng.normal(size=(30, 256)) @ np.diag(1 / np.arange(1, 257))
     return unit(
-        np.maximum(0.2 + np.repeat(centres, 40, axis=0) + rng.normal(0, 0.03, (1200, 256)), 0)
+        np.maximum(0.2 + np.repeat(centers, 40, axis=0) + rng.normal(0, 0.03, (1200, 256)), 0)
     )
 
 

@@ -16,7 +16,7 @@ from caltech_lab.fast.tsne import tsne
 from caltech_lab.classification.forest import random_forest
 from caltech_lab.classification.tuning import best_parameters, tune_svm
 from caltech_lab.classification.svm import svm
-from caltech_lab.clustering.smoothing import average_linkage_of_neighbour_means
+from caltech_lab.clustering.smoothing import average_linkage_smoothed
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.kmeans import kmeans
 from caltech_lab.fast.linkage import linkage_matrix
@@ -30,10 +30,10 @@ X, y = np.load(sys.argv[1]), np.load(sys.argv[2])
 made = {}
 made["split: train"], made["split: test"] = train, test = split(y, seed=3)
 model = kmeans(X, 7, seed=3)
-made["K-Means: clusters"], made["K-Means: centres"] = model.labels_, model.cluster_centers_
+made["K-Means: clusters"], made["K-Means: centers"] = model.labels_, model.cluster_centers_
 tree = linkage_matrix(X)
 made["tree: clusters"], made["tree: heights"] = cut(tree, 9), tree[:, 2]
-made["recipe: clusters"] = average_linkage_of_neighbour_means(X, 9)
+made["recipe: clusters"] = average_linkage_smoothed(X, 9)
 made["silhouette"] = silhouette(X, model.labels_)
 table = tune_svm(X[train], y[train], seed=3, grid={"C": [3.0], "gamma": [1.0]})
 best = svm(**best_parameters(table)).fit(X[train], y[train])
@@ -112,7 +112,7 @@ def test_other_threads_and_processors_decide_alike(
             np.testing.assert_allclose(
                 other[name], first[name], atol=LOOSE.get(name, 1e-4), err_msg=name
             )
-    # Neighbours may swap places where their similarities are equal but for rounding.
+    # Neighbors may swap places where their similarities are equal but for rounding.
     swapped = first["search: ids"] != other["search: ids"]
     assert swapped.mean() < 0.01
 

@@ -9,10 +9,10 @@ from caltech_lab.retrieval import calibration, novelty
 
 
 def blobs(spread=1.6, n=900, categories=10):
-    centres = (
+    centers = (
         np.random.default_rng(0).normal(size=(categories, 16)) * 1.4 + 1.5
     )  # all cosines are high
-    X, y = make_blobs(n, centers=centres, cluster_std=spread, random_state=0)
+    X, y = make_blobs(n, centers=centers, cluster_std=spread, random_state=0)
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     return X.astype(np.float32), y.astype(np.int64)
 
@@ -28,7 +28,7 @@ def test_leave_one_out_is_what_a_product_of_matrices_says():
     assert calibration.leave_one_out(X[:5], y[:5], 50)[0].shape == (5, 4)
 
 
-def test_probabilities_are_calibrated_on_queries_that_were_not_learnt_from():
+def test_probabilities_are_calibrated_on_queries_that_were_not_learned_from():
     X, y = blobs()
     curves = calibration.same_category_curves(*calibration.leave_one_out(X[:450], y[:450]))
     cosine = X[450:] @ X[:450].T

@@ -39,11 +39,11 @@ def test_marks_that_cancel_the_query_leave_it_as_it_is():
 def test_near_copies_are_left_out_once():
     X = unit([1, 0], [1, 0.01], [0.5, 0.9], [0.51, 0.9], [0, 1])
     ids = np.arange(5)
-    assert feedback.without_near_copies(X, ids, 5).tolist() == [0, 2, 4]
-    assert feedback.without_near_copies(X, ids, 5, query=X[0]).tolist() == [2, 4]
-    assert feedback.without_near_copies(X, ids, 1).tolist() == [0]
-    assert feedback.without_near_copies(X, ids[::-1], 5).tolist() == [4, 3, 1]
-    assert feedback.without_near_copies(X, ids, 5, threshold=1.1).tolist() == ids.tolist()
+    assert feedback.without_near_duplicates(X, ids, 5).tolist() == [0, 2, 4]
+    assert feedback.without_near_duplicates(X, ids, 5, query=X[0]).tolist() == [2, 4]
+    assert feedback.without_near_duplicates(X, ids, 1).tolist() == [0]
+    assert feedback.without_near_duplicates(X, ids[::-1], 5).tolist() == [4, 3, 1]
+    assert feedback.without_near_duplicates(X, ids, 5, threshold=1.1).tolist() == ids.tolist()
 
 
 def test_the_simulation_by_hand():
@@ -67,11 +67,11 @@ def test_the_simulation_by_hand():
 
 def test_feedback_helps_where_there_is_something_to_learn():
     rng = np.random.default_rng(0)
-    centres = rng.normal(size=(6, 24))
+    centers = rng.normal(size=(6, 24))
     y = np.repeat(np.arange(6), 60)
-    X = unit(*(centres[y] + rng.normal(scale=1.6, size=(360, 24))))
+    X = unit(*(centers[y] + rng.normal(scale=1.6, size=(360, 24))))
     labels = np.repeat(np.arange(6), 5)
-    Q = unit(*(centres[labels] + rng.normal(scale=1.6, size=(30, 24))))
+    Q = unit(*(centers[labels] + rng.normal(scale=1.6, size=(30, 24))))
     table = feedback.simulate_feedback(X, y, Q, labels).groupby("round").mean()
     assert table["feedback"][0] == table["paging"][0]
     assert (table["feedback"] <= table["ceiling"] + 1e-9).all()

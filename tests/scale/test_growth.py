@@ -1,4 +1,4 @@
-"""More vectors, in the neighbourhoods of the real ones."""
+"""More vectors, in the neighborhoods of the real ones."""
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def test_a_copy_has_the_similarities_of_the_real_ones(X):
     np.testing.assert_allclose(np.diag(grown[:120].T @ grown[:120]), 2 * np.diag(A.T @ A), 1e-4)
 
 
-def test_neighbours_stay_within_their_copy_in_wide_spaces():
+def test_neighbors_stay_within_their_copy_in_wide_spaces():
     rng = np.random.default_rng(1)
     X = rng.normal(size=(20, 64))[np.repeat(np.arange(20), 10)] + 0.1 * rng.normal(size=(200, 64))
     A, _ = principal_coordinates(X.astype(np.float32), X[:1].astype(np.float32), 64)

@@ -34,10 +34,10 @@ def blobs():
 # Graphs
 
 
-def test_a_graph_joins_neighbours_and_a_mutual_one_fewer(blobs):
+def test_a_graph_joins_neighbors_and_a_mutual_one_fewer(blobs):
     X, _ = blobs
-    union = graph_clustering.neighbour_graph(X, 10)
-    mutual = graph_clustering.neighbour_graph(X, 10, mutual=True)
+    union = graph_clustering.neighbor_graph(X, 10)
+    mutual = graph_clustering.neighbor_graph(X, 10, mutual=True)
     assert (union != union.T).nnz == (mutual != mutual.T).nnz == 0
     assert mutual.nnz < 10 * len(X) < union.nnz
     assert not union.diagonal().any()
@@ -49,7 +49,7 @@ def test_a_graph_joins_neighbours_and_a_mutual_one_fewer(blobs):
 
 def test_the_first_eigenvector_of_two_islands_tells_them_apart():
     X = normalize([[1, 0.1], [1, 0.2], [1, 0.3], [0.1, 1], [0.2, 1], [0.3, 1]]).astype(np.float32)
-    embedded = graph_clustering.spectral_embedding(graph_clustering.neighbour_graph(X, 2), 2)
+    embedded = graph_clustering.spectral_embedding(graph_clustering.neighbor_graph(X, 2), 2)
     cosines = embedded @ embedded.T
     same = np.arange(6)[:, None] // 3 == np.arange(6) // 3
     assert (cosines[same] > 0.99).all()
@@ -59,14 +59,14 @@ def test_the_first_eigenvector_of_two_islands_tells_them_apart():
 def test_spectral_clusters_as_scikit_learn_finds_them(blobs):
     X, _ = blobs
     ours = graph_clustering.spectral_clusters(X, K, 12)
-    graph = graph_clustering.neighbour_graph(X, 12)
+    graph = graph_clustering.neighbor_graph(X, 12)
     theirs = SpectralClustering(K, affinity="precomputed", random_state=0).fit_predict(graph)
     assert adjusted_rand_score(ours, theirs) > 0.95
 
 
 def test_communities_and_dense_groups_find_the_number_themselves(blobs):
     X, y = blobs
-    found = graph_clustering.communities(graph_clustering.neighbour_graph(X, 25), resolution=0.5)
+    found = graph_clustering.communities(graph_clustering.neighbor_graph(X, 25), resolution=0.5)
     assert adjusted_rand_score(y, found) > 0.9
     assert (np.diff(np.bincount(found)) <= 0).all()
     few = PCA(3).fit_transform(X)
@@ -102,13 +102,13 @@ def test_a_consensus_needs_clusterings_of_the_same_photos():
 def test_heads_learn_the_blobs_the_same_for_the_same_seed(blobs):
     X, y = blobs
     first, again = (
-        deep_clustering.train_heads(X, K, heads=2, steps=150, n_neighbours=10) for _ in range(2)
+        deep_clustering.train_heads(X, K, heads=2, steps=150, n_neighbors=10) for _ in range(2)
     )
     assert first.labels.shape == (2, len(X))
     np.testing.assert_array_equal(first.labels, again.labels)
     assert (first.losses[:, -15:].mean(axis=1) < first.losses[:, :15].mean(axis=1)).all()
     assert adjusted_rand_score(y, first.best) > 0.8
-    other = deep_clustering.train_heads(X, K, heads=2, steps=2, n_neighbours=10, seed=1)
+    other = deep_clustering.train_heads(X, K, heads=2, steps=2, n_neighbors=10, seed=1)
     assert (other.losses[:, 0] != first.losses[:, 0]).all()
 
 
@@ -173,7 +173,7 @@ def test_the_recipe_is_compared_scored_and_measured(blobs):
     table = better.score_table(even, clusterings, y)
     assert list(table.index) == list(clusterings.columns)
     assert table.loc[better.RECIPE, "ari"] > 0.9
-    found = better.better_recipe(X, K)
+    found = better.best_clustering(X, K)
     assert adjusted_rand_score(found.labels, clusterings[better.RECIPE]) == 1
     row = table.loc[better.RECIPE]
     assert row["own_silhouette"] == pytest.approx(silhouette_score(*reversed(found)), abs=1e-3)

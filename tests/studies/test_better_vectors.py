@@ -17,7 +17,7 @@ from caltech_lab.embedding.views import (
     chosen_views,
     fuse,
     fused_views,
-    generalised_mean,
+    generalized_mean,
     regional_maximum,
 )
 from caltech_lab.errors import ArgumentError
@@ -73,9 +73,9 @@ class TestViews:
         assert (row[view.parts["max"]] >= row[view.parts["gem"]] - 1e-4).all()
         assert (row[view.parts["gem"]] >= row[view.parts["average"]] - 1e-4).all()
 
-    def test_generalised_mean_of_one_and_two(self):
+    def test_generalized_mean_of_one_and_two(self):
         planes = torch.tensor([[[[1.0, 2.0]]]])
-        assert generalised_mean(planes, 3).item() == pytest.approx(4.5 ** (1 / 3))
+        assert generalized_mean(planes, 3).item() == pytest.approx(4.5 ** (1 / 3))
 
     def test_regions_that_see_the_same_point_the_same_way(self):
         planes = torch.zeros(1, 2, 7, 7)
@@ -178,28 +178,28 @@ class TestReranking:
         expanded = np.array([1 + 0.64, 0.48, 0]) / np.linalg.norm([1.64, 0.48])
         assert_allclose(again[0], X[1:] @ expanded, rtol=1e-5)
 
-    def test_neighbours_leave_out_the_photo_itself(self):
+    def test_neighbors_leave_out_the_photo_itself(self):
         angles = np.array([0.0, 0.1, 0.3, 0.7])
         X = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
         assert_array_equal(
-            reranking.neighbour_lists(X, 2, rows_at_once=3), [[1, 2], [0, 2], [1, 0], [2, 1]]
+            reranking.neighbor_lists(X, 2, rows_at_once=3), [[1, 2], [0, 2], [1, 0], [2, 1]]
         )
 
-    def test_reciprocal_neighbours_bring_a_photo_of_the_same_group_forward(self):
-        # Photo 3 is nearer to the query than photo 2, but its neighbours are others.
+    def test_reciprocal_neighbors_bring_a_photo_of_the_same_group_forward(self):
+        # Photo 3 is nearer to the query than photo 2, but its neighbors are others.
         angles = np.radians([5, 10, 24, -22, -30, -34])
         X = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
         Q = np.array([[1, 0]], np.float32)
-        neighbours = reranking.neighbour_lists(X, 3)
-        again = reranking.reciprocal_neighbours(Q, X, neighbours, weight=0.0, shortlist=6)
+        neighbors = reranking.neighbor_lists(X, 3)
+        again = reranking.reciprocal_neighbors(Q, X, neighbors, weight=0.0, shortlist=6)
         assert_array_equal(reranking.strongest(Q @ X.T, 4)[0], [0, 1, 3, 2])
         assert again[0, 2] > again[0, 3]
 
     def test_diffusion_solves_its_equation(self):
         X = np.eye(3, dtype=np.float32)
         X[1] = [0.8, 0.6, 0]
-        neighbours = np.array([[1], [0], [1]])  # 0 and 1 name each other, 2 is alone
-        flow = reranking.Diffusion(X, neighbours, damping=0.5, power=1)
+        neighbors = np.array([[1], [0], [1]])  # 0 and 1 name each other, 2 is alone
+        flow = reranking.Diffusion(X, neighbors, damping=0.5, power=1)
         reached = flow.similarities(np.array([[1, 0, 0]], np.float32), k=1)
         assert_allclose(reached[0], [4 / 3, 2 / 3, 0], atol=1e-6)
 
@@ -207,7 +207,7 @@ class TestReranking:
 class TestTargets:
     def test_thirty_a_category_without_replacement(self):
         y = np.repeat([0, 1, 2], [100, 31, 5])
-        for train, test in protocols.splits_of_thirty(y, seed=3):
+        for train, test in protocols.thirty_per_category(y, seed=3):
             assert_array_equal(np.bincount(y[train]), [30, 30, 4])
             assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(len(y)))
 

@@ -55,7 +55,7 @@ def test_planted_errors_are_found(features):
     y[wrong] = (y[wrong] + rng.integers(1, 14, 5)) % 14
     p = label_errors.out_of_fold_probabilities(svm(), features.X, y, 0.2, n_folds=3)
     np.testing.assert_allclose(p.sum(axis=1), 1)
-    ranked = label_errors.doubted(y, p)
+    ranked = label_errors.find_label_issues(y, p)
     assert len(set(ranked[:5]) & set(wrong)) >= 4
     assert len(ranked) < 15
     given = p[ranked, y[ranked]]
@@ -197,7 +197,7 @@ def test_a_review_writes_each_decision_at_once(features, doubts, tmp_path):
         act(review, action, row)
     assert Decisions(path).table()["decision"].tolist() == ["keep", "relabel", "drop"]
     assert [item["mark"] for item in review.grid.items[:4]] == ["keep", "relabel", "drop", ""]
-    assert f"relabelled as {doubts['suggested'][1]}" in review.grid.items[1]["lines"]
+    assert f"relabeled as {doubts['suggested'][1]}" in review.grid.items[1]["lines"]
     assert f"3 of {len(doubts)} decided" in shown(review.text)
     act(review, "drop", 4)  # again: taken back
     assert Decisions(path).table()["decision"].tolist() == ["keep", "relabel"]

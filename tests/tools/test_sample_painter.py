@@ -60,7 +60,7 @@ def test_no_two_photos_are_alike(photos: dict[str, list[Image.Image]]) -> None:
     small = np.stack([np.asarray(p.convert("L").resize((32, 32)), float) for p in every])
     apart = np.abs(small[:, None] - small[None]).mean(axis=(2, 3))
     np.fill_diagonal(apart, np.inf)
-    assert apart.min() > 5, "two photos differ by less than 5 of 255 grey levels"
+    assert apart.min() > 5, "two photos differ by less than 5 of 255 gray levels"
 
 
 def test_sizes_and_modes_are_those_of_photographs(photos: dict[str, list[Image.Image]]) -> None:
@@ -73,18 +73,18 @@ def test_sizes_and_modes_are_those_of_photographs(photos: dict[str, list[Image.I
 def test_no_photo_is_flat_or_burnt_out(photos: dict[str, list[Image.Image]]) -> None:
     for name, made in photos.items():
         for photo in made:
-            grey = np.asarray(photo.convert("L"))
-            assert grey.std() > 8, name
-            assert ((grey == 0) | (grey == 255)).mean() < 0.35, name
+            gray = np.asarray(photo.convert("L"))
+            assert gray.std() > 8, name
+            assert ((gray == 0) | (gray == 255)).mean() < 0.35, name
 
 
 @pytest.mark.parametrize("category", drawn.CATEGORIES)
-def test_every_category_varies_in_colour_place_and_shape(
+def test_every_category_varies_in_color_place_and_shape(
     category: str, photos: dict[str, list[Image.Image]]
 ) -> None:
     made = photos[category]
     means = np.stack([np.asarray(p.convert("RGB"), float).mean(axis=(0, 1)) for p in made])
-    assert means.std(axis=0).max() > 4, "every photo has the same colours"
+    assert means.std(axis=0).max() > 4, "every photo has the same colors"
     assert len({photo.size for photo in made}) > 1
     outlines = []
     for number in range(1, 5):  # the object alone, without its background

@@ -1,4 +1,4 @@
-"""The notebooks' runner: what is normalised, what is refused."""
+"""The notebooks' runner: what is normalized, what is refused."""
 
 from base64 import b64decode, b64encode
 from io import BytesIO
@@ -12,7 +12,7 @@ from PIL import Image
 
 from caltech_lab.errors import LabError
 from tools import series
-from tools.series import faults, normalise
+from tools.series import faults, normalize
 
 
 def notebook(*sources: str, tags: list[str] | None = None) -> nbformat.NotebookNode:
@@ -37,10 +37,10 @@ def written(tmp_path: Path, book: nbformat.NotebookNode) -> Path:
 def test_photographs_are_cleared_and_plots_stay() -> None:
     book = notebook("show()", tags=["photos"])
     book.cells[-1].outputs = [picture()]
-    assert normalise(book).cells[-1].outputs == []
+    assert normalize(book).cells[-1].outputs == []
     book = notebook("plot()")
     book.cells[-1].outputs = [picture()]
-    assert len(normalise(book).cells[-1].outputs) == 1
+    assert len(normalize(book).cells[-1].outputs) == 1
 
 
 def test_progress_bars_and_warnings_leave_no_trace() -> None:
@@ -51,7 +51,7 @@ def test_progress_bars_and_warnings_leave_no_trace() -> None:
         stream("Outer:  62%|#### | 5/8\nInner:   0%| | 0/3\n\x1b[AInner:   3%|# | 1/3\n\x1b[A"),
         stream("a warning", name="stderr"),
     ]
-    outputs = normalise(book).cells[-1].outputs
+    outputs = normalize(book).cells[-1].outputs
     assert [output.text for output in outputs] == ["done\nnext line\n"]
 
 
@@ -61,7 +61,7 @@ def test_widgets_are_dropped_and_metadata_reduced() -> None:
     book.cells[-1].metadata["execution"] = {"iopub.status.busy": "2026-01-01"}
     widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}, "text/plain": "VBox()"}
     book.cells[-1].outputs = [new_output("display_data", data=widget)]
-    tidy = normalise(book)
+    tidy = normalize(book)
     assert tidy.cells[-1].outputs == []
     assert set(tidy.metadata) == {"kernelspec", "language_info"}
     assert set(tidy.cells[-1].metadata) == {"tags"}
@@ -72,16 +72,16 @@ def test_a_browser_leaves_its_still() -> None:
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}}
     still = {"image/png": "iVBORw0KGgo=", "text/plain": "Click a point."}
     book.cells[-1].outputs = [new_output("display_data", data=view | still)]
-    (output,) = normalise(book).cells[-1].outputs
+    (output,) = normalize(book).cells[-1].outputs
     assert output.data == still
 
 
-def test_a_normalised_notebook_has_no_faults(tmp_path: Path) -> None:
+def test_a_normalized_notebook_has_no_faults(tmp_path: Path) -> None:
     book = notebook("1 + 1", "2 + 2")
     for cell in book.cells[2:]:
         cell.execution_count = 7
         cell.outputs = [new_output("execute_result", data={"text/plain": "2"}, execution_count=7)]
-    assert faults(written(tmp_path, normalise(book))) == []
+    assert faults(written(tmp_path, normalize(book))) == []
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ def test_a_normalised_notebook_has_no_faults(tmp_path: Path) -> None:
     ],
 )
 def test_what_does_not_belong_in_a_cell_is_named(tmp_path: Path, source: str, word: str) -> None:
-    found = faults(written(tmp_path, normalise(notebook(source))))
+    found = faults(written(tmp_path, normalize(notebook(source))))
     assert any(word in fault for fault in found), found
 
 
 def test_stored_errors_missing_counts_and_photos_are_named(tmp_path: Path) -> None:
-    book = normalise(notebook("1 / 0", tags=["photos"]))
+    book = normalize(notebook("1 / 0", tags=["photos"]))
     book.cells[-1].execution_count = None
     book.cells[-1].outputs = [
         new_output("error", ename="ZeroDivisionError", evalue="", traceback=[]),
@@ -126,18 +126,18 @@ def test_figures_get_a_palette_only_where_the_notebook_would_be_too_large(
     Image.fromarray(figure).save(buffer, "PNG", compress_level=0)
     png = b64encode(buffer.getvalue()).decode()
 
-    def normalised() -> str:
+    def normalized() -> str:
         book = notebook("plot()")
         book.cells[-1].outputs = [new_output("display_data", data={"image/png": png})]
         for _ in range(2):  # the second time changes nothing
-            text: str = normalise(book).cells[-1].outputs[0]["data"]["image/png"]
+            text: str = normalize(book).cells[-1].outputs[0]["data"]["image/png"]
             seen.append(text)
         return text
 
     seen: list[str] = []
-    assert normalised() == png
+    assert normalized() == png
     monkeypatch.setattr(series, "MAX_BYTES", 1000)
-    smaller = normalised()
+    smaller = normalized()
     assert seen[-2] == smaller
     assert len(smaller) < len(png) / 2
     with Image.open(BytesIO(b64decode(smaller))) as picture:

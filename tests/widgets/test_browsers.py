@@ -140,7 +140,7 @@ def test_a_click_on_the_confusion_matrix_shows_its_photos(confusion, features):
     assert "rightly taken for" in shown(browser.text)
 
 
-def test_a_click_beside_the_coloured_cells_says_so_and_a_near_one_counts(confusion):
+def test_a_click_beside_the_colored_cells_says_so_and_a_near_one_counts(confusion):
     browser, _, _ = confusion
     click(browser, browser.axes[0], 12, 2)
     assert "No photo is near there" in shown(browser.status)
@@ -204,7 +204,7 @@ def test_categories_by_score_and_their_worst_answers(features):
     rows = np.arange(0, len(features.X), 2)
     precision = rng.integers(0, 11, len(rows)) / 10
     predicted = np.where(rng.random(len(rows)) < 0.7, features.y[rows], 0)
-    neighbours = rng.integers(0, len(features.X), (len(rows), 10))
+    neighbors = rng.integers(0, len(features.X), (len(rows), 10))
     names = features.categories
     table = pd.DataFrame(
         {
@@ -214,7 +214,7 @@ def test_categories_by_score_and_their_worst_answers(features):
         },
         index=names,
     )
-    browser = browsers.CategoryBrowser(features, table, rows, precision, predicted, neighbours)
+    browser = browsers.CategoryBrowser(features, table, rows, precision, predicted, neighbors)
     for order in ("precision@10", "photos", "accuracy"):
         browser.order.value = order
         listed = [line.split()[0] for line in browser.list.options[1:]]
@@ -229,7 +229,7 @@ def test_categories_by_score_and_their_worst_answers(features):
     assert {item["title"] for item in browser.grid.items} == {listed[5]}
     row = rows_of(browser.grid)[0]
     browser.grid._received(browser.grid, {"action": "answers", "row": row}, [])
-    assert rows_of(browser.answers) == neighbours[rows.tolist().index(row)].tolist()
+    assert rows_of(browser.answers) == neighbors[rows.tolist().index(row)].tolist()
     still(browser)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-Colour = tuple[int, ...]  # red, green, blue and, in a gradient, opacity; each 0 to 255
+Color = tuple[int, ...]  # red, green, blue and, in a gradient, opacity; each 0 to 255
 Point = tuple[float, float]
 Points = NDArray[np.float64]  # shape (n, 2): x to the right, y down
 Field = NDArray[np.float32]  # shape (height, width)
@@ -49,9 +49,9 @@ class Chance:
         """Return True with this probability."""
         return self._random.random() < probability
 
-    def tint(self, colour: Colour, spread: float = 14) -> Colour:
-        """Return the colour with each channel moved by up to `spread`."""
-        return tuple(min(255, max(0, round(v + self.between(-spread, spread)))) for v in colour)
+    def tint(self, color: Color, spread: float = 14) -> Color:
+        """Return the color with each channel moved by up to `spread`."""
+        return tuple(min(255, max(0, round(v + self.between(-spread, spread)))) for v in color)
 
     def grain(self, height: int, width: int) -> Field:
         """Return noise of mean 0 and standard deviation 1, each pixel on its own."""
@@ -72,19 +72,19 @@ class Chance:
         return scaled
 
 
-def mix(a: Colour, b: Colour, t: float) -> Colour:
-    """Return the colour that lies the fraction `t` of the way from `a` to `b`."""
+def mix(a: Color, b: Color, t: float) -> Color:
+    """Return the color that lies the fraction `t` of the way from `a` to `b`."""
     return tuple(round(x + (y - x) * t) for x, y in zip(a, b, strict=True))
 
 
-def darker(colour: Colour, amount: float = 0.4) -> Colour:
-    """Return the colour mixed with black."""
-    return mix(colour, (0, 0, 0), amount)
+def darker(color: Color, amount: float = 0.4) -> Color:
+    """Return the color mixed with black."""
+    return mix(color, (0, 0, 0), amount)
 
 
-def lighter(colour: Colour, amount: float = 0.4) -> Colour:
-    """Return the colour mixed with white."""
-    return mix(colour, (255, 255, 255), amount)
+def lighter(color: Color, amount: float = 0.4) -> Color:
+    """Return the color mixed with white."""
+    return mix(color, (255, 255, 255), amount)
 
 
 @dataclass(frozen=True)
@@ -93,19 +93,19 @@ class Linear:
 
     start: Point
     end: Point
-    colours: Sequence[Colour]
+    colors: Sequence[Color]
 
 
 @dataclass(frozen=True)
 class Radial:
-    """A gradient from a centre outwards."""
+    """A gradient from a center outwards."""
 
-    centre: Point
+    center: Point
     radius: float
-    colours: Sequence[Colour]
+    colors: Sequence[Color]
 
 
-Fill = Colour | Linear | Radial
+Fill = Color | Linear | Radial
 
 
 def ring(x: float, y: float, rx: float, ry: float, turn: float = 0.0, n: int = 72) -> Points:
@@ -161,7 +161,7 @@ class Brush:
         m = np.eye(3) if matrix is None else np.asarray(matrix, dtype=float)
         self._matrix = np.diag([oversample, oversample, 1.0]) @ m
         self._scale = math.sqrt(abs(np.linalg.det(self._matrix[:2, :2])))
-        self._colour = Image.new("RGB", self._size)
+        self._color = Image.new("RGB", self._size)
         self._alpha = Image.new("L", self._size)
 
     def _place(self, points: ArrayLike) -> Points:
@@ -185,8 +185,8 @@ class Brush:
         ----------
         points : array_like of shape (n, 2)
             The corners, in the painter's coordinates.
-        fill : Colour, Linear or Radial
-            One colour or a gradient.
+        fill : Color, Linear or Radial
+            One color or a gradient.
         opacity : float
             From 0 (nothing) to 1.
         blur : float
@@ -259,7 +259,7 @@ class Brush:
         """Lay a fill over a box of the layer, as far as the mask lets it through."""
         if atop:
             mask = ImageChops.multiply(mask, self._alpha.crop(box))
-        ink: Colour | Image.Image
+        ink: Color | Image.Image
         if isinstance(fill, tuple):
             ink = fill
         else:
@@ -268,12 +268,12 @@ class Brush:
                 mask = ImageChops.multiply(mask, opacity[0])
         if not atop:
             if soft:  # must not mix with the black of the empty layer
-                self._colour.paste(ink, box, ImageChops.invert(self._alpha.crop(box)))
+                self._color.paste(ink, box, ImageChops.invert(self._alpha.crop(box)))
             self._alpha.paste(255, box, mask)
-        self._colour.paste(ink, box, mask)
+        self._color.paste(ink, box, mask)
 
     def _gradient(self, fill: Linear | Radial, box: tuple[int, int, int, int]) -> list[Image.Image]:
-        """Return the colours of a gradient over a box and, where it has one, its opacity."""
+        """Return the colors of a gradient over a box and, where it has one, its opacity."""
         left, top, right, bottom = box
         size = (right - left, bottom - top)
         small = tuple(-(-s // 4) for s in size)  # smooth, so a quarter of the size is enough
@@ -284,9 +284,9 @@ class Brush:
             span = (x1 - x0) ** 2 + (y1 - y0) ** 2
             t = ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / max(span, 1e-9)
         else:
-            ((x0, y0),) = self._place([fill.centre])
+            ((x0, y0),) = self._place([fill.center])
             t = np.sqrt((x - x0) ** 2 + (y - y0) ** 2) / (fill.radius * self._scale)
-        stops = np.asarray(fill.colours, dtype=float)
+        stops = np.asarray(fill.colors, dtype=float)
         at = np.linspace(0, 1, len(stops))
         steps = np.linspace(0, 1, 256)
         table = np.column_stack([np.interp(steps, at, channel) for channel in stops.T])
@@ -300,4 +300,4 @@ class Brush:
 
     def image(self) -> Image.Image:
         """Return the layer as an RGBA image of the photo's size."""
-        return Image.merge("RGBA", (*self._colour.split(), self._alpha)).reduce(self._oversample)
+        return Image.merge("RGBA", (*self._color.split(), self._alpha)).reduce(self._oversample)

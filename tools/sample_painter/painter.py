@@ -33,7 +33,7 @@ def draw(category: str, number: int, seed: int = SEED) -> Image.Image:
     -------
     PIL.Image.Image
         250 to 300 pixels by 196 to 240, upright or wide; mode RGB, or L for the few photos
-        without colour.
+        without color.
 
     Raises
     ------
@@ -110,20 +110,20 @@ def _cast_shadow(
 def _hang_leaves(photo: Image.Image, c: Chance) -> None:
     """Let a twig reach into the photo from one side, near the lens and out of focus."""
     width, height = photo.size
-    brush, colour = Brush(width, height), c.tint(c.pick(LEAVES))
+    brush, color = Brush(width, height), c.tint(c.pick(LEAVES))
     left, y = c.happens(0.5), c.between(0.1, 1) * height
     for _ in range(c.whole(2, 5)):
         turn = c.between(-0.7, 0.7) + (0 if left else np.pi)
         leaf = petal(c.between(45, 100), c.between(14, 32))
         brush.polygon(
-            moved(leaf, -5 if left else width + 5, y + c.between(-30, 30), turn), c.tint(colour, 24)
+            moved(leaf, -5 if left else width + 5, y + c.between(-30, 30), turn), c.tint(color, 24)
         )
     twig = brush.image().filter(ImageFilter.GaussianBlur(c.between(1, 3)))
     photo.paste(twig, (0, 0), twig)
 
 
 def _develop(photo: Image.Image, c: Chance) -> Image.Image:
-    """Give the photo its focus, light, contrast, vignette and grain, and now and then no colour."""
+    """Give the photo its focus, light, contrast, vignette and grain, and now and then no color."""
     width, height = photo.size
     if c.happens(0.3):
         photo = photo.filter(ImageFilter.GaussianBlur(c.between(0.3, 0.8)))

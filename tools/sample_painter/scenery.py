@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from tools.sample_painter.brush import (
     Brush,
     Chance,
-    Colour,
+    Color,
     Field,
     Linear,
     curve,
@@ -26,7 +26,7 @@ from tools.sample_painter.brush import (
 Pixels = NDArray[np.float32]  # shape (height, width, 3), 0 to 255
 Scene = Callable[[Chance, int, int, float], Image.Image]
 
-SKIES: tuple[tuple[Colour, Colour], ...] = (
+SKIES: tuple[tuple[Color, Color], ...] = (
     ((58, 124, 200), (190, 220, 240)),
     ((96, 160, 222), (226, 236, 240)),
     ((132, 150, 168), (206, 212, 216)),
@@ -34,11 +34,11 @@ SKIES: tuple[tuple[Colour, Colour], ...] = (
     ((120, 130, 190), (252, 214, 190)),
     ((36, 82, 150), (150, 196, 230)),
 )
-LEAVES: tuple[Colour, ...] = ((70, 110, 48), (96, 138, 60), (52, 92, 58), (128, 150, 70))
+LEAVES: tuple[Color, ...] = ((70, 110, 48), (96, 138, 60), (52, 92, 58), (128, 150, 70))
 
 
-def _blend(field: Field, low: Colour, high: Colour) -> Pixels:
-    """Colour a field: `low` where it is 0, `high` where it is 1."""
+def _blend(field: Field, low: Color, high: Color) -> Pixels:
+    """Color a field: `low` where it is 0, `high` where it is 1."""
     a, b = np.array(low, np.float32), np.array(high, np.float32)
     return a + (b - a) * field[..., None]
 
@@ -71,14 +71,12 @@ def sky(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
     return _image(pixels + (white - pixels) * clouds[..., None])
 
 
-def _hills(c: Chance, brush: Brush, w: int, h: int, y: float, colour: Colour, rise: float) -> None:
+def _hills(c: Chance, brush: Brush, w: int, h: int, y: float, color: Color, rise: float) -> None:
     """Paint a rolling ridge whose foot is at the row `y`."""
     xs = np.linspace(-0.1 * w, 1.1 * w, 9)
     ridge = curve([(x, y - h * c.between(0, rise)) for x in xs], closed=False)
     shape = np.vstack((ridge, [(1.1 * w, h), (-0.1 * w, h)]))
-    brush.polygon(
-        shape, Linear((0, y - rise * h), (0, y + 0.2 * h), (lighter(colour, 0.2), colour))
-    )
+    brush.polygon(shape, Linear((0, y - rise * h), (0, y + 0.2 * h), (lighter(color, 0.2), color)))
 
 
 def sea(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
@@ -248,7 +246,7 @@ def _crumbs(c: Chance, picture: Image.Image) -> Image.Image:
     for _ in range(c.whole(2, 7) if c.happens(0.6) else 0):
         side = c.between(0, 2 * math.pi)
         x, y = w * (0.5 + 0.5 * math.cos(side)), h * (0.5 + 0.5 * math.sin(side))
-        colour, turn = (
+        color, turn = (
             c.tint(c.pick((*LEAVES, (200, 60, 50), (226, 180, 70), (236, 230, 220)))),
             c.between(0, 6),
         )
@@ -260,7 +258,7 @@ def _crumbs(c: Chance, picture: Image.Image) -> Image.Image:
         brush.polygon(moved(shape, 3, 4), (20, 14, 8), opacity=0.35, blur=2)
         brush.polygon(
             shape,
-            Linear((x - 12, y - 12), (x + 16, y + 16), (lighter(colour), darker(colour, 0.2))),
+            Linear((x - 12, y - 12), (x + 16, y + 16), (lighter(color), darker(color, 0.2))),
         )
     return _over(picture, brush.image(), c.between(0, 1.5))
 
@@ -296,11 +294,9 @@ def room(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
         brush.polygon(frame.mean(axis=0) + (frame - frame.mean(axis=0)) * 0.84, inside)
     for _ in range(c.whole(0, 4)):  # books and jars at the back
         x, tall, wide = c.between(0, w), c.between(0.1, 0.35) * h, c.between(8, 30)
-        colour = c.tint((130, 110, 100), 70)
+        color = c.tint((130, 110, 100), 70)
         box = [(x, row + 3), (x, row - tall), (x + wide, row - tall), (x + wide, row + 3)]
-        brush.polygon(
-            box, Linear((x, 0), (x + wide, 0), (lighter(colour, 0.2), darker(colour, 0.3)))
-        )
+        brush.polygon(box, Linear((x, 0), (x + wide, 0), (lighter(color, 0.2), darker(color, 0.3))))
     table = c.tint(c.pick(((150, 104, 66), (210, 190, 160), (84, 64, 54), (200, 204, 206))))
     box = [(0, row), (w, row), (w, h), (0, h)]
     brush.polygon(box, Linear((0, row), (0, h), (lighter(table, 0.2), darker(table, 0.3))))
@@ -323,24 +319,24 @@ def pond(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
     )
     for _ in range(c.whole(2, 9)):
         x, y = c.between(0, w), c.between(0, h)
-        r, colour = c.between(0.06, 0.16) * w * (0.5 + y / h), c.tint(c.pick(LEAVES))
-        pad(brush, x, y, r, c.between(0.35, 0.6), c.between(0, 6.3), colour)
+        r, color = c.between(0.06, 0.16) * w * (0.5 + y / h), c.tint(c.pick(LEAVES))
+        pad(brush, x, y, r, c.between(0.35, 0.6), c.between(0, 6.3), color)
     return _over(picture, brush.image(), c.between(0.3, 2))
 
 
-def pad(b: Brush, x: float, y: float, r: float, flat: float, turn: float, colour: Colour) -> None:
+def pad(b: Brush, x: float, y: float, r: float, flat: float, turn: float, color: Color) -> None:
     """Paint a round floating leaf with a notch and veins."""
     t = np.linspace(turn + 0.2, turn + 2 * math.pi - 0.2, 40)
     rim = np.column_stack((x + r * np.cos(t), y + r * flat * np.sin(t)))
-    centre = (x + 0.12 * r * math.cos(turn), y + 0.12 * r * flat * math.sin(turn))
-    b.polygon(np.vstack((moved(rim, 0, 0.05 * r), [centre])), darker(colour, 0.6))
+    center = (x + 0.12 * r * math.cos(turn), y + 0.12 * r * flat * math.sin(turn))
+    b.polygon(np.vstack((moved(rim, 0, 0.05 * r), [center])), darker(color, 0.6))
     b.polygon(
-        np.vstack((rim, [centre])),
-        Linear((x - r, y - r), (x + r, y + r), (lighter(colour, 0.3), darker(colour, 0.2))),
+        np.vstack((rim, [center])),
+        Linear((x - r, y - r), (x + r, y + r), (lighter(color, 0.3), darker(color, 0.2))),
     )
     for point in rim[3::6]:
         b.line(
-            [centre, centre + (point - centre) * 0.9], 0.025 * r, lighter(colour, 0.3), opacity=0.6
+            [center, center + (point - center) * 0.9], 0.025 * r, lighter(color, 0.3), opacity=0.6
         )
 
 
@@ -385,17 +381,17 @@ def street(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
     row, x = horizon * h + 0.1 * h, c.between(-40, 0)
     while x < w:
         wide, tall = c.between(30, 90), c.between(0.15, 0.6) * h
-        colour = c.tint(c.pick(((170, 120, 96), (190, 180, 166), (130, 134, 140), (150, 90, 80))))
+        color = c.tint(c.pick(((170, 120, 96), (190, 180, 166), (130, 134, 140), (150, 90, 80))))
         if c.happens(0.65):
             brush.polygon(
-                [(x, row), (x, row - tall), (x + wide, row - tall), (x + wide, row)], colour
+                [(x, row), (x, row - tall), (x + wide, row - tall), (x + wide, row)], color
             )
             for i in range(int(tall / 22)):
                 for j in range(int(wide / 18)):
                     left, up = x + 6 + 18 * j, row - tall + 8 + 22 * i
                     brush.polygon(
                         [(left, up), (left + 8, up), (left + 8, up + 11), (left, up + 11)],
-                        lighter(colour, 0.35) if c.happens(0.4) else darker(colour, 0.4),
+                        lighter(color, 0.35) if c.happens(0.4) else darker(color, 0.4),
                     )
         else:
             leaf = c.tint(c.pick(LEAVES))
@@ -413,7 +409,7 @@ def street(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
 
 
 def studio(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
-    """Paint a plain sheet, as in a catalogue."""
+    """Paint a plain sheet, as in a catalog."""
     tone = c.tint(
         c.pick(((244, 244, 242), (250, 250, 250), (206, 210, 214), (226, 214, 196), (70, 76, 88))),
         6,

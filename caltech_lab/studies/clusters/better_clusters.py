@@ -17,7 +17,7 @@ from sklearn.preprocessing import normalize
 from caltech_lab.clustering.checks import check_k
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.kmeans import kmeans
-from caltech_lab.clustering.smoothing import neighbour_means
+from caltech_lab.clustering.smoothing import smooth_with_neighbors
 from caltech_lab.embedding.views import View
 from caltech_lab.fast.linkage import linkage_matrix
 from caltech_lab.fast.silhouette import silhouette
@@ -27,7 +27,7 @@ from caltech_lab.storage.progress import progress
 from caltech_lab.studies.clusters.consensus import consensus, mutual_agreement
 from caltech_lab.studies.clusters.deep_clustering import train_heads
 from caltech_lab.studies.clusters.graph_clustering import (
-    neighbour_graph,
+    neighbor_graph,
     spectral_clusters,
     spectral_embedding,
 )
@@ -37,9 +37,9 @@ Matrix = NDArray[np.float32]
 
 COMPONENTS = 512
 WHITENING = 0.5
-NEIGHBOURS = 10
+NEIGHBORS = 10
 HEAD_COMPONENTS = 256  # that heads look at; they are the slowest of the recipes
-SPECTRAL_NEIGHBOURS = 20
+SPECTRAL_NEIGHBORS = 20
 RECIPE = "average linkage of means"
 CONSENSUS = "consensus of the others"
 SHARE = 0.9  # of the photos, that a repetition from scratch draws
@@ -74,7 +74,7 @@ def whitened(
     n_components: int = COMPONENTS,
     power: float = WHITENING,
 ) -> Matrix:
-    """Even out embeddings: square roots, centring, PCA and partial whitening.
+    """Even out embeddings: square roots, centering, PCA and partial whitening.
 
     Square roots keep a few loud channels from deciding alone; whitening does the same to a few
     loud principal axes, in part only, since the last axes are noise.
@@ -111,8 +111,10 @@ def whitened(
     return even
 
 
-def better_recipe(parts: Matrix | Sequence[Matrix], k: int, power: float = WHITENING) -> Clustering:
-    """Cluster by average linkage, by cosine distance, of the neighbour means of whitened vectors.
+def best_clustering(
+    parts: Matrix | Sequence[Matrix], k: int, power: float = WHITENING
+) -> Clustering:
+    """Cluster by average linkage, by cosine distance, of the neighbor means of whitened vectors.
 
     Parameters
     ----------
@@ -124,9 +126,9 @@ def better_recipe(parts: Matrix | Sequence[Matrix], k: int, power: float = WHITE
     Returns
     -------
     Clustering
-        Nothing is random. The space is that of the neighbour means.
+        Nothing is random. The space is that of the neighbor means.
     """
-    space = neighbour_means(whitened(parts, power=power), NEIGHBOURS)
+    space = smooth_with_neighbors(whitened(parts, power=power), NEIGHBORS)
     return Clustering(cut(linkage_matrix(space, "average", "cosine"), k), space)
 
 
@@ -149,8 +151,8 @@ def cluster_in_many_ways(even: Matrix, k: int, seed: int = 0) -> pd.DataFrame:
         of all the others.
     """
     check_k(k, len(even) - 1)
-    means = neighbour_means(even, NEIGHBOURS)
-    near = min(SPECTRAL_NEIGHBOURS, len(even) - 1)
+    means = smooth_with_neighbors(even, NEIGHBORS)
+    near = min(SPECTRAL_NEIGHBORS, len(even) - 1)
     recipes: dict[str, Callable[[], Ints]] = {
         "Ward": lambda: cut(linkage_matrix(even), k),
         "K-Means": lambda: kmeans(even, k, seed, 3).labels_,
@@ -183,17 +185,17 @@ def score_table(even: Matrix, clusterings: pd.DataFrame, y: Ints) -> pd.DataFram
     -------
     DataFrame
         One row a recipe: ``own_silhouette`` and ``own_davies_bouldin``, in the space in which it
-        looked for clusters (neighbour means, or eigenvectors of a graph; the consensus is scored
-        among neighbour means); ``silhouette`` and ``davies_bouldin``, among `even`, where all rows
+        looked for clusters (neighbor means, or eigenvectors of a graph; the consensus is scored
+        among neighbor means); ``silhouette`` and ``davies_bouldin``, among `even`, where all rows
         compare; ``agreement``, as `consensus.mutual_agreement` gives it; ``largest``, the share of
         the photos in the largest cluster; and the scores of `clusters.agreement_scores`.
     """
     labels = {str(name): clusterings[name].to_numpy() for name in clusterings}
     k = int(clusterings["K-Means"].nunique())
-    near = min(SPECTRAL_NEIGHBOURS, len(even) - 1)
-    means = neighbour_means(even, NEIGHBOURS)
+    near = min(SPECTRAL_NEIGHBORS, len(even) - 1)
+    means = smooth_with_neighbors(even, NEIGHBORS)
     spaces = {"K-Means of means": means, RECIPE: means, CONSENSUS: means} | {
-        name: spectral_embedding(neighbour_graph(even, near, mutual=mutual), k)
+        name: spectral_embedding(neighbor_graph(even, near, mutual=mutual), k)
         for name, mutual in (("spectral", False), ("spectral, mutual", True))
     }
     common = silhouette(even, list(labels.values())).mean(axis=1)
@@ -223,7 +225,7 @@ def measured(found: Clustering, y: Ints, seed: int = 0) -> dict[str, Any]:
     Parameters
     ----------
     found : Clustering
-        As `better_recipe` gives it.
+        As `best_clustering` gives it.
     y : ndarray of int64, shape (n,)
         Category of each photo.
     seed : int
@@ -266,7 +268,7 @@ def better_clusters(
     power: float = WHITENING,
     repetitions: int = 2,
 ) -> dict[str, Any]:
-    """Measure what `better_recipe` finds, for the final report.
+    """Measure what `best_clustering` finds, for the final report.
 
     The recipe has no random choice, so that another seed would give the same again. What a seed
     draws here is the photos: the repetitions start from scratch with 90 % of them each.
@@ -296,7 +298,7 @@ def better_clusters(
     for again in range(seed, seed + repetitions):
         random = np.random.default_rng(again)
         drawn = np.sort(random.permutation(len(y))[: round(SHARE * len(y))])
-        labels, space = better_recipe([X[drawn] for X in pieces], k, power)
+        labels, space = best_clustering([X[drawn] for X in pieces], k, power)
         repeated.append(
             {
                 "seed": again,
@@ -312,6 +314,6 @@ def better_clusters(
         "whitening": power,
         "k": k,
         "n_photos": len(y),
-        **measured(better_recipe(pieces, k, power), y, seed),
+        **measured(best_clustering(pieces, k, power), y, seed),
         "repetitions": repeated,
     }

@@ -1,4 +1,4 @@
-"""Deep clustering on frozen embeddings: a small head learns clusters that neighbours share."""
+"""Deep clustering on frozen embeddings: a small head learns clusters that neighbors share."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,7 +32,7 @@ class Heads(NamedTuple):
     labels : ndarray of int64, shape (heads, n)
         Cluster of each photo, by each head.
     losses : ndarray of float64, shape (heads, steps)
-        Loss of each step; the lower, the more a photo's cluster tells of its neighbours'.
+        Loss of each step; the lower, the more a photo's cluster tells of its neighbors'.
     """
 
     labels: Ints
@@ -50,14 +50,14 @@ def train_heads(
     X: NDArray[np.float32],
     k: int,
     *,
-    n_neighbours: int = 25,
+    n_neighbors: int = 25,
     heads: int = 4,
     steps: int = 300,
     seed: int = 0,
 ) -> Heads:
     """Train clustering heads on frozen embeddings without labels, in the manner of TEMI.
 
-    A photo and one of its nearest neighbours should be told the same cluster, and which cluster
+    A photo and one of its nearest neighbors should be told the same cluster, and which cluster
     that is should tell something: the loss is minus the pointwise mutual information of what a
     student says of the one and a teacher, the student's moving average, says of the other. A pair
     counts by the teachers' belief that it is of one cluster at all.
@@ -68,8 +68,8 @@ def train_heads(
         Embeddings, rows of length one; a few hundred numbers each keep it fast.
     k : int
         Number of clusters, 2 to n - 1.
-    n_neighbours : int
-        Neighbours that count as of the same cluster, 1 to n - 1.
+    n_neighbors : int
+        Neighbors that count as of the same cluster, 1 to n - 1.
     heads : int
         How many heads to train, from different starts.
     steps : int
@@ -85,7 +85,7 @@ def train_heads(
     Raises
     ------
     ArgumentError
-        When `k` or `n_neighbours` is out of range.
+        When `k` or `n_neighbors` is out of range.
 
     References
     ----------
@@ -96,14 +96,14 @@ def train_heads(
 
     n, d = X.shape
     check_k(k, n - 1)
-    if not 1 <= n_neighbours < n:
+    if not 1 <= n_neighbors < n:
         raise ArgumentError(
-            f"n_neighbours must be between 1 and {n - 1} for these photos, not {n_neighbours}."
+            f"n_neighbors must be between 1 and {n - 1} for these photos, not {n_neighbors}."
         )
     random = torch.Generator().manual_seed(seed)
     photos = torch.from_numpy(np.ascontiguousarray(X, dtype=np.float32))
-    neighbours = torch.from_numpy(
-        kneighbors_graph(X, n_neighbours).indices.reshape(n, n_neighbours).astype(np.int64)
+    neighbors = torch.from_numpy(
+        kneighbors_graph(X, n_neighbors).indices.reshape(n, n_neighbors).astype(np.int64)
     )
     student = [
         torch.randn(heads, d, HIDDEN, generator=random) / d**0.5,
@@ -112,13 +112,13 @@ def train_heads(
     teacher = [weights.clone() for weights in student]
     for weights in student:
         weights.requires_grad_()
-    optimiser = torch.optim.AdamW(student, lr=LEARNING_RATE, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(student, lr=LEARNING_RATE, weight_decay=1e-4)
     shares = torch.full((heads, 1, k), 1 / k)
     losses = np.zeros((heads, steps))
     for step in progress(range(steps), desc="Heads", unit="step"):
         batch = torch.randperm(n, generator=random)[:BATCH]
-        drawn = torch.randint(n_neighbours, batch.shape, generator=random)
-        pair = photos[batch], photos[neighbours[batch, drawn]]
+        drawn = torch.randint(n_neighbors, batch.shape, generator=random)
+        pair = photos[batch], photos[neighbors[batch, drawn]]
         said = [_probabilities(student, x, STUDENT_TEMPERATURE) for x in pair]
         with torch.no_grad():
             taught = [_probabilities(teacher, x, TEACHER_TEMPERATURE) for x in pair]
@@ -128,9 +128,9 @@ def train_heads(
         information = _information(said[0], taught[1], shares)
         information = information + _information(said[1], taught[0], shares)
         loss = -(weight * information / 2).mean(1)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.sum().backward()
-        optimiser.step()
+        optimizer.step()
         with torch.no_grad():
             for slow, quick in zip(teacher, student, strict=True):
                 slow.lerp_(quick, 1 - TEACHER_MOMENTUM)

@@ -1,4 +1,4 @@
-"""Clusters of a graph: photos are its nodes, and near neighbours are joined.
+"""Clusters of a graph: photos are its nodes, and near neighbors are joined.
 
 ``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one. A graph is a
 symmetric sparse matrix of shape (n, n), with the cosine of two photos where they are joined.
@@ -20,22 +20,22 @@ Ints = NDArray[np.int64]
 
 # Added to the degree of each node, as a share of the mean degree: without it, the first
 # eigenvectors go to single photos that hang on the graph by a thread.
-REGULARISATION = 0.1
+REGULARIZATION = 0.1
 
 
-def neighbour_graph(
-    X: NDArray[np.float32], n_neighbours: int = 20, *, mutual: bool = False
+def neighbor_graph(
+    X: NDArray[np.float32], n_neighbors: int = 20, *, mutual: bool = False
 ) -> csr_array:
-    """Join each photo with its nearest neighbours.
+    """Join each photo with its nearest neighbors.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Embeddings, rows of length one.
-    n_neighbours : int
-        Neighbours looked at, 1 to n - 1.
+    n_neighbors : int
+        Neighbors looked at, 1 to n - 1.
     mutual : bool
-        Whether two photos are joined only when each is among the neighbours of the other, rather
+        Whether two photos are joined only when each is among the neighbors of the other, rather
         than when one of them is.
 
     Returns
@@ -46,7 +46,7 @@ def neighbour_graph(
     Raises
     ------
     ArgumentError
-        When `n_neighbours` is not between 1 and n - 1.
+        When `n_neighbors` is not between 1 and n - 1.
 
     References
     ----------
@@ -56,20 +56,20 @@ def neighbour_graph(
     Examples
     --------
     >>> X = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
-    >>> neighbour_graph(X, 1).toarray().round(2)
+    >>> neighbor_graph(X, 1).toarray().round(2)
     array([[0. , 0.8, 0. ],
            [0.8, 0. , 0.6],
            [0. , 0.6, 0. ]])
-    >>> neighbour_graph(X, 1, mutual=True).toarray().round(2)
+    >>> neighbor_graph(X, 1, mutual=True).toarray().round(2)
     array([[0. , 0.8, 0. ],
            [0.8, 0. , 0. ],
            [0. , 0. , 0. ]])
     """
-    if not 1 <= n_neighbours < len(X):
+    if not 1 <= n_neighbors < len(X):
         raise ArgumentError(
-            f"n_neighbours must be between 1 and {len(X) - 1} for these photos, not {n_neighbours}."
+            f"n_neighbors must be between 1 and {len(X) - 1} for these photos, not {n_neighbors}."
         )
-    graph = csr_array(kneighbors_graph(X, n_neighbours, mode="distance"), dtype=np.float64)
+    graph = csr_array(kneighbors_graph(X, n_neighbors, mode="distance"), dtype=np.float64)
     graph.data = np.clip(1 - graph.data**2 / 2, 1e-6, None)  # cosine, of rows of length one
     both = csr_array(graph.minimum(graph.T) if mutual else graph.maximum(graph.T))
     both.indices, both.indptr = both.indices.astype(np.int32), both.indptr.astype(np.int32)
@@ -77,14 +77,14 @@ def neighbour_graph(
 
 
 def spectral_embedding(graph: csr_array, n_components: int) -> NDArray[np.float32]:
-    """Give each node the leading eigenvectors of the graph's normalised adjacency.
+    """Give each node the leading eigenvectors of the graph's normalized adjacency.
 
     Nodes that a random walk mixes sooner than it leaves come to lie together.
 
     Parameters
     ----------
     graph : csr_array, shape (n, n)
-        As `neighbour_graph` gives it.
+        As `neighbor_graph` gives it.
     n_components : int
         Number of eigenvectors, 1 to n - 1; customarily the number of clusters wanted.
 
@@ -102,7 +102,7 @@ def spectral_embedding(graph: csr_array, n_components: int) -> NDArray[np.float3
     n = graph.shape[0]
     check_components(n_components, n)
     degrees = graph.sum(axis=1)
-    scale = diags_array(1 / np.sqrt(degrees + REGULARISATION * degrees.mean() + 1e-12))
+    scale = diags_array(1 / np.sqrt(degrees + REGULARIZATION * degrees.mean() + 1e-12))
     # A fixed start makes the result the same at every run.
     _, vectors = eigsh(scale @ graph @ scale, n_components, which="LA", v0=np.ones(n), tol=1e-4)
     embedded: NDArray[np.float32] = normalize(vectors[:, ::-1]).astype(np.float32)
@@ -120,12 +120,12 @@ def check_components(n_components: int, n: int) -> None:
 def spectral_clusters(
     X: NDArray[np.float32],
     k: int,
-    n_neighbours: int = 20,
+    n_neighbors: int = 20,
     *,
     mutual: bool = False,
     seed: int = 0,
 ) -> Ints:
-    """Cluster by K-Means on the spectral embedding of the graph of neighbours.
+    """Cluster by K-Means on the spectral embedding of the graph of neighbors.
 
     Parameters
     ----------
@@ -133,8 +133,8 @@ def spectral_clusters(
         Embeddings, rows of length one.
     k : int
         Number of clusters and of eigenvectors, 2 to n - 1.
-    n_neighbours, mutual
-        As in `neighbour_graph`.
+    n_neighbors, mutual
+        As in `neighbor_graph`.
     seed : int
         Seed of K-Means, which keeps the best of three starts.
 
@@ -148,7 +148,7 @@ def spectral_clusters(
     U. von Luxburg: A tutorial on spectral clustering. Statistics and Computing 17, 2007.
     """
     check_k(k, len(X) - 1)
-    embedded = spectral_embedding(neighbour_graph(X, n_neighbours, mutual=mutual), k)
+    embedded = spectral_embedding(neighbor_graph(X, n_neighbors, mutual=mutual), k)
     labels: Ints = KMeans(k, n_init=3, random_state=seed).fit_predict(embedded).astype(np.int64)
     return labels
 
@@ -159,7 +159,7 @@ def communities(graph: csr_array, resolution: float = 1.0, seed: int = 0) -> Int
     Parameters
     ----------
     graph : csr_array, shape (n, n)
-        As `neighbour_graph` gives it.
+        As `neighbor_graph` gives it.
     resolution : float
         Above 0; 1 is modularity itself, more gives more and smaller communities.
     seed : int
@@ -196,7 +196,7 @@ def dense_groups(X: NDArray[np.float32], smallest: int = 15, min_samples: int = 
     smallest : int
         Photos that a group has at least.
     min_samples : int
-        Neighbours that make a place dense.
+        Neighbors that make a place dense.
 
     Returns
     -------

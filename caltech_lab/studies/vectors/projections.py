@@ -26,7 +26,7 @@ FLOATS = (np.float64, np.float32)  # what goes in comes out
 
 
 class PartialWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Centre, turn to the principal components, and shrink the strong ones partly.
+    """Center, turn to the principal components, and shrink the strong ones partly.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class PartialWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     power : float
         Each component is divided by its variance to this power: 0 is plain PCA, 0.5 whitens.
     seed : int
-        Of the randomised decomposition.
+        Of the randomized decomposition.
 
     References
     ----------

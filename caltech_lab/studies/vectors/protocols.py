@@ -117,7 +117,7 @@ def scores_on_left_out(
     return scores
 
 
-def splits_of_thirty(
+def thirty_per_category(
     y: Ints, seed: int = 0, n_splits: int = N_SPLITS, count: int = PER_CATEGORY
 ) -> Iterator[tuple[Ints, Ints]]:
     """Draw the splits of the standard protocol, without replacement.
@@ -227,7 +227,7 @@ def standard_protocol(fused: Floats, y: Ints, seed: int = 0) -> dict[str, Any]:
         ``thirty_a_category_by_split``.
     """
     splits = []
-    for train, test in splits_of_thirty(y, seed):
+    for train, test in thirty_per_category(y, seed):
         model = recipe("posterior", seed=seed).fit(fused[train], y[train])
         right = model.predict(fused[test]) == y[test]
         splits.append((bootstrap_interval(right, groups=y[test]), macro_average(right, y[test])))

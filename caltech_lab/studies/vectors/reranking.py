@@ -1,4 +1,4 @@
-"""Second looks at a ranking: what the neighbours of the answers say about the query.
+"""Second looks at a ranking: what the neighbors of the answers say about the query.
 
 All take similarities by inner product between rows of length one, and give new similarities of
 queries to gallery, float32 of shape (q, n), to be ranked in falling order.
@@ -52,7 +52,7 @@ def query_expansion(Q: Floats, X: Floats, k: int = 5, alpha: float = 3.0) -> Flo
     return again
 
 
-def neighbour_lists(X: Floats, k: int = 20, rows_at_once: int = 1024) -> Ints:
+def neighbor_lists(X: Floats, k: int = 20, rows_at_once: int = 1024) -> Ints:
     """Return the k nearest other photos of each gallery photo, int64 of shape (n, k)."""
     lists = []
     for start in range(0, len(X), rows_at_once):
@@ -62,21 +62,21 @@ def neighbour_lists(X: Floats, k: int = 20, rows_at_once: int = 1024) -> Ints:
     return np.concatenate(lists)
 
 
-def reciprocal_neighbours(
-    Q: Floats, X: Floats, neighbours: Ints, weight: float = 0.3, shortlist: int = 100
+def reciprocal_neighbors(
+    Q: Floats, X: Floats, neighbors: Ints, weight: float = 0.3, shortlist: int = 100
 ) -> Floats:
-    """Prefer answers whose neighbours are the query's own: k-reciprocal re-ranking, simplified.
+    """Prefer answers whose neighbors are the query's own: k-reciprocal re-ranking, simplified.
 
     The query's k first answers are compared, as a set, with the k nearest photos of each photo on
     the shortlist; the Jaccard similarity of the two sets is added. The sets are not made larger
-    by reciprocal neighbours of neighbours, as the original does.
+    by reciprocal neighbors of neighbors, as the original does.
 
     Parameters
     ----------
     Q, X : ndarray of float32, shapes (q, d) and (n, d)
         Queries and gallery.
-    neighbours : ndarray of int64, shape (n, k)
-        From `neighbour_lists`, made once.
+    neighbors : ndarray of int64, shape (n, k)
+        From `neighbor_lists`, made once.
     weight : float
         Of the cosine, 0 to 1; the Jaccard similarity gets the rest.
     shortlist : int
@@ -93,13 +93,13 @@ def reciprocal_neighbours(
     encoding. CVPR 2017.
     """
     cosines = Q @ X.T
-    k = neighbours.shape[1]
+    k = neighbors.shape[1]
     ids = strongest(cosines, max(shortlist, k))
     again = cosines - 3  # behind the shortlist
     for row, found in enumerate(ids):
         own = found[:k]
-        # A photo counts as one of its own neighbours, as the query does not in the gallery.
-        sets = np.hstack([found[:, None], neighbours[found][:, : k - 1]])
+        # A photo counts as one of its own neighbors, as the query does not in the gallery.
+        sets = np.hstack([found[:, None], neighbors[found][:, : k - 1]])
         common = np.isin(sets, own).sum(axis=1)
         jaccard = common / (2 * k - common)
         again[row, found] = weight * cosines[row, found] + (1 - weight) * jaccard
@@ -107,14 +107,14 @@ def reciprocal_neighbours(
 
 
 class Diffusion:
-    """Let similarity flow along the gallery's neighbour graph.
+    """Let similarity flow along the gallery's neighbor graph.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Gallery.
-    neighbours : ndarray of int64, shape (n, k)
-        From `neighbour_lists`; photos that name each other are joined.
+    neighbors : ndarray of int64, shape (n, k)
+        From `neighbor_lists`; photos that name each other are joined.
     damping : float
         How far it flows, 0 to 1, without 1.
     power : float
@@ -122,7 +122,7 @@ class Diffusion:
 
     Notes
     -----
-    With the symmetrically normalised graph S, the answer f to start values s solves
+    With the symmetrically normalized graph S, the answer f to start values s solves
     ``(I - damping * S) f = s``; the matrix is factorised once.
 
     References
@@ -131,12 +131,12 @@ class Diffusion:
     """
 
     def __init__(
-        self, X: Floats, neighbours: Ints, damping: float = 0.9, power: float = 3.0
+        self, X: Floats, neighbors: Ints, damping: float = 0.9, power: float = 3.0
     ) -> None:
         self.X, self.power = X, power
-        n, k = neighbours.shape
+        n, k = neighbors.shape
         rows = np.repeat(np.arange(n), k)
-        columns = neighbours.ravel()
+        columns = neighbors.ravel()
         cosines = np.einsum("ij,ij->i", X[rows], X[columns], dtype=np.float64)
         graph = csr_matrix((np.maximum(cosines, 0) ** power, (rows, columns)), (n, n))
         mutual = graph.minimum(graph.T)

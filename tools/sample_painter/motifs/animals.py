@@ -7,7 +7,7 @@ import numpy as np
 from tools.sample_painter.brush import (
     Brush,
     Chance,
-    Colour,
+    Color,
     Linear,
     Points,
     Radial,
@@ -17,7 +17,7 @@ from tools.sample_painter.brush import (
 )
 from tools.sample_painter.motifs.table import CLEAR, TURN, motif
 
-WINGS: tuple[tuple[Colour, Colour, Colour, Colour], ...] = (  # border, cells, glow, spots
+WINGS: tuple[tuple[Color, Color, Color, Color], ...] = (  # border, cells, glow, spots
     ((24, 18, 16), (232, 120, 24), (250, 180, 60), (250, 245, 230)),
     ((14, 18, 34), (30, 96, 200), (110, 190, 250), (230, 240, 255)),
     ((30, 26, 18), (240, 208, 70), (252, 236, 150), (60, 110, 190)),
@@ -83,8 +83,8 @@ def butterfly(b: Brush, c: Chance) -> None:
                 b.ellipse(x, y, 0.028, 0.028, spot)
             if eyes:
                 x, y = root + (shape[len(shape) * 9 // 20] - root) * 0.62
-                for r, colour in ((0.12, edge), (0.09, spot), (0.05, edge)):
-                    b.ellipse(x, y, r * abs(side), r, colour)
+                for r, color in ((0.12, edge), (0.09, spot), (0.05, edge)):
+                    b.ellipse(x, y, r * abs(side), r, color)
             b.polygon(
                 shape,
                 Linear((0, -0.9), (0, 0.9), ((255, 255, 255, 50), CLEAR, (0, 0, 0, 70))),

@@ -5,7 +5,7 @@ import numpy as np
 from tools.sample_painter.brush import (
     Brush,
     Chance,
-    Colour,
+    Color,
     Linear,
     Points,
     curve,
@@ -17,7 +17,7 @@ from tools.sample_painter.brush import (
 from tools.sample_painter.motifs.table import WHITE, motif
 
 
-def _sail(b: Brush, corners: Points, cloth: Colour, belly: float, seams: int) -> None:
+def _sail(b: Brush, corners: Points, cloth: Color, belly: float, seams: int) -> None:
     """Paint a sail with rounded edges, shade and seams."""
     sides = []
     for a, z in zip(corners, np.roll(corners, -1, axis=0), strict=True):
@@ -113,10 +113,8 @@ def _boat(
     for i in range(jibs):
         tack = (x + 0.08 + (bow[0] - x - 0.06) * (i + 1) / jibs, deck - 0.07)
         clew = (x + 0.03 + (tack[0] - x) * 0.25 * (i > 0), deck - 0.14 - 0.04 * i)
-        colour = cloth if c.happens(0.8) else c.tint(c.pick(((190, 50, 44), (50, 90, 150))))
-        _sail(
-            b, np.array([tack, clew, (x, deck - tall * (0.8 + 0.06 * i))]), colour, belly * 0.6, 1
-        )
+        color = cloth if c.happens(0.8) else c.tint(c.pick(((190, 50, 44), (50, 90, 150))))
+        _sail(b, np.array([tack, clew, (x, deck - tall * (0.8 + 0.06 * i))]), color, belly * 0.6, 1)
     b.line([(x, deck - tall), bow], 0.007, darker(wood))
     b.line([(masts[0][0], deck - masts[0][1]), (-0.92, deck - 0.02)], 0.007, darker(wood))
     b.line([(0.7, deck - 0.02), (bow[0] + 0.02, deck - 0.06)], 0.03, wood)

@@ -7,7 +7,7 @@ import numpy as np
 from tools.sample_painter.brush import (
     Brush,
     Chance,
-    Colour,
+    Color,
     Linear,
     Points,
     Radial,
@@ -21,7 +21,7 @@ from tools.sample_painter.brush import (
 from tools.sample_painter.motifs.table import CLEAR, TURN, WHITE, motif
 from tools.sample_painter.scenery import LEAVES, pad
 
-PETALS: tuple[tuple[Colour, Colour], ...] = (
+PETALS: tuple[tuple[Color, Color], ...] = (
     ((250, 236, 238), (232, 130, 168)),
     ((240, 234, 228), (236, 196, 210)),
     ((232, 232, 212), (236, 234, 228)),
@@ -36,7 +36,7 @@ def _petals(
     count: int,
     length: float,
     width: float,
-    colours: tuple[Colour, Colour],
+    colors: tuple[Color, Color],
     flat: float,
     lift: float,
     start: float,
@@ -45,7 +45,7 @@ def _petals(
     turns = [start + TURN * i / count for i in range(count)]
     for turn in sorted(turns, key=lambda v: math.sin(v)):
         long = length * c.between(0.9, 1.06)
-        base, tip = c.tint(colours[0], 8), c.tint(colours[1], 8)
+        base, tip = c.tint(colors[0], 8), c.tint(colors[1], 8)
         shape = moved(petal(long, width * c.between(0.85, 1.1), 1.15), 0, 0, turn) * (1, flat)
         raised = shape - np.column_stack(
             (np.zeros(len(shape)), lift * np.hypot(shape[:, 0], shape[:, 1] / flat) ** 2)
@@ -63,10 +63,10 @@ def _cup_petal(
     turn: float,
     long: float,
     width: float,
-    colours: tuple[Colour, Colour],
+    colors: tuple[Color, Color],
 ) -> None:
     """Paint one cupped petal that stands up from `base`."""
-    low, high = c.tint(colours[0], 8), c.tint(colours[1], 8)
+    low, high = c.tint(colors[0], 8), c.tint(colors[1], 8)
     shape = moved(petal(long, width, 1.2), base[0], base[1], turn)
     x, y = shape[13]
     b.polygon(np.vstack((shape, shape[:1])), darker(high, 0.35), width=0.014)
@@ -96,7 +96,7 @@ def _cup_petal(
 @motif("pond pond garden", pose="floating", tilt=10)
 def lotus(b: Brush, c: Chance) -> None:
     """Paint a flower on a stem above the water: a cup of wide petals around a seed pod."""
-    colours, leaf = c.pick(PETALS[:4]), c.tint(c.pick(LEAVES))
+    colors, leaf = c.pick(PETALS[:4]), c.tint(c.pick(LEAVES))
     b.line(
         curve([(c.between(-0.2, 0.2), 1.5), (0.04, 0.8), (0, 0.3)], closed=False),
         0.07,
@@ -119,7 +119,7 @@ def lotus(b: Brush, c: Chance) -> None:
     for reach, long, width in rows:  # the back of the cup
         for i in range(count):
             turn = -TURN / 4 + reach * (2 * i / (count - 1) - 1)
-            _cup_petal(b, c, base, turn, long * c.between(0.9, 1.05), width, colours)
+            _cup_petal(b, c, base, turn, long * c.between(0.9, 1.05), width, colors)
     if c.happens(0.6):
         b.ellipse(0, -0.1, 0.2, 0.3, (236, 196, 80), blur=0.03, atop=True)
         b.ellipse(
@@ -131,14 +131,14 @@ def lotus(b: Brush, c: Chance) -> None:
     for i in sorted(range(front), key=lambda i: -abs(i - (front - 1) / 2)):
         turn = -TURN / 4 + lean * 0.95 * (2 * i / (front - 1) - 1)
         _cup_petal(
-            b, c, base + np.array([0, 0.05]), turn, 0.62 * c.between(0.85, 1.1), 0.46, colours
+            b, c, base + np.array([0, 0.05]), turn, 0.62 * c.between(0.85, 1.1), 0.46, colors
         )
 
 
 @motif("pond", pose="floating", tilt=12)
 def water_lilly(b: Brush, c: Chance) -> None:
     """Paint a flower that floats among its leaves: many pointed petals, a yellow heart."""
-    colours, leaf = c.pick(PETALS), c.tint(c.pick(LEAVES))
+    colors, leaf = c.pick(PETALS), c.tint(c.pick(LEAVES))
     for _ in range(c.whole(2, 4)):
         turn = c.between(0, TURN)
         pad(
@@ -154,7 +154,7 @@ def water_lilly(b: Brush, c: Chance) -> None:
     flat, start = c.between(0.5, 0.85), c.between(0, TURN)
     count = c.whole(8, 13)
     for i, (length, width) in enumerate(((0.92, 0.3), (0.74, 0.27), (0.55, 0.22))):
-        _petals(b, c, count - i, length, width, colours, flat, 0.12 + 0.28 * i, start + 0.3 * i)
+        _petals(b, c, count - i, length, width, colors, flat, 0.12 + 0.28 * i, start + 0.3 * i)
     for _ in range(34):
         turn, r = c.between(0, TURN), c.between(0.02, 0.2)
         x, y = r * math.cos(turn), r * flat * math.sin(turn) - 0.05

@@ -55,22 +55,22 @@ def pyramid(b: Brush, c: Chance) -> None:
             low, high = i / courses, (i + 1) / courses
             inset = 0.3 / courses if stepped else 0.0
             top = min(high, 0.86) if stepped else high
-            for far, colour in ((left, lit), (right, shade)):
+            for far, color in ((left, lit), (right, shade)):
                 a, z = near + (apex - near) * low, far + (apex - far) * low
                 up_a = near + (apex - near) * (top - inset * 2.2)
                 up_z = far + (apex - far) * (top - inset * 2.2)
                 if stepped:  # the riser stands straight, the tread above it is lit
                     rise = (apex[1] - near[1]) / courses * 0.86
                     up_a, up_z = a + np.array([0, rise]), z + np.array([0, rise])
-                tone = c.tint(colour, 5)
+                tone = c.tint(color, 5)
                 quad = np.array([a, z, up_z, up_a]) * size + (x, ground)
                 b.polygon(quad, Linear(tuple(quad[0]), tuple(quad[1]), (tone, lighter(tone, 0.12))))
                 if stepped:
                     inner = np.array(
                         [up_a, up_z, far + (apex - far) * high, near + (apex - near) * high]
                     ) * size + (x, ground)
-                    b.polygon(inner, lighter(colour, 0.3))
-                b.line(quad[:2], 0.008 * size, darker(colour, 0.3), opacity=0.55)
+                    b.polygon(inner, lighter(color, 0.3))
+                b.line(quad[:2], 0.008 * size, darker(color, 0.3), opacity=0.55)
                 for _ in range(c.whole(2, 6) if size == 1.0 else 0):
                     t, depth = c.between(0, 1), c.between(0.1, 0.5)
                     spot = quad[0] + (quad[1] - quad[0]) * t
@@ -82,7 +82,7 @@ def pyramid(b: Brush, c: Chance) -> None:
                     ]
                     b.polygon(
                         block,
-                        darker(colour, 0.3) if c.happens(0.6) else lighter(colour, 0.3),
+                        darker(color, 0.3) if c.happens(0.6) else lighter(color, 0.3),
                         opacity=depth,
                     )
         drift = curve(
@@ -96,7 +96,7 @@ def pyramid(b: Brush, c: Chance) -> None:
             closed=False,
         )
         b.polygon(moved(drift, 0, 0.02), lighter(stone, 0.12), opacity=0.7, blur=0.012, atop=True)
-    if c.happens(0.5):  # travellers give the scale
+    if c.happens(0.5):  # travelers give the scale
         for _ in range(c.whole(1, 4)):
             x, y = c.between(-1.1, 1.1), c.between(1.0, 1.12)
             b.ellipse(x, y - 0.04, 0.014, 0.04, c.tint((60, 50, 60), 40))
@@ -237,8 +237,8 @@ def stop_sign(b: Brush, c: Chance) -> None:
         Linear((-0.07, 0), (0.07, 0), (lighter(post, 0.4), post, darker(post))),
     )
     turn = TURN / 16
-    for size, colour in ((0.99, (120, 120, 122)), (0.97, (246, 244, 238)), (0.89, red)):
-        b.polygon(ring(0, 0, size, size, turn, 8), colour)
+    for size, color in ((0.99, (120, 120, 122)), (0.97, (246, 244, 238)), (0.89, red)):
+        b.polygon(ring(0, 0, size, size, turn, 8), color)
     high, bold = c.between(0.27, 0.33), c.between(0.075, 0.1)
     wide = 0.3
     for i, letter in enumerate("STOP"):

@@ -4,14 +4,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tools.sample_painter.brush import Brush, Chance, Colour
+from tools.sample_painter.brush import Brush, Chance, Color
 
 Painter = Callable[[Brush, Chance], None]
 
 TURN = 2 * math.pi
-BLACK: Colour = (0, 0, 0)
-WHITE: Colour = (255, 255, 255)
-CLEAR: Colour = (0, 0, 0, 0)
+BLACK: Color = (0, 0, 0)
+WHITE: Color = (255, 255, 255)
+CLEAR: Color = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)

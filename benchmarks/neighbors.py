@@ -1,6 +1,6 @@
-"""Graphs of nearest neighbours, and clusters of their dense parts.
+"""Graphs of nearest neighbors, and clusters of their dense parts.
 
-A graph of a few neighbours a photo takes memory in proportion to the photos, where all distances
+A graph of a few neighbors a photo takes memory in proportion to the photos, where all distances
 between them take its square.
 """
 
@@ -18,17 +18,15 @@ from caltech_lab.retrieval.gallery import cells
 FARTHEST = 2.0  # between unit vectors
 
 
-def neighbour_graph(
-    X: NDArray[np.float32], k: int = 15, *, approximate: bool = False
-) -> csr_matrix:
-    """Link each photo to its nearest neighbours.
+def neighbor_graph(X: NDArray[np.float32], k: int = 15, *, approximate: bool = False) -> csr_matrix:
+    """Link each photo to its nearest neighbors.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Embeddings, rows of length one.
     k : int
-        Neighbours of each, below n.
+        Neighbors of each, below n.
     approximate : bool
         Whether to look only in the 8 nearest of about ``4 sqrt(n)`` cells; the cost then grows
         with ``n ** 1.5`` instead of the square.
@@ -59,13 +57,13 @@ def neighbour_graph(
     return csr_matrix(graph.maximum(graph.T))
 
 
-def hdbscan_on_neighbours(graph: csr_matrix, min_cluster_size: int = 10) -> NDArray[np.int64]:
-    """Find the dense parts of a graph of neighbours.
+def hdbscan_on_neighbors(graph: csr_matrix, min_cluster_size: int = 10) -> NDArray[np.int64]:
+    """Find the dense parts of a graph of neighbors.
 
     Parameters
     ----------
     graph : csr_matrix, shape (n, n)
-        From `neighbour_graph`.
+        From `neighbor_graph`.
     min_cluster_size : int
         Photos of the smallest cluster.
 
