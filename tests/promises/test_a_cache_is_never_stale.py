@@ -143,7 +143,7 @@ def test_what_was_made_of_the_embeddings_is_made_again_too(
     photos: Photos, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = Lab(photos, PIXELS)
-    tree, index = before.tree(), before.index()
+    tree, index = before.linkage(), before.index()
     Image.new("RGB", (50, 40), "teal").save(photos.file(3), "JPEG")
     after = Lab(folder.scan(photos.root), PIXELS)
     assert not np.array_equal(after.linkage(), tree)
