@@ -98,13 +98,25 @@ def test_other_code_is_another_entry_and_a_comment_is_none(
         module._read_module.cache_clear()
 
 
-def test_a_function_of_a_notebook_counts_by_its_text_and_the_package_behind_it() -> None:
-    space = {"__name__": "__main__", "kmeans": kmeans, "KMeans": KMeans}
-    exec("def one(X):\n    return kmeans(X, 3)\ndef two(X):\n    return kmeans(X, 4)", space)
-    one, two = (provenance(space[name]) for name in ("one", "two"))  # type: ignore[arg-type]
-    assert one["code"] != two["code"]
-    assert "sklearn" in one["libraries"]
-    assert provenance(partial(kmeans, k=3))["code"] == provenance(kmeans)["code"]
+def one(X: np.ndarray) -> KMeans:
+    return kmeans(X, 3)
+
+
+def two(X: np.ndarray) -> KMeans:
+    return kmeans(X, 4)
+
+
+def test_a_function_of_a_notebook_counts_by_its_text_and_the_package_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for function in (one, two):
+        monkeypatch.setattr(function, "__module__", "__main__")
+    assert provenance(one)["code"] != provenance(two)["code"]
+    assert "sklearn" in provenance(one)["libraries"]
+    first = provenance(one)["code"]
+    monkeypatch.setattr(module, "_closure", lambda roots: set(roots) - {kmeans.__module__})
+    assert provenance(one)["code"] != first
+    assert provenance(partial(kmeans, k=3)) == provenance(kmeans)
 
 
 def cut_off(data: bytes) -> bytes:
