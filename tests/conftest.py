@@ -1,5 +1,6 @@
 """What the tests share: a lab of their own, and a few drawn photos."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,15 @@ from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.lab import Lab
 from caltech_lab.settings import settings
+
+
+def pytest_collection_finish() -> None:
+    """Keep what the imports made out of the garbage collector's way.
+
+    The package collects after each result that it keeps, and each time would look through all the
+    objects of all the libraries that the tests have imported, in a third of a second.
+    """
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,6 +48,21 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pyt
     yield monkeypatch
     monkeypatch.undo()
     settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Let PyTorch compute in one thread.
+
+    It does so little at a time on toy data that several threads do nothing but wait for each
+    other: beside another program, fifteen times as long.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,7 @@ def test_there_are_estimators_to_check() -> None:
     assert "PowerNormalizer" in {type(estimator).__name__ for estimator in estimators()}
 
 
+@pytest.mark.usefixtures("one_thread")
 @parametrize_with_checks(estimators())
 def test_scikit_learn_takes_our_estimators_for_its_own(estimator: Any, check: Any) -> None:
     check(estimator)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from caltech_lab.embedding import engines
 from caltech_lab.embedding.backbones import (
     BACKBONES,
     CAFFE_MEANS_BGR,
@@ -23,6 +24,12 @@ from caltech_lab.errors import ArgumentError, WeightsError
 
 def noise(n: int, size: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let PyTorch pad to four photos, not to 32: a second for each pass of ResNet-50."""
+    monkeypatch.setattr(engines, "TORCH_BATCH", 4)
 
 
 def test_the_network_is_version_1_of_resnet50() -> None:
@@ -112,7 +119,7 @@ def engine():
     return compile_backbone(backbone("resnet50"))
 
 
-def test_the_engine_agrees_with_plain_float32(engine) -> None:
+def test_the_engine_agrees_with_plain_float32(engine, small_batches) -> None:
     pixels = noise(3, 224)
     (rows,) = engine.embed([pixels])
     (plain,) = TorchEngine(backbone("resnet50"), "f32", "cpu").embed([pixels])
@@ -161,7 +168,7 @@ def test_a_descriptor_of_one_photo(name: str) -> None:
     np.testing.assert_array_equal(descriptor.embed_one(pixels[1]), rows[1])
 
 
-def test_one_photo_is_not_padded() -> None:
+def test_one_photo_is_not_padded(small_batches) -> None:
     seen = []
     torch_engine = TorchEngine(backbone("efficientnet-lite0"), "f32", "cpu")
     torch_engine.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))

@@ -19,6 +19,7 @@ from caltech_lab.plots import better_clusters as figures
 from caltech_lab.studies.clusters import better_clusters as better
 from caltech_lab.studies.clusters import consensus, deep_clustering, graph_clustering
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 K = 4
 
 

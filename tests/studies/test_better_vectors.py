@@ -36,6 +36,7 @@ from caltech_lab.studies.vectors.projections import (
 )
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
