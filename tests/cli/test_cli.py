@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
 from caltech_lab.cli import app, common
@@ -73,7 +74,8 @@ def ended(process: "subprocess.Popen[str]") -> Done:
 
 def run(*words: object) -> Done:
     """Run a command in this process; what a process would show as a traceback is raised."""
-    with patch.dict(os.environ, environment(), clear=True):  # a command writes its options there
+    # A command writes its options into the environment.
+    with patch.dict(os.environ, environment(), clear=True), threadpool_limits(1):
         settings.cache_clear()
         done = CliRunner().invoke(
             app, [*map(str, words)], prog_name="caltech-lab", catch_exceptions=False
@@ -419,13 +421,15 @@ def test_the_names_written_out_are_those_of_the_registries() -> None:
 
 
 def test_the_same_seed_gives_the_same_file(photos: Path, tmp_path: Path) -> None:
-    written = {}
-    for turn, seed in (("a", 3), ("b", 3)):
-        done = ended(start("cluster", "-k", 4, "--dataset", photos, "--backbone", "pixels",
-                           "--seed", seed, "--outputs", tmp_path / turn, "--json"))  # fmt: skip
-        assert done.json["seed"] == seed
-        written[turn] = Path(done.json["wrote"][0]).read_bytes()
-    assert written["a"] == written["b"]
+    words = ("cluster", "-k", 4, "--dataset", photos, "--backbone", "pixels", "--seed", 3, "--json")
+    written = []
+    for done in (
+        run(*words, "--outputs", tmp_path / "a"),
+        ended(start(*words, "--outputs", tmp_path / "b")),
+    ):
+        assert done.json["seed"] == 3
+        written.append(Path(done.json["wrote"][0]).read_bytes())
+    assert written[0] == written[1]
 
 
 def test_own_folders_of_one_name_do_not_share_outputs(photos: Path, tmp_path: Path) -> None:
