@@ -15,7 +15,7 @@ DEMO := $(wildcard notebooks/*_retrieval_demo.ipynb)
 ROOMS := $(wildcard caltech_lab/*.py caltech_lab/*/*.py caltech_lab/*/*/*.py)
 DOCUMENTED := $(subst /,.,$(patsubst %.py,%,$(filter-out %__init__.py %__main__.py,$(ROOMS))))
 
-.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-avx2 record test-memory test-lowest test-newest test-caltech101 bench bench-quick lint format docs clean test-scale
+.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-avx2 record test-memory test-lowest test-newest test-caltech101 test-timm test-weekly bench bench-quick lint format docs clean test-scale
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -139,6 +139,15 @@ test-newest: pyproject.toml constraints.txt  ## unit tests with the newest versi
 	for name in $(HELD); do grep "^$$name==" constraints.txt; done > .venv-newest/held.txt
 	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/held.txt -e ".[dev,efficientnet]"
 	.venv-newest/bin/python -m pytest tests --ignore=tests/promises --ignore=tests/browser --ignore=tests/scale
+
+$(VENV)/timm-installed: $(INSTALLED)
+	$(call INSTALL,-e ".[timm]")
+	@touch $@
+
+test-timm: $(VENV)/timm-installed
+	$(BIN)/python -m pytest tests/embedding -k timm
+
+test-weekly: test-timm test-lowest test-newest test-avx2  ## what other environments show: once a week
 
 bench: $(INSTALLED)  ## measure speed on Caltech-101 in about half an hour: benchmarks/README.md
 	set -e; for name in $(BENCHMARKS); do $(REAL) $(BIN)/python benchmarks/$$name.py; done
