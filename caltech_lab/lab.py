@@ -146,8 +146,9 @@ class Lab:
     @cached_property
     def cache(self) -> Cache:
         """What was made from these embeddings with this seed."""
-        sha256 = self.embeddings.identity["embeddings_sha256"]
-        return Cache(self.folder(), {"embeddings": sha256, "seed": self.seed})
+        identity = self.embeddings.identity
+        names = ("embeddings_sha256", "items_sha256")  # the vectors; their paths and categories
+        return Cache(self.folder(), {name: identity[name] for name in names} | {"seed": self.seed})
 
     def cached(self, name: str, make: Callable[..., Any], /, *args: Any, **parameters: Any) -> Any:
         """Return ``make(*args, **parameters)``, kept as a file of this name; see `Cache.get`."""
@@ -162,7 +163,7 @@ class Lab:
 
     def linkage(self, method: str = "ward", metric: str = "euclidean") -> np.ndarray:
         """Return the linkage matrix of all embeddings, float64 of shape (n - 1, 4)."""
-        from caltech_lab.fast.linkage import linkage_matrix
+        from caltech_lab.clustering.hierarchical import linkage_matrix
 
         name, X = f"models/clustering/linkage_{method}_{metric}.npy", self.embeddings.X
         Z: np.ndarray = self.cached(name, linkage_matrix, X, method=method, metric=metric)

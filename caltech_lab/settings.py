@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from caltech_lab.errors import ArgumentError
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -65,10 +67,17 @@ def settings() -> Settings:
         dataset=env.get("CALTECH_LAB_DATASET") or None,
         backbone=env.get("CALTECH_LAB_BACKBONE") or "resnet50",
         precision=env.get("CALTECH_LAB_PRECISION") or "auto",
-        seed=int(env.get("CALTECH_LAB_SEED") or 0),
+        seed=_whole("CALTECH_LAB_SEED", 0, least=0),
         gallery=env.get("CALTECH_LAB_GALLERY") or "exact",
-        threads=int(env.get("CALTECH_LAB_THREADS") or cores),
+        threads=_whole("CALTECH_LAB_THREADS", cores, least=1),
     )
+
+
+def _whole(name: str, default: int, least: int) -> int:
+    value = os.environ.get(name) or str(default)
+    if not value.isdecimal() or int(value) < least:
+        raise ArgumentError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+    return int(value)
 
 
 def _checkout() -> Path | None:

@@ -93,9 +93,9 @@ def svm(
         Share of the variance that the principal components keep, between 0 and 1; as a share it
         suits any number of photos and any backbone.
     C : float
-        Cost of a training photo on the wrong side, above 0.
+        Penalty for margin violations (inverse regularization strength), above 0.
     gamma : float
-        Narrowness of the kernel ``exp(-gamma * squared distance)``, above 0. Rows of length one
+        Inverse width of the kernel ``exp(-gamma * squared distance)``, above 0. Rows of length one
         are at squared distances of 0 to 4, whatever the backbone.
 
     Returns
@@ -118,7 +118,8 @@ class CalibratedSVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """`svm` with probabilities: the softmax of its margins over a temperature.
 
     The temperature is found by cross-validation on the photos that it is fitted on. It makes
-    probabilities of margins, and changes no prediction.
+    probabilities of margins (temperature scaling), and changes no prediction: `predict` is decided
+    by votes over the pairs, and in rare cases another category has the highest probability.
 
     Parameters
     ----------

@@ -104,9 +104,7 @@ COMMON: dict[str, Any] = {
             **one_of(*BACKBONES),
         ),
     ],
-    "outputs": Annotated[
-        str | None, typer.Option(help="Where everything is kept.", metavar="FOLDER")
-    ],
+    "outputs": Annotated[str | None, typer.Option(help="Output folder.", metavar="FOLDER")],
     "seed": Annotated[
         int | None, typer.Option(help="Seed of every random choice.", min=0, max=2**32 - 1)
     ],
@@ -135,7 +133,9 @@ def _command(module: str, signature: Callable[..., None]) -> Callable[..., None]
                 carry_out = getattr(import_module(f"caltech_lab.cli.{module}"), name)
                 result: Result = carry_out(**options)
         except (LabError, OSError, MemoryError) as error:
-            sentence = str(error) or "There is not enough memory: take fewer photos."
+            sentence = str(error) or repr(error)
+            if isinstance(error, MemoryError) and not isinstance(error, LabError):
+                sentence = "There is not enough memory: take fewer photos."
             if as_json:
                 _print_json({"command": name, "ok": False, "error": sentence})
             typer.echo(sentence, err=True)

@@ -98,12 +98,13 @@ def retrieve(
     results = [found(*search(x, k, exclude=row)) for x, row in zip(X, rows, strict=True)]
     ids, similarities = [ids for _, ids in results], [near for near, _ in results]
     table = answers_table([str(photo) for photo in photos], lab.embeddings, ids, similarities)
-    answers: dict[str, list[dict[str, Any]]] = {str(photo): [] for photo in photos}
+    queries: list[dict[str, Any]] = []
     lines = []
     for query, rank, path, category, similarity in table.itertuples(index=False):
         if rank == 1:
             lines.append(f"{query}:")
-        answers[query].append(
+            queries.append({"photo": query, "answers": []})
+        queries[-1]["answers"].append(
             {"rank": rank, "path": path, "category": category or None, "similarity": similarity}
         )
         lines.append(f"{rank:>4}  {similarity:.3f}  {path}")
@@ -113,7 +114,6 @@ def retrieve(
     if sheet is not None:
         _draw(sheet, lab, photos, ids, similarities)
         wrote.append(sheet)
-    queries = [{"photo": photo, "answers": ranked} for photo, ranked in answers.items()]
     data = {"k": k, "root": str(lab.photos.root), "queries": queries}
     return Result(lines, data, wrote, lab)
 

@@ -1,8 +1,4 @@
-"""Cutting a linkage matrix into clusters.
-
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
-"""
+"""Hierarchical clustering: the linkage matrix, and how to cut it into clusters."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +6,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from caltech_lab.clustering.checks import check_k
+from caltech_lab.fast.linkage import linkage_matrix
+
+__all__ = ["cut", "linkage_matrix"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

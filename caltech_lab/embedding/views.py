@@ -1,7 +1,7 @@
 """More looks at a photo through a frozen network: other crops, sizes and poolings of its maps.
 
 A `View` is one way to show the photo to the network. One pass over the photos gives all of its
-`Parts`, the poolings of the last feature map and the mean of an earlier one, side by side in one
+`PARTS`, the poolings of the last feature map and the mean of an earlier one, side by side in one
 row, so that `extraction.extract` keeps them as it keeps any embeddings: a view is a `Backbone`.
 """
 
@@ -174,7 +174,7 @@ class FusedViews:
         photos: Sequence[Image.Image],
         known: Mapping[View, NDArray[np.float32]] = MappingProxyType({}),
     ) -> NDArray[np.float32]:
-        """Embed photos as `Lab.fused` embeds those of a lab, but for rounding.
+        """Embed photos as `fused.fused_embeddings` embeds those of a lab, but for rounding.
 
         Parameters
         ----------

@@ -18,9 +18,6 @@ from caltech_lab.storage.memory import CHUNK_BYTES
 Ints = NDArray[np.int64]
 
 
-# Averages and their uncertainty
-
-
 class Interval(NamedTuple):
     """An estimate and the two ends of its confidence interval."""
 

@@ -20,9 +20,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-# Retrieval
-
-
 @dataclass(frozen=True, eq=False)
 class RetrievalScores:
     """Scores of a ranked answer, one number a query.

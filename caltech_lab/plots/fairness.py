@@ -140,7 +140,7 @@ def doubtful_labels(table: pd.DataFrame, decisions: Sequence[str], ax: Axes | No
     Parameters
     ----------
     table : DataFrame
-        As `label_errors.doubts` gives it.
+        As `label_errors.label_issues` gives it.
     decisions : sequence of str
         What was decided about each; empty where nothing was.
     ax : Axes, optional

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from caltech_lab.lab import open_lab
 from caltech_lab.report.final_report import final_report
-from caltech_lab.storage.files import lock, read_json, write_json
 from caltech_lab.storage.progress import progress
 from caltech_lab.studies.clusters.better_clusters import CHOSEN, SECOND_VIEW, better_clusters
 from caltech_lab.studies.vectors.fused import fused_embeddings, view_embeddings
@@ -31,17 +30,19 @@ def best_vectors(lab: "Lab", seeds: Sequence[int] = (0, 1)) -> dict[str, Any]:
         ``views`` and ``by_seed``, the latter as `protocols.evaluate_all` returns it.
     """
     fused = fused_embeddings(lab)
-    by_seed = lab.cached(
+    made: dict[str, Any] = lab.cached(
         "results/beyond/vectors.json", _by_seed, lab.embeddings.X, fused.X, fused.y,
-        seeds=[*seeds],
+        views=fused.identity["backbone"].split("+"), seeds=[*seeds],
     )  # fmt: skip
-    made = {"views": fused.identity["backbone"].split("+"), "by_seed": by_seed}
-    _add(lab, "vectors", made)
+    final_report(lab)
     return made
 
 
-def _by_seed(plain: Any, fused: Any, y: Any, seeds: list[int]) -> dict[str, Any]:
-    return {str(seed): evaluate_all(plain, fused, y, seed) for seed in progress(seeds, desc="Seed")}
+def _by_seed(plain: Any, fused: Any, y: Any, views: list[str], seeds: list[int]) -> dict[str, Any]:
+    by_seed = {
+        str(seed): evaluate_all(plain, fused, y, seed) for seed in progress(seeds, desc="Seed")
+    }
+    return {"views": views, "by_seed": by_seed}
 
 
 def best_clusters(lab: "Lab") -> dict[str, Any]:
@@ -64,16 +65,8 @@ def best_clusters(lab: "Lab") -> dict[str, Any]:
         "results/beyond/clusters.json", better_clusters, parts, embeddings.y,
         k=min(k, len(embeddings) // 4), seed=lab.seed, power=power,
     )  # fmt: skip
-    _add(lab, "clusters", made)
-    return made
-
-
-def _add(lab: "Lab", name: str, figures: dict[str, Any]) -> None:
     final_report(lab)
-    path = lab.folder() / "final_report.json"
-    with lock(path):
-        made = read_json(path)
-        write_json(path, made | {"beyond": made.get("beyond", {}) | {name: figures}})
+    return made
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from caltech_lab.classification.comparison import repeated_splits
 from caltech_lab.classification.forest import random_forest
 from caltech_lab.classification.svm import svm
 from caltech_lab.clustering.comparison import compare_clusterings
+from caltech_lab.errors import ArgumentError
 from caltech_lab.metrics.retrieval import RetrievalScores, retrieval_scores
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ def splits(lab: "Lab", classifier: str) -> pd.DataFrame:
 
     The SVM has the parameters of `lab.svm()` in all of them. See `comparison.repeated_splits`.
     """
+    if classifier not in ("svm", "random_forest"):
+        raise ArgumentError(f"There is no classifier {classifier!r}: choose svm or random_forest.")
     X, y = lab.embeddings.X, lab.embeddings.y
     parameters = lab.svm().parameters if classifier == "svm" else {}
     table: pd.DataFrame = lab.cached(
@@ -44,13 +47,10 @@ def clusterings(lab: "Lab", k: int = 50) -> pd.DataFrame:
     lab.photos.check_labels("Comparing clusterings with categories")
     X, y, ward = lab.embeddings.X, lab.embeddings.y, lab.linkage()
     table: pd.DataFrame = lab.cached(
-        f"results/clustering/compared_k{k}.parquet", _compared, X, y, ward, k=k, seed=lab.seed
-    )
+        f"results/clustering/compared_k{k}.parquet",
+        compare_clusterings, X, y, k, lab.seed, ward,
+    )  # fmt: skip
     return table
-
-
-def _compared(X: Any, y: Any, ward: Any, k: int, seed: int) -> pd.DataFrame:
-    return compare_clusterings(X, y, k, seed, ward)
 
 
 def retrieval(lab: "Lab", setting: str = "leave_one_out", k: int = 10) -> RetrievalScores:
@@ -71,6 +71,8 @@ def retrieval(lab: "Lab", setting: str = "leave_one_out", k: int = 10) -> Retrie
     RetrievalScores
         As `metrics.retrieval.retrieval_scores` returns it.
     """
+    if setting not in ("leave_one_out", "held_out"):
+        raise ArgumentError(f"There is no setting {setting!r}: choose leave_one_out or held_out.")
     lab.photos.check_labels("Scoring retrieval by categories")
     X, y = lab.embeddings.X, lab.embeddings.y
     train, test = lab.split()

@@ -179,6 +179,8 @@ class Index:
             is not one row to exclude per query.
         """
         most = self.ntotal if exclude is None else self.ntotal - 1
+        if most < 1:
+            raise ArgumentError("There is a single photo, so there is nothing to find: add photos.")
         if not 1 <= k <= most:
             others = "photos" if exclude is None else "other photos"
             raise ArgumentError(f"k must be between 1 and the {most} {others} there, not {k}.")

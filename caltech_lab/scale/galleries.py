@@ -29,7 +29,7 @@ def gallery(lab: "Lab", name: str | None = None) -> Gallery:
     # What a server holds is known by its own address, whatever else this folder has seen.
     key = hashlib.sha256(name.encode()).hexdigest()[:12]
     record = folder / f"{key}.json"
-    key_now = {"gallery": name, "embeddings": embeddings.identity["embeddings_sha256"]}
+    key_now = {"gallery": name, **lab.cache.made_from}
     with lock(record):
         current = record.is_file() and read_json(record) == key_now
         found = open_gallery(name, embeddings.X.shape[1], folder, new=not current)

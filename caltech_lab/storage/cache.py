@@ -11,7 +11,8 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
 from caltech_lab.errors import CacheError
 from caltech_lab.storage.files import (
@@ -38,7 +40,7 @@ from caltech_lab.storage.files import (
 from caltech_lab.storage.memory import release
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# They carry results about, and decide none.
+# Infrastructure, which cannot change a result.
 PLUMBING = ("caltech_lab.storage", "caltech_lab.settings", "caltech_lab.errors")
 DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless", "faiss": "faiss-cpu",
                  "skimage": "scikit-image", "sklearn": "scikit-learn"}  # fmt: skip
@@ -59,7 +61,7 @@ class Cache:
     folder : Path
         Where the entries are.
     made_from : mapping
-        What all of them depend on, in terms of JSON: the embeddings' sha256 and the seed.
+        What all of them depend on, JSON-serializable: the embeddings, their photos and the seed.
     """
 
     folder: Path
@@ -72,96 +74,112 @@ class Cache:
         ----------
         name : str
             Its file below the folder: an estimator as `.skops`, an array as `.npy`, a table as
-            `.parquet` or plain values as `.json`.
+            `.parquet` or a JSON value as `.json`.
         make : callable
             Makes it; its code and the libraries that it uses are part of the key.
         *args
-            Given to `make`; arrays and tables are part of the key by a hash of what is in them,
-            other objects by their description.
+            Passed to `make`. Arrays, tables, estimators, embeddings and plain values are part of
+            the key by what is in them, functions by their code, other objects by their type.
         **parameters
-            Given to `make`, and part of the key by name, in terms of JSON.
+            Passed to `make`; JSON-serializable, and part of the key by name.
 
         Returns
         -------
-        BaseEstimator, ndarray, DataFrame or values of JSON
+        BaseEstimator, ndarray, DataFrame or JSON value
             What `make` returned, now or then. A damaged entry is named, set aside as `….damaged`
             and made again.
+
+        Raises
+        ------
+        CacheError
+            When the folder cannot be written, and the entry is not there.
         """
         path, key = self.folder / name, self.key(make, args, parameters)
         load, save = FORMATS[path.suffix]
+        if _is_current(path, key):  # the usual case, and the only one in a read-only folder
+            with suppress(CacheError):
+                return load(path)
         with lock(path):
-            if self._is_kept(path, key):
-                try:
-                    return load(path)
-                except CacheError as error:
-                    print(f"{error} It is made again; the old file is {set_aside(path).name}.")
+            if path.is_file() and _read_record(path).get("made_from") == key:
+                if _is_current(path, key):  # another kernel made it meanwhile
+                    with suppress(CacheError):
+                        return load(path)
+                print(f"{path} is damaged: it is made again, and kept as {set_aside(path).name}.")
             _record(path).unlink(missing_ok=True)
             made = make(*args, **parameters)
             save(path, made)
             release()
             write_json(_record(path), {"made_from": key, "sha256": sha256_of(path)})
-            return made
+        # JSON has lists where there were tuples: the first call returns what later ones do.
+        return load(path) if path.suffix == ".json" else made
 
     def peek(self, name: str) -> Any:
         """Return an entry made from these embeddings, whatever its parameters; None without one."""
         path = self.folder / name
-        record = _read_record(path)
-        made_from = record.get("made_from", {})
+        made_from = _read_record(path)["made_from"]
         if not made_from or not self.made_from.items() <= made_from.items():
             return None
-        try:
-            return FORMATS[path.suffix][0](path) if sha256_of(path) == record["sha256"] else None
-        except (CacheError, OSError):
-            return None
+        with suppress(CacheError):
+            return FORMATS[path.suffix][0](path) if _is_current(path, made_from) else None
+        return None
 
     def key(
         self, make: Callable[..., Any], args: Sequence[Any], parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return all that an entry depends on, as JSON gives it back."""
         arguments = hashlib.sha256()
-        for arg in args:
-            _add_to(arguments, arg)
+        _add_to(arguments, make)
+        _add_to(arguments, args)
         parts = {
             **self.made_from,
             "arguments": arguments.hexdigest()[:16],
             "parameters": dict(parameters),
             **provenance(make),
         }
-        key: dict[str, Any] = json.loads(json.dumps(parts))
+        key: dict[str, Any] = json.loads(json.dumps(parts, default=np.generic.item))
         return key
-
-    def _is_kept(self, path: Path, key: Mapping[str, Any]) -> bool:
-        """Tell whether an entry is there and current; one with other bytes is set aside."""
-        record = _read_record(path)
-        if not path.is_file() or record.get("made_from") != key:
-            return False
-        if sha256_of(path) == record.get("sha256"):
-            return True
-        aside = set_aside(path)
-        print(f"{path} is damaged. It is made again; the old file is {aside.name}.")
-        return False
 
 
 def _add_to(digest: Any, value: Any) -> None:
-    """Add what an argument is to a hash."""
-    digest.update(type(value).__qualname__.encode())
-    if isinstance(value, np.ndarray):
+    """Add what an argument is to a hash, each part with its type and its length."""
+    digest.update(f"<{type(value).__qualname__}".encode())
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         digest.update(f"{value.dtype} {value.shape}".encode())
         digest.update(np.ascontiguousarray(value).data)
-    elif isinstance(value, pd.DataFrame | pd.Series):
+    elif isinstance(value, np.ndarray):
+        digest.update(repr(value.tolist()).encode())
+    elif isinstance(value, pd.DataFrame):
+        _add_to(digest, {str(name): column for name, column in value.items()})
+    elif isinstance(value, pd.Series):
         digest.update(pd.util.hash_pandas_object(value).to_numpy().data)
-        digest.update(repr(list(value)).encode() if isinstance(value, pd.DataFrame) else b"")
     elif isinstance(value, Mapping):
-        for key, part in value.items():
-            digest.update(repr(key).encode())
-            _add_to(digest, part)
+        _add_to(digest, [part for item in value.items() for part in item])
     elif isinstance(value, list | tuple):
+        digest.update(f"{len(value)}".encode())
         for part in value:
             _add_to(digest, part)
-    elif hasattr(value, "identity"):  # embeddings
-        digest.update(json.dumps(value.identity, sort_keys=True).encode())
-    elif hasattr(value, "get_params") or isinstance(value, str | int | float | None):
+    elif isinstance(value, str | bytes | int | float | complex | np.generic | Path | None):
         digest.update(repr(value).encode())
+    elif isinstance(value, partial):
+        _add_to(digest, [value.func, value.args, value.keywords])
+    elif inspect.ismethod(value):
+        _add_to(digest, [value.__func__, value.__self__])
+    elif inspect.isroutine(value):
+        digest.update(f"{value.__module__}.{value.__qualname__}".encode())
+    elif isinstance(value, BaseEstimator):  # its parameters, and what it has learned
+        _add_to(digest, dict(sorted(vars(value).items())))
+    elif is_dataclass(value) and not isinstance(value, type):  # embeddings among them
+        _add_to(digest, {field.name: getattr(value, field.name) for field in fields(value)})
+    digest.update(b">")
+
+
+def _is_current(path: Path, key: Mapping[str, Any]) -> bool:
+    """Tell whether an entry was made from this, and has the bytes that were written."""
+    record = _read_record(path)
+    try:
+        return bool(record["made_from"] == key and sha256_of(path) == record["sha256"])
+    except OSError:
+        return False
 
 
 def _record(path: Path) -> Path:
@@ -169,11 +187,12 @@ def _record(path: Path) -> Path:
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    try:
+    """Return `made_from` and `sha256` of an entry; both empty without a sound record."""
+    with suppress(CacheError, OSError):
         record = read_json(_record(path))
-    except (CacheError, OSError):
-        return {}
-    return record if isinstance(record, dict) else {}
+        if isinstance(record, dict) and isinstance(record.get("made_from"), dict):
+            return {"made_from": record["made_from"], "sha256": record.get("sha256")}
+    return {"made_from": {}, "sha256": None}
 
 
 # ---- what code and libraries make an entry ------------------------------------------------------
@@ -183,35 +202,45 @@ def provenance(make: Callable[..., Any]) -> dict[str, Any]:
     """Return a hash of the code behind a function, and the versions of the libraries it uses.
 
     Of a function of this package it is the code of its module and of all modules that this one
-    imports, `PLUMBING` left out; of a function written elsewhere, such as a notebook's, its own
-    text and the modules of the names in it. Comments and docstrings do not count.
+    imports, `PLUMBING` left out. Of a function written elsewhere, such as a notebook's, it is its
+    own text, the functions and plain values beside it that it names, and the modules behind the
+    other names in it. Comments and docstrings of the package do not count.
     """
-    roots, texts = set(), []
-    for function in _parts(make):
+    roots, texts, libraries = set[str](), list[str](), set[str]()
+    waiting, seen = [*_parts(make)], set[int]()
+    while waiting:
+        function = waiting.pop()
+        if id(function) in seen:
+            continue
+        seen.add(id(function))
         module = getattr(function, "__module__", None) or ""
         if _is_ours(module):
             roots.add(module)
-        else:
-            texts.append(_text(function))
-            roots |= {name for name in _names_behind(function) if _is_ours(name)}
+            continue
+        texts.append(_text(function))
+        for name, value in _named(function):
+            if inspect.isroutine(value) and value.__module__ == module:
+                waiting.append(value)
+            elif isinstance(value, str | int | float | tuple | None):
+                texts.append(f"{name} = {value!r}")
+            elif behind := _module_of(value):
+                (roots if _is_ours(behind) else libraries).add(behind)
+        roots |= {name for name in _imported(function) if _is_ours(name)}
     modules = _closure(frozenset(roots))
     digest = hashlib.sha256("\n".join(sorted(texts)).encode())
-    libraries: set[str] = set()
+    libraries = {name.partition(".")[0] for name in libraries}
     for name in sorted(modules):
         code, _, used = _read_module(name)
         digest.update(code.encode())
         libraries |= used
-    for function in _parts(make):
-        libraries |= {n.partition(".")[0] for n in _names_behind(function) if not _is_ours(n)}
     versions = {name: version for name in sorted(libraries) if (version := _version(name))}
     return {"code": digest.hexdigest()[:16], "libraries": versions}
 
 
-def _parts(make: Callable[..., Any]) -> Iterator[Any]:
-    """Yield the function itself, or what a `partial` is made of."""
+def _parts(make: Any) -> Iterator[Any]:
+    """Yield the function itself, or the functions that a `partial` is made of."""
     if isinstance(make, partial):
-        yield from _parts(make.func)
-        for part in (*make.args, *make.keywords.values()):
+        for part in (make.func, *make.args, *make.keywords.values()):
             if inspect.isroutine(part) or isinstance(part, partial):
                 yield from _parts(part)
     else:
@@ -235,24 +264,28 @@ def _compiled(code: CodeType) -> str:
     return f"{code.co_code.hex()} {code.co_names} {constants}"
 
 
-def _names_behind(function: Any) -> set[str]:
-    """Return the modules of the objects that a function written elsewhere names."""
+def _named(function: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each global and closed-over variable that a function names, with its value."""
     code = getattr(function, "__code__", None)
-    if code is None or _is_ours(function.__module__ or ""):
-        return set()
-    found = set()
-    for name in _names(code):
-        value = function.__globals__.get(name)
-        if isinstance(value, ModuleType):
-            found.add(value.__name__)
-        elif value is not None and getattr(value, "__module__", None):
-            found.add(value.__module__)
-    return found - {"__main__", "builtins"}
+    if code is not None:
+        values = function.__globals__ | inspect.getclosurevars(function).nonlocals
+        yield from ((name, values[name]) for name in sorted(_names(code)) if name in values)
+
+
+def _module_of(value: Any) -> str:
+    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    return "" if name in (None, "builtins", "__main__") else str(name)
+
+
+def _imported(function: Any) -> set[str]:
+    """Return the modules that are imported inside a function."""
+    code = getattr(function, "__code__", None)
+    return {name for name in _names(code) if "." in name} if code is not None else set()
 
 
 def _names(code: CodeType) -> set[str]:
     inner = (_names(part) for part in code.co_consts if isinstance(part, CodeType))
-    return {*code.co_names}.union(*inner)
+    return {*code.co_names, *code.co_freevars}.union(*inner)
 
 
 def _closure(roots: frozenset[str]) -> set[str]:

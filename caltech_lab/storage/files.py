@@ -242,5 +242,9 @@ def set_aside(path: Path) -> Path:
 
 def lock(path: Path) -> FileLock:
     """Return a lock beside `path`, so that two kernels take turns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f".{path.name}.lock").touch()
+    except OSError as error:
+        raise explain(error, path) from error
     return FileLock(path.with_name(f".{path.name}.lock"))

@@ -40,7 +40,7 @@ class LabelReview(FigureBrowser):
     features : Embeddings
         All photos.
     doubts : DataFrame
-        As `label_errors.doubts` gives it, the most doubtful first.
+        As `label_errors.label_issues` gives it, the most doubtful first.
     path : Path
         CSV file of the decisions; earlier ones in it are shown and stay.
     """

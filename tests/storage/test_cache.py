@@ -80,9 +80,9 @@ def test_other_code_is_another_entry_and_a_comment_is_none(
     (tmp_path / "clustering").mkdir()
     (tmp_path / "fast").mkdir()
     (tmp_path / "clustering" / "kmeans.py").write_text(
-        "from caltech_lab.fast.starts import draw\nimport sklearn\n"
+        "from caltech_lab.fast.kmeans_starts import draw\nimport sklearn\n"
     )
-    starts = tmp_path / "fast" / "starts.py"
+    starts = tmp_path / "fast" / "kmeans_starts.py"
     monkeypatch.setattr(module, "PACKAGE", tmp_path)
 
     def code(text: str) -> str:
@@ -198,3 +198,76 @@ def test_peek_gives_what_these_embeddings_gave_and_nothing_else(
     assert Cache(tmp_path, MADE_FROM | {"seed": 1}).peek("x.json") is None
     (tmp_path / "x.json").write_text("8")
     assert cache.peek("x.json") is None
+
+
+def test_functions_and_their_arguments_are_not_taken_for_one_another(cache: Cache) -> None:
+    X = np.arange(4.0)
+    keys = [
+        cache.key(make, args, {})["arguments"]
+        for make, args in (
+            (one, (X,)),
+            (two, (X,)),
+            (partial(one, k=1), (X,)),
+            (partial(one, k=2), (X,)),
+            (one, ([[1], [2]],)),
+            (one, ([1, [2]],)),
+            (one, ([1], 2)),
+            (one, ([1, 2],)),
+            (one, (np.int64(3),)),
+            (one, (np.int64(4),)),
+            (one, (np.array(["a"], object),)),
+            (one, (np.array(["b"], object),)),
+            (one, (KMeans(2, n_init=1, random_state=0).fit(X[:, None]),)),
+            (one, (KMeans(2, n_init=1, random_state=0).fit(X[:, None] * 2),)),
+            (KMeans(2, n_init=1, random_state=0).fit(X[:, None]).predict, ()),
+            (KMeans(2, n_init=1, random_state=0).fit(X[:, None] * 2).predict, ()),
+        )
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+SCALE = 2.0
+
+
+def helped(X: np.ndarray) -> float:
+    return helper(X) * SCALE
+
+
+def helper(X: np.ndarray) -> float:
+    return float(X.sum())
+
+
+def other_helper(X: np.ndarray) -> float:
+    return float(X.mean())
+
+
+@pytest.mark.parametrize("change", [{"SCALE": 3.0}, {"helper": other_helper}])
+def test_what_a_function_of_a_notebook_names_counts(
+    change: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = provenance(helped)["code"]
+    for name, value in change.items():
+        monkeypatch.setitem(helped.__globals__, name, value)
+    assert provenance(helped)["code"] != before
+
+
+@pytest.mark.parametrize("record", ["[]", "{}", '{"made_from": [], "sha256": 1}'])
+def test_a_record_of_another_shape_makes_the_entry_again(cache: Cache, record: str) -> None:
+    cache.get("x.json", Counted(1))
+    (cache.folder / "x.json.json").write_text(record)
+    assert cache.get("x.json", Counted(1)) == 1
+    (cache.folder / "x.json.json").write_text(record)
+    assert cache.peek("x.json") is None
+
+
+def test_the_first_call_returns_what_later_ones_do(cache: Cache) -> None:
+    first = cache.get("x.json", Counted({1: (2, 3)}))
+    assert first == cache.get("x.json", Counted({1: (2, 3)})) == {"1": [2, 3]}
+
+
+def test_an_entry_is_found_where_nothing_can_be_written(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.get("x.json", Counted(5))
+    monkeypatch.setattr(module, "lock", lambda path: pytest.fail("a lock was asked for"))
+    assert cache.get("x.json", Counted(5)) == 5

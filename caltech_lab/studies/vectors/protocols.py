@@ -160,7 +160,7 @@ def on_held_out(plain: Floats, fused: Floats, y: Ints, seed: int = 0) -> dict[st
     plain : ndarray of float32, shape (n, d)
         Embeddings of one view, averaged.
     fused : ndarray of float32, shape (n, d2)
-        Fused views, as `Lab.fused` gives them.
+        Fused views, as `fused.fused_embeddings` gives them.
     y : ndarray of int64, shape (n,)
         Categories.
     seed : int
