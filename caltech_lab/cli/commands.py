@@ -21,8 +21,7 @@ FORMATS = ("parquet", "npy", "projector")
 GALLERY = Annotated[
     str | None,
     typer.Option(
-        help="What is searched: exact, hnsw, ivf-pq, or milvus: and a file (.db) or the address "
-        "of a server.",
+        help="What is searched: exact, hnsw, ivf-pq, milvus:FILE.db or milvus:URL.",
         autocompletion=starting("exact", "hnsw", "ivf-pq", "milvus:"),
         metavar="NAME",
     ),
@@ -65,7 +64,7 @@ def extract(
     address: Annotated[
         str | None,
         typer.Option(
-            help="Of a Ray cluster, such as auto or ray://head:10001; by default Ray is "
+            help="Address of a Ray cluster, such as auto or ray://head:10001; by default Ray is "
             "started here."
         ),
     ] = None,
@@ -77,7 +76,7 @@ def extract(
         typer.Option(
             "--from",
             metavar="ADDRESS",
-            help="Photos that are not --dataset: a folder, "
+            help="Read the photos from here instead of --dataset: a folder, "
             "an address such as s3://bucket/photos, or tar files in either.",
         ),
     ] = None,

@@ -1,4 +1,4 @@
-"""What the commands share: options that mean the same everywhere, and how results are told."""
+"""What the commands share: options that mean the same everywhere, and how results are reported."""
 
 import inspect
 import json
@@ -52,13 +52,13 @@ class Result:
     lines : list of str
         What a person reads.
     data : dict
-        What a program reads, in terms of JSON.
+        What a program reads, JSON-serializable.
     wrote : list of Path
         Files and folders written or brought up to date.
     lab : Lab, optional
         What it worked on.
     ok : bool
-        Whether the command came to a good end; it exits with 1 otherwise.
+        Whether the command succeeded; it exits with 1 otherwise.
     """
 
     lines: list[str]
@@ -163,7 +163,7 @@ def _command(module: str, signature: Callable[..., None]) -> Callable[..., None]
 
 
 def use_gallery(name: str | None) -> None:
-    """Let `--gallery` rule the settings, here and in programs started from here."""
+    """Let `--gallery` override the settings, here and in programs started from here."""
     from caltech_lab.retrieval.gallery import is_gallery
     from caltech_lab.settings import settings
 
@@ -177,7 +177,7 @@ def use_gallery(name: str | None) -> None:
 
 
 def _set(options: dict[str, Any]) -> None:
-    """Let options rule the settings, which are read from the environment."""
+    """Let options override the settings, which are read from the environment."""
     given = {SETTINGS[name]: str(value) for name, value in options.items() if value is not None}
     os.environ.update(given)
     os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, never shown

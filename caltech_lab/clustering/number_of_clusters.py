@@ -30,7 +30,7 @@ def cluster_number_table(
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings; a sample and a few dozen numbers a photo keep it fast.
+        Embeddings; a sample and a few dozen dimensions per photo keep it fast.
     ks : sequence of int
         Numbers of clusters, ascending, each 2 to half of n.
     references : int

@@ -132,7 +132,7 @@ class Answer:
         The query's similarity to every photo of the gallery in the space that was searched; -2
         for the query itself.
     order : ndarray of int64, shape (n,)
-        All rows of the gallery by falling cosine, those of the same cosine in rising order.
+        All rows of the gallery by falling cosine, those of the same cosine in ascending order.
     same_category : ndarray of float64, shape (k,)
         The probabilities that the answers have the category of the query.
     familiarity : float

@@ -88,9 +88,9 @@ class Gallery(Protocol):
         Returns
         -------
         similarities : ndarray of float32, shape (q, k)
-            Cosine similarities, falling along each row; -inf where there is no result.
+            Cosine similarities, descending along each row; -inf where there is no result.
         ids : ndarray of int64, shape (q, k)
-            Those of the same similarity in rising order; `NOTHING` where there is no result.
+            Those of the same similarity in ascending order; `NOTHING` where there is no result.
 
         Raises
         ------

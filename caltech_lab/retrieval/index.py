@@ -1,4 +1,4 @@
-"""Nearest-neighbor search: one index for notebooks, command line and demo, kept on disk."""
+"""Nearest-neighbor search: one index for notebooks, command line and demo."""
 
 import os
 import struct
@@ -95,8 +95,8 @@ class Index:
                 header = file.read(HEADER.size)
                 if header != expected or size != HEADER.size + 4 * dimension * count:
                     raise CacheError(
-                        f"{path} is not an exact index of {count} photos with {dimension} numbers "
-                        "each: delete it to have it built again from the embeddings."
+                        f"{path} is not an exact index of {count} vectors of {dimension} dimensions: "
+                        "write it again, with `caltech-lab index` or Index.save."
                     )
                 # faiss believes what it reads, so it sees these bytes only now.
                 data = header + file.read(size - HEADER.size)
@@ -125,7 +125,7 @@ class Index:
         return self.ntotal
 
     def add(self, X: NDArray[np.float32]) -> int:
-        """Let the index follow embeddings that grew: only the new rows are put into it.
+        """Append the rows that are new: `X` holds those of the index first.
 
         Parameters
         ----------
@@ -145,7 +145,7 @@ class Index:
         index, n = self._exact(), self.ntotal
         if n > len(X) or self.d != X.shape[1] or not np.array_equal(self._vectors(), X[:n]):
             raise ArgumentError(
-                "The index is not of the first of these embeddings: build it anew with Index(X)."
+                "The index does not hold the first rows of these embeddings: make one with Index(X)."
             )
         index.add(np.ascontiguousarray(X[n:], dtype=np.float32))
         return len(X) - n
@@ -168,9 +168,9 @@ class Index:
         Returns
         -------
         similarities : ndarray of float32, shape (q, k)
-            Cosine similarities, falling along each row.
+            Cosine similarities, descending along each row.
         ids : ndarray of int64, shape (q, k)
-            Rows of the index; those of the same similarity in rising order.
+            Rows of the index; those of the same similarity in ascending order.
 
         Raises
         ------
