@@ -95,8 +95,8 @@ class Index:
                 header = file.read(HEADER.size)
                 if header != expected or size != HEADER.size + 4 * dimension * count:
                     raise CacheError(
-                        f"{path} is not an exact index of {count} vectors of {dimension} dimensions: "
-                        "write it again, with `caltech-lab index` or Index.save."
+                        f"{path} is not an exact index of {count} vectors of {dimension} "
+                        "dimensions: write it again, with `caltech-lab index` or Index.save."
                     )
                 # faiss believes what it reads, so it sees these bytes only now.
                 data = header + file.read(size - HEADER.size)
@@ -145,7 +145,8 @@ class Index:
         index, n = self._exact(), self.ntotal
         if n > len(X) or self.d != X.shape[1] or not np.array_equal(self._vectors(), X[:n]):
             raise ArgumentError(
-                "The index does not hold the first rows of these embeddings: make one with Index(X)."
+                "The index does not hold the first rows of these embeddings: make a new one, "
+                "Index(X)."
             )
         index.add(np.ascontiguousarray(X[n:], dtype=np.float32))
         return len(X) - n

@@ -123,7 +123,7 @@ def test_an_index_grows_by_new_rows_alone(X):
     assert index.add(X) == 0
     np.testing.assert_array_equal(index.faiss.reconstruct_n(0, 40), X)
     for other in (X[:39], X[::-1], np.ones((50, 9), np.float32)):
-        with pytest.raises(ArgumentError, match="not of the first of these embeddings: build it"):
+        with pytest.raises(ArgumentError, match="does not hold the first rows of these embeddings"):
             index.add(other)
     assert len(index) == 40
 
