@@ -24,7 +24,7 @@ from sklearn.metrics import normalized_mutual_info_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
 from caltech_lab.fast.linkage import linkage_matrix
-from caltech_lab.retrieval.gallery import FaissGallery
+from caltech_lab.retrieval.faiss_gallery import FaissGallery
 from caltech_lab.scale.growth import grow, principal_coordinates
 from caltech_lab.storage.files import read_json
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from caltech_lab.errors import ArgumentError, CacheError
 from caltech_lab.storage.files import write_atomically
 
+NOTHING = -1  # the id where there are fewer results than asked for
 Similarities = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
@@ -255,3 +256,20 @@ def ranked(
     kept = np.arange(ids.shape[1]) != left_out[:, None]
     shape = len(ids), ids.shape[1] - 1
     return similarities[kept].reshape(shape), ids[kept].reshape(shape)
+
+
+def checked_vectors(ids: Ids, X: NDArray[np.float32], d: int) -> NDArray[np.float32]:
+    """Return the vectors as faiss and Milvus read them.
+
+    Raises
+    ------
+    ArgumentError
+        When there is not one id a vector, or a vector is not of d numbers.
+    """
+    X = np.ascontiguousarray(X, np.float32)
+    if X.ndim != 2 or X.shape[1] != d or len(ids) != len(X):
+        raise ArgumentError(
+            f"The gallery takes one id and {d} numbers a vector: take vectors of the "
+            "backbone that it was made with."
+        )
+    return X

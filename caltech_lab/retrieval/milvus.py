@@ -1,5 +1,6 @@
 """A gallery in Milvus: in a local file through Milvus Lite, or in a server; the client is one."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.retrieval.gallery import NOTHING, checked_vectors, quoted
-from caltech_lab.retrieval.index import Ids, Similarities, checked_queries, ranked
+from caltech_lab.retrieval.index import (
+    NOTHING,
+    Ids,
+    Similarities,
+    checked_queries,
+    checked_vectors,
+    ranked,
+)
 
 COLLECTION = "caltech_lab"
 ROWS_AT_ONCE = 1000  # a request may hold 64 MB
@@ -149,3 +156,14 @@ class MilvusGallery:
     def close(self) -> None:
         """Let go of the file or the server."""
         self._client.close()
+
+
+def quoted(names: Sequence[str]) -> str:
+    r"""Return names as a list in the language of Milvus's filters.
+
+    Examples
+    --------
+    >>> quoted(['cup', 'Faces "easy"'])
+    '["cup", "Faces \\"easy\\""]'
+    """
+    return json.dumps(list(names), ensure_ascii=False)

@@ -50,7 +50,9 @@ def test_what_was_measured_from_other_embeddings_is_not_told(lab: Lab) -> None:
     lab.cached("results/robustness/corruptions_plain.parquet", lambda: table)
     assert "| blur | 0.800 | 0.700 | 0.600 | 0.500 | 0.500 | 0.500 |" in cards._robustness(lab)
     record = lab.folder("results/robustness") / "corruptions_plain.parquet.json"
-    record.write_text(record.read_text().replace('"embeddings_sha256": "', '"embeddings_sha256": "0'))
+    record.write_text(
+        record.read_text().replace('"embeddings_sha256": "', '"embeddings_sha256": "0')
+    )
     assert "Not measured yet" in cards._robustness(lab)
 
 

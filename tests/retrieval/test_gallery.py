@@ -6,17 +6,9 @@ import numpy as np
 import pytest
 
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.retrieval.gallery import (
-    KINDS,
-    NOTHING,
-    FaissGallery,
-    cells,
-    code_size,
-    found,
-    is_gallery,
-    open_gallery,
-)
-from caltech_lab.retrieval.index import Index
+from caltech_lab.retrieval.faiss_gallery import FaissGallery, cells, code_size
+from caltech_lab.retrieval.gallery import KINDS, found, is_gallery, open_gallery
+from caltech_lab.retrieval.index import NOTHING, Index
 from caltech_lab.retrieval.milvus import MilvusGallery
 
 N, D = 600, 32

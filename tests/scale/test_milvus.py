@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.retrieval.gallery import FaissGallery, found, open_gallery
+from caltech_lab.retrieval.faiss_gallery import FaissGallery
+from caltech_lab.retrieval.gallery import found, open_gallery
 
 pytest.importorskip("pymilvus", reason="needs `pip install 'caltech-lab[scale]'`")
 pytest.importorskip("milvus_lite", reason="Milvus Lite is not there")
