@@ -1,4 +1,7 @@
-"""What the commands share: options that mean the same everywhere, and how results are reported."""
+"""What the commands share: options that mean the same everywhere, and how results are reported.
+
+What takes time to import is imported in the functions, so that `--help` is there at once.
+"""
 
 import inspect
 import json

@@ -1,6 +1,7 @@
-"""What is found on this machine and what is not, and what to do about each thing missing.
+"""Check this machine: packages, dataset, weights, disk and memory, and what to do about each.
 
-Nothing is downloaded, extracted or written, and nothing that is missing stops the examination.
+Nothing is downloaded, extracted or written, and nothing that is missing stops the examination: what
+may fail to import is imported in the check that needs it.
 """
 
 import platform

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import pandas as pd
 
 from caltech_lab.demo.page import ANY, RetrievalDemo
+from caltech_lab.demo.session import SearchSession
+from caltech_lab.lab import open_lab
 
 UPLOADS = 36
 
@@ -76,9 +78,6 @@ def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
 
 def main() -> int:
     """Measure, print, and return 1 where a promise is broken: 150 ms, and 100 ms for the rest."""
-    from caltech_lab.demo.session import SearchSession
-    from caltech_lab.lab import open_lab
-
     demo = RetrievalDemo(SearchSession(open_lab(*(sys.argv[1:] or ["all+background"]))))
     table = demo_speed(demo)
     print(f"{len(demo.session.gallery):,} photos, without the forward pass:")

@@ -6,7 +6,7 @@ vector of shape (n,) with the category of each photo.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,18 +17,17 @@ from sklearn.pipeline import Pipeline
 
 from caltech_lab.classification.probabilities import margins
 from caltech_lab.clustering.kmeans import kmeans
+from caltech_lab.datasets import caltech101, open_photos
 from caltech_lab.datasets.splits import split
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.fast.pca import pca_solver
+from caltech_lab.lab import Lab
 from caltech_lab.metrics.categories import unevenness
 from caltech_lab.metrics.clusters import agreement_scores
 from caltech_lab.metrics.intervals import macro_average
 from caltech_lab.metrics.probabilities import expected_calibration_error
 from caltech_lab.metrics.retrieval import retrieval_scores
 from caltech_lab.storage.memory import release
-
-if TYPE_CHECKING:
-    from caltech_lab.lab import Lab
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -232,9 +231,6 @@ def known_and_background(lab: "Lab") -> tuple[Embeddings, Embeddings]:
     known, background : Embeddings
         Without a photo in common.
     """
-    from caltech_lab.datasets import caltech101, open_photos
-    from caltech_lab.lab import Lab
-
     features = lab.embeddings
     if lab.photos.name in caltech101.SUBSETS:
         both = Lab(open_photos("all+background"), lab.backbone).embeddings

@@ -16,6 +16,7 @@ from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.embedding.engines import compile_backbone
 from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import read_photo
+from caltech_lab.embedding.views import FusedViews, own_view
 from caltech_lab.metrics.retrieval import retrieval_scores
 from caltech_lab.storage.progress import progress
 from caltech_lab.storage.threads import AT_ONCE, map_ahead
@@ -111,8 +112,6 @@ def _plain(lab: "Lab") -> Embed:
 
 def _plain_and_fused(lab: "Lab") -> Embed:
     """Return what embeds photos by the lab's backbone and by all views, each pass made once."""
-    from caltech_lab.embedding.views import FusedViews, own_view
-
     views, plain = FusedViews(), _plain(lab)
 
     def embed(photos: list[Image.Image]) -> Rows:

@@ -10,6 +10,7 @@ from ipywidgets import HTML, Box, Dropdown, Layout, Select
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from caltech_lab.classification.comparison import confused_pairs
 from caltech_lab.errors import LabError
 from caltech_lab.plots.browsers import category_profile
 from caltech_lab.plots.classification import confusion_heatmap
@@ -45,8 +46,6 @@ class ConfusionBrowser(FigureBrowser):
         predicted: Ints | None = None,
     ) -> None:
         from sklearn.metrics import confusion_matrix
-
-        from caltech_lab.classification.comparison import confused_pairs
 
         names = features.categories
         self.rows, self.probabilities = rows, probabilities
