@@ -143,7 +143,7 @@ class RetrievalDemo(Panel):
         fits = Layout(width="max-content")
         self.own_cluster = Checkbox(description="only its cluster", indent=False, layout=fits)
         self.no_copies = Checkbox(
-            description=f"hide near-copies (cosine {NEAR_DUPLICATE} and more)",
+            description=f"hide near-duplicates (cosine {NEAR_DUPLICATE} and more)",
             indent=False,
             layout=fits,
         )

@@ -115,7 +115,7 @@ class SearchSession:
     def use(self, name: str) -> None:
         """Search by other vectors from now on.
 
-        The classifier, the clusters, the near-copies and what tells a photo unlike all others
+        The classifier, the clusters, the near-duplicates and what tells a photo unlike all others
         keep to the plain ones: learned vectors know nothing but the categories.
 
         Parameters

@@ -1,4 +1,4 @@
-"""SearchOptions a search: a query that learns from marks, and answers without near-copies."""
+"""Relevance feedback: a query that moves with marked results, and results without near-duplicates."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ Floats = NDArray[np.float32]
 # Weights of the good and of the bad, chosen on the training part of Caltech-101.
 GOOD, BAD = 2.0, 1.0
 BLOCK = 200  # queries whose rankings are in memory at a time
-NEAR_DUPLICATE = 0.95  # cosine at and above which two photos count as near-copies
+NEAR_DUPLICATE = 0.95  # cosine at and above which two photos count as near-duplicates
 
 
 def rocchio(query: Floats, good: Floats, bad: Floats) -> Floats:
@@ -72,7 +72,7 @@ def without_near_duplicates(
     query : ndarray of float32, shape (d,), optional
         The query, of length one.
     threshold : float
-        Cosine similarity from which on two photos are near-copies.
+        Cosine similarity from which on two photos are near-duplicates.
 
     Returns
     -------
