@@ -1,4 +1,4 @@
-"""Relevance feedback: a query that moves with marked results, and results without near-duplicates."""
+"""Relevance feedback: a query that moves with the marks, and results without near-duplicates."""
 
 import numpy as np
 import pandas as pd
