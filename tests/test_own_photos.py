@@ -193,7 +193,7 @@ def test_adding_photos_gives_what_extracting_all_gives(photos: Photos, tmp_path:
     np.testing.assert_array_equal(faiss.serialize_index(index.faiss), anew)
     again = embedded(later.photos, tmp_path / "again")
     assert again.identity == later.identity
-    with pytest.raises(ArgumentError, match="build it anew"):
+    with pytest.raises(ArgumentError, match="make a new one"):
         index.add(early.X)
 
 
