@@ -1,4 +1,4 @@
-"""Which files are photos: told by a file's first bytes, and by its name only where that is enough."""
+"""Which files are photos: told by their first bytes, and by the name only where that is enough."""
 
 from pathlib import PurePosixPath
 from typing import Final
@@ -9,16 +9,16 @@ FORMATS_LISTED: Final = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 # A file of these names is listed as a photo without a look inside; if it is none, it is named when
 # it cannot be decoded.
 SUFFIXES: Final = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .heic .heif .hif .avif".split()
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    | {".heic", ".heif", ".hif", ".avif"}
 )
 # Pictures, raw files and videos that are not read. Raw files begin as TIFF does, so that their
 # names decide.
 NOT_READ: Final = frozenset(
-    (
-        ".jxl .jp2 .j2k .psd .svg .eps .ai .xcf .ico .icns .exr .hdr .dds .tga "
-        ".dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .orf .rw2 .raf .pef .srw .raw .3fr .iiq .x3f "
-        ".mov .mp4 .m4v .avi .mkv .webm .mpg .mpeg .3gp .mts .m2ts .wmv .insp .insv .gpr"
-    ).split()
+    {".jxl", ".jp2", ".psd", ".svg", ".eps", ".xcf", ".ico", ".exr", ".tga"}
+    | {".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".orf", ".rw2"}
+    | {".raf", ".pef", ".srw", ".raw", ".3fr", ".iiq", ".x3f", ".gpr"}
+    | {".mov", ".mp4", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp", ".mts", ".wmv"}
 )
 HEAD: Final = 32  # bytes that `format_of` looks at
 
@@ -69,5 +69,5 @@ def format_of(head: bytes) -> str | None:
 
 
 def suffix_of(name: str) -> str:
-    """Return the end of a file's name that tells its kind, in lower case: ".jpg", or "" for none."""
+    """Return what a file's name says of its kind, in lower case: ".jpg", or "" for nothing."""
     return PurePosixPath(name).suffix.lower()
