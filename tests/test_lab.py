@@ -130,3 +130,20 @@ def test_the_split_is_stratified_seeded_and_whole() -> None:
 
 def test_a_fault_shows_as_its_sentence_in_a_notebook() -> None:
     assert LabError("Say this.")._render_traceback_() == ["LabError: Say this."]
+
+
+def test_absurd_labels_of_held_out_photos_change_no_model(lab: Lab) -> None:
+    embeddings, (train, test) = lab.embeddings, lab.split()
+    kept = lab.svm(), lab.random_forest()
+    labels = embeddings.photos.table["category"].to_numpy().copy()
+    labels[test] = np.roll(labels[test], 5)
+    photos = replace(embeddings.photos, table=embeddings.photos.table.assign(category=labels))
+    identity = embeddings.identity | {"items_sha256": "other"}
+    other = Lab(photos, lab.backbone)
+    vars(other)["_embedded"] = replace(embeddings, photos=photos, identity=identity), lab.extraction
+    vars(other)["split"] = lambda: (train, test)
+    assert not np.array_equal(other.embeddings.y, embeddings.y)
+    for before, after in zip(kept, (other.svm(), other.random_forest()), strict=True):
+        P = before.predict_proba(embeddings.X)
+        np.testing.assert_array_equal(after.predict_proba(embeddings.X), P)
+    assert kept[0].temperature_ == other.svm().temperature_

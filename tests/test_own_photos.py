@@ -55,6 +55,7 @@ def test_names_of_any_kind_are_taken(tmp_path: Path) -> None:
         "猫/三毛.png",
         "e\u0301/é.png",
         'quo"te,/new\nline.png',
+        "re\rturn/both\r\n.png",
         "NA/1.PNG",
     ]
     for number, name in enumerate(names):
@@ -64,6 +65,9 @@ def test_names_of_any_kind_are_taken(tmp_path: Path) -> None:
     features = embedded(photos, tmp_path / "out")
     assert len(features) == len(names)
     assert features.photos.table["path"].tolist() == paths(photos)
+    some = photos.subset(np.arange(3), "some")
+    goal = tmp_path / "out" / "some" / "pixels" / "features"
+    assert extract(some, PIXELS, goal).n_reused == 3
 
 
 def test_a_name_that_is_not_unicode_is_left_out_and_told(tmp_path: Path) -> None:
@@ -189,7 +193,7 @@ def test_adding_photos_gives_what_extracting_all_gives(photos: Photos, tmp_path:
     np.testing.assert_array_equal(faiss.serialize_index(index.faiss), anew)
     again = embedded(later.photos, tmp_path / "again")
     assert again.identity == later.identity
-    with pytest.raises(ArgumentError, match="build it anew"):
+    with pytest.raises(ArgumentError, match="make a new one"):
         index.add(early.X)
 
 

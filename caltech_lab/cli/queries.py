@@ -17,7 +17,7 @@ from caltech_lab.errors import ArgumentError
 from caltech_lab.retrieval.gallery import found
 from caltech_lab.scale.galleries import gallery as gallery_of
 from caltech_lab.settings import settings
-from caltech_lab.storage.files import sha256_of, write_atomically
+from caltech_lab.storage.files import sha256_of, write_atomically, write_csv
 from caltech_lab.studies.duplicates import groups, near_duplicates
 
 if TYPE_CHECKING:
@@ -162,11 +162,9 @@ def duplicates(crops: bool, top: int) -> Result:
     counts = [*between.value_counts(["a", "b"]).head(20).items()]
     folder = lab.folder("results/duplicates")
     wrote = [folder / "groups.csv", folder / "pairs_by_path.csv"]
-    with write_atomically(wrote[0]) as temporary:
-        grouped = table[["path", "category"]].assign(group=group)[group >= 0]
-        grouped.sort_values(["group", "path"]).to_csv(temporary, index=False)
-    with write_atomically(wrote[1]) as temporary:
-        pairs.assign(a=paths[pairs["a"]], b=paths[pairs["b"]]).to_csv(temporary, index=False)
+    grouped = table[["path", "category"]].assign(group=group)[group >= 0]
+    write_csv(wrote[0], grouped.sort_values(["group", "path"]), index=False)
+    write_csv(wrote[1], pairs.assign(a=paths[pairs["a"]], b=paths[pairs["b"]]), index=False)
     kinds = {str(kind): int(n) for kind, n in pairs["kind"].value_counts().items()}
     data = {
         "n_photos": len(table),

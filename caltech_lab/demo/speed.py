@@ -59,7 +59,8 @@ def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
         with timed("a category alone"):
             demo.categories.value = [gallery.categories[number % len(gallery.categories)]]
         demo.categories.value = []
-        for name, box in (("its cluster alone", demo.own_cluster), ("near-duplicates", demo.no_copies)):
+        boxes = {"its cluster alone": demo.own_cluster, "near-duplicates": demo.no_copies}
+        for name, box in boxes.items():
             with timed(name):
                 box.value = True
             box.value = False

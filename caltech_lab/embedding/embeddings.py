@@ -23,7 +23,7 @@ from caltech_lab.embedding.extraction import (
 )
 from caltech_lab.embedding.perturbation import perturbed
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.storage.files import load_array
+from caltech_lab.storage.files import csv_text, load_array
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _identity_of(X: np.ndarray, photos: Photos, identity: dict[str, Any]) -> dic
     """Return the identity that an extraction of these rows would write."""
     sums = {
         "embeddings_sha256": _sha256_of(X),
-        "items_sha256": hashlib.sha256(photos.table.to_csv(index=False).encode()).hexdigest(),
+        "items_sha256": hashlib.sha256(csv_text(photos.table).encode()).hexdigest(),
     }
     return {**identity, "photos": photos.fingerprint, **sums}
 

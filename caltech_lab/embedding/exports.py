@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.errors import ArgumentError
-from caltech_lab.storage.files import save_array, write_atomically
+from caltech_lab.storage.files import save_array, write_atomically, write_csv
 
 FORMATS = ("parquet", "npy", "projector")
 
@@ -103,7 +103,7 @@ def write_npy(features: Embeddings, folder: Path) -> list[Path]:
     paths = [folder / "embeddings.npy", folder / "photos.csv"]
     save_array(paths[0], features.X)
     table = features.photos.table.assign(sha256=features.photos.sha256, label=features.y)
-    _write_csv(paths[1], table[["path", "category", "label", "sha256"]])
+    write_csv(paths[1], table[["path", "category", "label", "sha256"]], index=False)
     return paths
 
 
@@ -166,7 +166,8 @@ def write_clusters(path: Path, features: Embeddings, clusters: NDArray[np.int64]
     clusters : ndarray of int64, shape (n,)
         Their clusters.
     """
-    _write_csv(path, features.photos.table[["path", "category"]].assign(cluster=clusters))
+    table = features.photos.table[["path", "category"]].assign(cluster=clusters)
+    write_csv(path, table, index=False)
     return path
 
 
@@ -210,10 +211,5 @@ def answers_table(
 
 def write_answers(path: Path, answers: pd.DataFrame) -> Path:
     """Write a table of `answers_table` as CSV."""
-    _write_csv(path, answers)
+    write_csv(path, answers, index=False)
     return path
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    with write_atomically(path) as temporary:
-        table.to_csv(temporary, index=False)

@@ -27,6 +27,7 @@ from caltech_lab.embedding.images import load_pixels
 from caltech_lab.embedding.perturbation import perturbed
 from caltech_lab.errors import DatasetError, LabError, PhotoError
 from caltech_lab.storage.files import (
+    csv_text,
     explain,
     lock,
     read_json,
@@ -557,7 +558,7 @@ def _write(
             for start in range(0, len(items), ROWS_AT_ONCE):
                 shas = items.sha256[start : start + ROWS_AT_ONCE]
                 file.write(np.stack([known[sha] for sha in shas]).tobytes())
-        items.table.to_csv(table, index=False)
+        table.write_text(csv_text(items.table), encoding="utf-8", newline="\n")
         sums = {"embeddings_sha256": sha256_of(embeddings), "items_sha256": sha256_of(table)}
         # Rows read from the old matrix are in the new one now; let go of it before it is replaced.
         known.clear()

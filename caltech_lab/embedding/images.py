@@ -36,7 +36,6 @@ MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 30_000
 SMALL = 2**21
-END_OF_JPEG = b"\xff\xd9"
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
 
@@ -95,16 +94,12 @@ def read_photo(source: str | Path | bytes, name: str | None = None) -> Image.Ima
         short, or is larger than `MAX_BYTES`, `MAX_PIXELS` or `MAX_SIDE`.
     """
     with _opened(source, name) as image:
-        return _upright(image)
-
-
-def _upright(image: ImageFile) -> Image.Image:
-    image.load()
-    turn = _UPRIGHT.get(_orientation(image.info.get("exif", b"")))
-    rgb = _to_rgb(image)
-    # What the metadata say is true of the file, and no longer of these pixels.
-    rgb.info = {}
-    return rgb if turn is None else rgb.transpose(turn)
+        image.load()
+        turn = _UPRIGHT.get(_orientation(image.info.get("exif", b"")))
+        rgb = _to_rgb(image)
+        # What the metadata say is true of the file, and no longer of these pixels.
+        rgb.info = {}
+        return rgb if turn is None else rgb.transpose(turn)
 
 
 class Head(NamedTuple):
@@ -228,44 +223,11 @@ def load_pixels(
     """
     if fit not in ("squash", "crop"):
         raise ArgumentError(f"There is no fit {fit!r}: choose 'squash' or 'crop'.")
-    photo = source if isinstance(source, Image.Image) else _decoded(source, name)
-    if fit == "squash":
-        if isinstance(photo, np.ndarray):
-            return _squashed(photo, size)
-        if _is_small(photo):
-            return _squashed(np.array(photo), size)  # a copy that PyTorch may write to
-    image = Image.fromarray(photo) if isinstance(photo, np.ndarray) else photo
-    box = _center(image.width, image.height, size) if fit == "crop" else None
-    return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
-
-
-def _is_small(image: Image.Image) -> bool:
-    return image.width * image.height <= SMALL
-
-
-def _decoded(source: str | Path | bytes, name: str | None) -> Image.Image | NDArray[np.uint8]:
-    """Decode as `read_photo` does, small JPEGs to an array.
-
-    OpenCV decodes them to the same bits as Pillow in half of its time, but says nothing of files
-    that are cut short, so it gets those that end as they should.
-    """
-    import cv2
-
-    with _opened(source, name) as image:
-        assert isinstance(image.fp, io.BytesIO)
-        data = image.fp.getbuffer()
-        if (
-            image.format == "JPEG"
-            and image.mode in ("L", "RGB")
-            and data[-2:] == END_OF_JPEG
-            and _orientation(image.info.get("exif", b"")) not in _UPRIGHT
-            and _is_small(image)
-        ):
-            flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-            if pixels is not None:
-                return pixels.astype(np.uint8, copy=False)
-        return _upright(image)
+    photo = source if isinstance(source, Image.Image) else read_photo(source, name)
+    if fit == "squash" and photo.width * photo.height <= SMALL:
+        return _squashed(np.array(photo), size)  # a copy that PyTorch may write to
+    box = _center(photo.width, photo.height, size) if fit == "crop" else None
+    return np.array(photo.resize((size, size), Image.Resampling.BILINEAR, box))
 
 
 def _squashed(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

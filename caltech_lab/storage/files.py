@@ -1,5 +1,6 @@
 """Files written whole or not at all, and read without running anyone's code."""
 
+import csv
 import errno
 import hashlib
 import json
@@ -141,10 +142,16 @@ def save_table(path: Path, table: "pd.DataFrame") -> None:
         table.to_parquet(temporary)
 
 
-def write_csv(path: Path, table: "pd.DataFrame") -> None:
-    """Write a table with its index as CSV, for people: nothing but decisions is read from one."""
+def csv_text(table: "pd.DataFrame", index: bool = False) -> str:
+    """Return a table as CSV, all names quoted: pandas leaves a lone carriage return bare."""
+    text: str = table.to_csv(index=index, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    return text
+
+
+def write_csv(path: Path, table: "pd.DataFrame", index: bool = True) -> None:
+    """Write a table as CSV, whole or not at all."""
     with write_atomically(path) as temporary:
-        table.to_csv(temporary)
+        temporary.write_text(csv_text(table, index), encoding="utf-8", newline="\n")
 
 
 def load_table(path: Path) -> "pd.DataFrame":

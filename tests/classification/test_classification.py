@@ -7,6 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.estimator_checks import check_estimator
 
 from caltech_lab.classification.comparison import confused_pairs, learning_curve, repeated_splits
@@ -221,3 +222,14 @@ def test_confused_pairs_by_hand():
     ]
     np.testing.assert_allclose(pairs["share"], [2 / 3, 1, 1 / 2])
     assert confused_pairs(y, y, ["ant", "bee", "cat"]).empty
+
+
+def test_the_forest_counts_categories_alike():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [190, 10])
+    X = rng.normal(size=(200, 8)).astype(np.float32) + 1.0 * y[:, None].astype(np.float32)
+    forest = random_forest(n_estimators=50)[-1]
+    assert forest.class_weight == "balanced"
+    weights = compute_class_weight("balanced", classes=np.array([0, 1]), y=y)
+    weighted = clone(forest).set_params(class_weight=dict(enumerate(weights))).fit(X, y)
+    np.testing.assert_allclose(clone(forest).fit(X, y).predict_proba(X), weighted.predict_proba(X))

@@ -194,3 +194,13 @@ def test_comparison_of_linkages(blobs):
     assert ward["ari"] == ward["matched_accuracy"] == pytest.approx(1)
     assert ward["largest"] == pytest.approx(50 / 150)
     assert ward["silhouette"] == pytest.approx(silhouette_score(X, y))
+
+
+def test_the_sweep_keeps_the_best_start(blobs):
+    X, _ = blobs
+    for seed in range(20):  # a seed whose first start is not the best
+        one, many = (kmeans_sweep(X, [12], seed=seed, n_init=n)["inertia"].item() for n in (1, 8))
+        assert many <= one + 1e-6
+        if many < one - 1e-3:
+            return
+    pytest.fail("each first start was the best: the test sees nothing")

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, davies_bouldin_score
 
 from caltech_lab.clustering.comparison import LINKAGES, compare_clusterings
 from caltech_lab.clustering.hierarchical import cut
+from caltech_lab.clustering.kmeans import kmeans
 from caltech_lab.clustering.smoothing import average_linkage_smoothed, smooth_with_neighbors
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.linkage import linkage_matrix
@@ -88,3 +89,12 @@ def test_comparison_is_that_of_each_recipe_alone(noisy):
     for name, tree in alone.items():
         scores = cluster_scores(X, cut(tree, 6), y)
         assert given.loc[name, list(scores)].to_dict() == pytest.approx(scores, abs=1e-6)
+
+
+def test_davies_bouldin_is_of_the_vectors_themselves(noisy):
+    X, y = noisy
+    table = compare_clusterings(X, y, 6, seed=2)
+    labels = kmeans(smooth_with_neighbors(X), 6, 2, 3).labels_
+    expected = davies_bouldin_score(X, labels)
+    assert table.loc["K-Means, smoothed", "davies_bouldin"] == pytest.approx(expected)
+    assert davies_bouldin_score(smooth_with_neighbors(X), labels) < 0.9 * expected

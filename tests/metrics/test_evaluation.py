@@ -354,3 +354,28 @@ def test_calibration_of_honest_and_boastful_answers():
     assert expected_calibration_error(p, honest) < 0.02
     assert expected_calibration_error(np.ones(10), np.zeros(10)) == 1
     assert reliability_table([0.0, 1.0], [0, 1], bins=3)["n"].tolist() == [1, 0, 1]
+
+
+def test_each_category_is_drawn_for_itself():
+    # Errors of categories drawn apart average out: with four times the same scores, the interval
+    # of the mean over categories is half as wide as that of one; drawn alike, it would be as wide.
+    values = np.random.default_rng(0).random(60)
+    alone = bootstrap_interval(values)
+    four = bootstrap_interval(np.tile(values, 4), groups=np.repeat(np.arange(4), len(values)))
+    width = (four.high - four.low) / (alone.high - alone.low)
+    assert four.estimate == pytest.approx(alone.estimate)
+    assert width == pytest.approx(0.5, abs=0.08)
+
+
+def test_silhouettes_far_from_the_origin_are_as_exact(blobs):
+    X, y = blobs
+    far = (X + np.float32(500)).astype(np.float32)
+    expected = silhouette_samples(far.astype(np.float64), y)
+    np.testing.assert_allclose(silhouette(far, y), expected, atol=1e-4)
+
+
+def test_a_cluster_is_matched_with_one_category():
+    clusters, y = np.zeros(6, int), np.array([0, 0, 0, 1, 1, 2])
+    assert agreement_scores(clusters, y)["matched_accuracy"] == pytest.approx(3 / 6)
+    clusters = np.array([0, 0, 0, 0, 1, 1])  # the second gets what is left: one photo of 1
+    assert agreement_scores(clusters, y)["matched_accuracy"] == pytest.approx(4 / 6)

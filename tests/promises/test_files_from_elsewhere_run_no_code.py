@@ -205,7 +205,9 @@ def test_index_of_another_shape_is_refused(
 ) -> None:
     path = tmp_path / "index.faiss"
     Index(X).save(path)
-    with pytest.raises(CacheError, match=f"exact index of {count} photos with {dimension} numbers"):
+    with pytest.raises(
+        CacheError, match=f"exact index of {count} vectors of {dimension} dimensions"
+    ):
         Index.load(path, dimension, count)
 
 

@@ -87,3 +87,20 @@ def test_no_photo_is_shown_twice(rounds):
         by_query = table.groupby("query")["feedback"].sum() * 10
         assert by_query.tolist() == [(y == label).sum() for label in y[:3]]
     assert len(table) == 3 * (rounds + 1)
+
+
+def test_all_marks_move_the_query_that_was_given(monkeypatch):
+    X = unit([1, 0.1], [1, -0.2], [1, 0.3], [1, -0.4], [1, 0.5], [1, -0.6])
+    y, query = np.array([0, 1] * 3), unit([1, 0])
+    started, marked = [], []
+    original = feedback.rocchio
+
+    def rocchio(vector, good, bad):
+        started.append(vector.copy())
+        marked.append(len(good) + len(bad))
+        return original(vector, good, bad)
+
+    monkeypatch.setattr(feedback, "rocchio", rocchio)
+    feedback.simulate_feedback(X, y, query, np.array([0]), k=2, rounds=2)
+    np.testing.assert_array_equal(started, np.repeat(query, 3, axis=0))
+    assert marked == [2, 4, 6]

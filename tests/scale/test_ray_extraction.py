@@ -12,7 +12,6 @@ import numpy as np
 import psutil
 import pytest
 from pyarrow import fs
-from same_bits import bits
 
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.backbones import backbone
@@ -22,6 +21,7 @@ from caltech_lab.errors import CacheError, DatasetError
 from caltech_lab.scale.ray_extraction import extract_shards, ray_embedding
 from caltech_lab.scale.shards import name_of, names_in, read_shards
 from caltech_lab.storage.files import read_json
+from tests.scale.same_bits import bits
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 HOG = backbone("hog")

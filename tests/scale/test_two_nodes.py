@@ -6,12 +6,12 @@ from pathlib import Path
 
 import ray
 from ray.cluster_utils import Cluster
-from same_bits import bits
 
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.embedding.engines import choose_runtime
 from caltech_lab.embedding.extraction import extract
 from caltech_lab.scale.ray_extraction import ray_embedding
+from tests.scale.same_bits import bits
 
 HOG = backbone("hog")
 STORE = 100 * 2**20

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import normalize
 
 from caltech_lab.embedding import views
 from caltech_lab.embedding.backbones import backbone
@@ -219,17 +220,27 @@ class TestTargets:
         assert not np.isin(y[~hidden], y[hidden]).any()
         assert (hidden != protocols.left_out(y, 1)).any()
 
-    def test_labels_of_hidden_categories_cannot_matter(self, three_categories):
+    def test_no_fit_sees_the_hidden_categories(self, three_categories, monkeypatch):
         X, _ = three_categories
         X = np.concatenate([X, X[:, ::-1]])
         y = np.repeat(np.arange(10), 24)
-        scores = protocols.scores_on_left_out("within", X, y)
-        swapped = y.copy()
         hidden = protocols.left_out(y)
         first, second = np.unique(y[hidden])
-        swapped[y == first], swapped[y == second] = second, first
-        again = protocols.scores_on_left_out("within", X, swapped)
-        assert len(scores.labels) == len(again.labels) == 10
+        fits = []
+
+        def build(name, seed):
+            model = recipe(name, n_components=8, seed=seed)
+            fit = model.fit
+            model.fit = lambda X, y: fits.append((X, y)) or fit(X, y)
+            return model
+
+        monkeypatch.setattr(protocols, "recipe", build)
+        for name in ("within", "posterior"):
+            scores = protocols.scores_on_left_out(name, X, y)
+            assert len(scores.labels) == 10
+        for _, labels in fits:  # no fit saw a photo of the hidden categories
+            assert not np.isin(labels, [first, second]).any()
+            assert len(np.unique(labels)) == 8
 
 
 def test_the_first_step_is_drawn_on_top_in_each_average():
@@ -275,3 +286,18 @@ class Sleeper:
 
 def test_a_forward_pass_is_timed_by_the_photo_once_it_is_warm():
     assert 10 <= forward_milliseconds(backbone("pixels"), Sleeper()) < 60
+
+
+def test_each_parameter_of_a_whitener_counts(three_categories):
+    X, y = three_categories
+    plain = PartialWhitener(n_components=3, power=0.0).fit(X)
+    assert_allclose(plain.transform(X), normalize(plain.pca_.transform(X)), atol=1e-6)
+    spread = plain.pca_.explained_variance_
+    half = PartialWhitener(n_components=3, power=0.5).fit(X).transform(X)
+    assert_allclose(half, normalize(plain.pca_.transform(X) / np.sqrt(spread)), atol=1e-5)
+    within = {s: WithinClassWhitener(shrinkage=s).fit(X, y).transform(X) for s in (0.0, 0.3, 1.0)}
+    assert_allclose(within[1.0], normalize(X), atol=1e-5)  # a multiple of the identity
+    assert np.abs(within[0.0] - within[0.3]).max() > 0.01
+    assert np.abs(within[0.3] - within[1.0]).max() > 0.01
+    other = WithinClassWhitener(power=0.25).fit(X, y).transform(X)
+    assert np.abs(within[0.3] - other).max() > 0.01

@@ -13,6 +13,7 @@ from caltech_lab.embedding.backbones import backbone
 from caltech_lab.embedding.embeddings import Embeddings, load
 from caltech_lab.embedding.extraction import extract
 from caltech_lab.errors import ArgumentError
+from caltech_lab.studies import duplicates
 from caltech_lab.studies.duplicates import Thresholds, find_duplicates, groups, perceptual_hash
 
 # Raw pixels are no judge of crops, so only the hash and the place are left to tell.
@@ -120,3 +121,22 @@ def test_groups_are_chains_of_pairs_the_largest_first() -> None:
     assert groups(pairs.iloc[:0], 3).tolist() == [-1, -1, -1]
     with pytest.raises(ArgumentError, match="more than 4 photos"):
         groups(pairs, 4)
+
+
+def test_a_copy_may_differ_in_as_many_bits_as_allowed_and_no_more() -> None:
+    X = np.ones((3, 1), np.float32)
+    hashes = np.zeros((3, 8), np.uint8)
+    hashes[1, 0], hashes[2] = 0b111, 255  # 3 bits from the first, 61 from each other
+    for allowed, expected in ((2, []), (3, [(0, 1)])):
+        table = duplicates._copies(X, hashes, np.arange(3), Thresholds(hash_distance=allowed))
+        assert [*zip(table["a"], table["b"], strict=True)] == expected
+
+
+def test_a_crop_is_found_whichever_of_the_two_comes_first(album: Path) -> None:
+    whole, part = (
+        np.asarray(Image.open(album / name).convert("L").resize(size))
+        for name, size in (("first/schooner.png", (96, 72)), ("again/schooner crop.png", (62, 47)))
+    )
+    X = np.ones((2, 1), np.float32)
+    for views in ([whole, part], [part, whole]):
+        assert len(duplicates._crops(X, views, np.arange(2), LENIENT)) == 1

@@ -127,6 +127,17 @@ def test_a_category_may_be_called_none(features, tmp_path):
     assert y.tolist() == [renamed.categories.index("NA")]
 
 
+def test_a_decision_keeps_any_name(features, tmp_path):
+    names = ["a\rb.png", "c\r\nd.png", "e\nf.png", 'g"h,.png']
+    table = features.photos.table.assign(sha256=features.photos.sha256)
+    table.loc[:3, "path"] = names
+    odd = Embeddings(features.X, folder.Photos("other", features.photos.root, table), {})
+    decisions = Decisions(tmp_path / "decisions.csv")
+    for row in range(4):
+        decisions.decide(odd, row, "drop")
+    assert decisions.table()["path"].tolist() == names
+
+
 def test_two_kernels_lose_nothing_of_each_other(features, tmp_path):
     path = tmp_path / "decisions.csv"
     with ThreadPoolExecutor(4) as pool:
@@ -139,7 +150,7 @@ def test_a_write_that_fails_leaves_what_was_there(features, tmp_path, monkeypatc
     decisions.decide(features, 3, "keep")
     before = decisions.path.read_bytes()
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)

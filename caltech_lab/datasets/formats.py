@@ -1,0 +1,73 @@
+"""Which files are photos: told by their first bytes, and by the name only where that is enough."""
+
+from pathlib import PurePosixPath
+from typing import Final
+
+FORMATS: Final = ("JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "HEIC", "AVIF")
+FORMATS_LISTED: Final = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+
+# A file of these names is listed as a photo without a look inside; if it is none, it is named when
+# it cannot be decoded.
+SUFFIXES: Final = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    | {".heic", ".heif", ".hif", ".avif"}
+)
+# Pictures, raw files and videos that are not read. Raw files begin as TIFF does, so that their
+# names decide.
+NOT_READ: Final = frozenset(
+    {".jxl", ".jp2", ".psd", ".svg", ".eps", ".xcf", ".ico", ".exr", ".tga"}
+    | {".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".orf", ".rw2"}
+    | {".raf", ".pef", ".srw", ".raw", ".3fr", ".iiq", ".x3f", ".gpr"}
+    | {".mov", ".mp4", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp", ".mts", ".wmv"}
+)
+HEAD: Final = 32  # bytes that `format_of` looks at
+
+_HEIC_BRANDS = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2"}
+)
+
+
+def format_of(head: bytes) -> str | None:
+    """Tell the format of a photo by the first `HEAD` bytes of its file.
+
+    Parameters
+    ----------
+    head : bytes
+        The beginning of a file, or all of it.
+
+    Returns
+    -------
+    str or None
+        One of `FORMATS`; None for anything else.
+
+    Examples
+    --------
+    >>> format_of(b"GIF89a...")
+    'GIF'
+    """
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WebP"
+    # Two letters are a weak signature: a bitmap also says where its pixels begin.
+    if head.startswith(b"BM") and head[6:10] == bytes(4):
+        return "BMP"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    if head[4:8] == b"ftyp":
+        # The major brand, and the compatible ones that follow the minor version.
+        brands = {head[8:12], *(head[i : i + 4] for i in range(16, len(head) - 3, 4))}
+        if brands & {b"avif", b"avis"}:
+            return "AVIF"
+        if brands & _HEIC_BRANDS:
+            return "HEIC"
+    return None
+
+
+def suffix_of(name: str) -> str:
+    """Return what a file's name says of its kind, in lower case: ".jpg", or "" for nothing."""
+    return PurePosixPath(name).suffix.lower()

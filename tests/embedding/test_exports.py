@@ -1,0 +1,43 @@
+"""Names of any kind in files for programs that know no quotes."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from caltech_lab.embedding.embeddings import Embeddings
+from caltech_lab.embedding.exports import write_npy, write_projector
+
+NAMES = [
+    "plain",
+    "ta\tb",
+    "new\nline",
+    "re\rturn",
+    "both\r\n",
+    'quo"te,',
+    "\x0b\x0c\x1c\x85",
+    "猫\u2028",
+]
+
+
+def features() -> Embeddings:
+    X = np.eye(len(NAMES), dtype=np.float32)
+    table = pd.DataFrame(X, columns=[f"x{i}" for i in range(len(NAMES))])
+    return Embeddings.from_frame(table.assign(path=[f"{n}.png" for n in NAMES], category=NAMES))
+
+
+def test_a_name_stays_in_its_cell_of_the_projector(tmp_path: Path) -> None:
+    vectors, labels = write_projector(features(), tmp_path)
+    text = labels.read_bytes().decode()
+    assert text.endswith("\n")
+    assert len(text.splitlines()) == len(vectors.read_text().splitlines()) + 1
+    rows = [line.split("\t") for line in text.removesuffix("\n").split("\n")]
+    shown = ["".join(" " if c.isspace() else c for c in name) for name in NAMES]
+    assert rows == [["category", "path"], *([name, f"{name}.png"] for name in shown)]
+
+
+def test_a_table_for_people_keeps_every_name(tmp_path: Path) -> None:
+    _, path = write_npy(features(), tmp_path)
+    kept = pd.read_csv(path, keep_default_na=False)
+    assert kept["category"].tolist() == NAMES
+    assert kept["path"].tolist() == [f"{name}.png" for name in NAMES]
