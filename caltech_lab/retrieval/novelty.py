@@ -1,4 +1,4 @@
-"""Out-of-distribution detection: is a query unlike the photos in the gallery?
+"""Out-of-distribution detection: queries that are unlike the photos of the gallery.
 
 The score of a query is the mean cosine similarity of its `NEIGHBORS` nearest neighbors. The
 threshold is a low quantile of the leave-one-out scores of the training set.
