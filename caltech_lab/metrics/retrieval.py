@@ -141,8 +141,7 @@ def retrieval_scores(
             "No query has a relevant photo in the gallery: add photos of the queries' categories."
         )
 
-    columns = np.empty((5, len(kept)))
-    ranks = np.arange(1, answers + 1)
+    blocks = []
     step = max(1, CHUNK_BYTES // (32 * len(X)))  # about 32 bytes per pair in the temporaries below
     for start in range(0, len(kept), step):
         rows = kept[start : start + step]
@@ -150,28 +149,29 @@ def retrieval_scores(
         if leave_one_out:
             similarity[np.arange(len(rows)), rows] = -np.inf  # ranked last, cut off below
         ranking = _ranking(similarity)[:, :answers]
-        hits = y[ranking] == labels[rows, None]
-        found = np.cumsum(hits, axis=1, dtype=np.int32)
-        total = n_relevant[rows]
-        columns[:, start : start + step] = (
-            found[:, k - 1] / k,
-            found[:, k - 1] / total,
-            found[np.arange(len(rows)), total - 1] / total,
-            1 / (1 + hits.argmax(axis=1)),
-            np.sum(found / ranks, axis=1, where=hits) / total,
-        )
-    precision, recall, r_precision, reciprocal_rank, average_precision = columns
+        blocks.append(_measures(y[ranking] == labels[rows, None], n_relevant[rows], k))
     return RetrievalScores(
         k=k,
         queries=kept,
         labels=labels[kept],
-        precision=precision,
-        recall=recall,
-        r_precision=r_precision,
-        reciprocal_rank=reciprocal_rank,
-        average_precision=average_precision,
         n_dropped=len(labels) - len(kept),
+        **{name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]},
     )
+
+
+def _measures(
+    hits: NDArray[np.bool_], n_relevant: NDArray[np.integer[Any]], k: int
+) -> dict[str, Floats]:
+    """Score rankings, one per row, where `hits` marks the relevant photos."""
+    n_hits = np.cumsum(hits, axis=1, dtype=np.int32)  # among the results up to each rank
+    ranks = np.arange(1, hits.shape[1] + 1)
+    return {
+        "precision": n_hits[:, k - 1] / k,
+        "recall": n_hits[:, k - 1] / n_relevant,
+        "r_precision": n_hits[np.arange(len(hits)), n_relevant - 1] / n_relevant,
+        "reciprocal_rank": 1 / (1 + hits.argmax(axis=1)),
+        "average_precision": np.sum(n_hits / ranks, axis=1, where=hits) / n_relevant,
+    }
 
 
 def _ranking(similarity: NDArray[np.floating[Any]]) -> Ints:
