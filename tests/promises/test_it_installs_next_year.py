@@ -101,7 +101,7 @@ def test_whatever_the_package_imports_has_a_range() -> None:
 def test_make_has_a_job_for_each_end_that_runs_the_unit_tests(end: str) -> None:
     job = MAKEFILE[MAKEFILE.index(f"\ntest-{end}:") :].partition("\n\n")[0]
     assert f".venv-{end}/bin/python -m pip install" in job
-    assert f".venv-{end}/bin/python -m pytest tests" in job
+    assert f".venv-{end}/bin/python -m pytest $(WORKERS) $(UNIT)" in job
     assert ("--resolution lowest-direct" in job) == (end == "lowest")
     done = subprocess.run(["make", "-n", f"test-{end}"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
