@@ -15,7 +15,7 @@ DEMO := $(wildcard notebooks/*_retrieval_demo.ipynb)
 ROOMS := $(wildcard caltech_lab/*.py caltech_lab/*/*.py caltech_lab/*/*/*.py)
 DOCUMENTED := $(subst /,.,$(patsubst %.py,%,$(filter-out %__init__.py %__main__.py,$(ROOMS))))
 
-.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-avx2 record test-memory test-lowest test-newest test-caltech101 test-timm test-weekly bench bench-quick lint format docs clean test-scale
+.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-avx2 record test-memory test-lowest test-newest test-caltech101 test-timm test-mutation test-weekly bench bench-quick lint format docs clean test-scale
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -151,6 +151,13 @@ $(VENV)/timm-installed: $(INSTALLED)
 
 test-timm: $(VENV)/timm-installed
 	$(BIN)/python -m pytest tests/embedding -k timm
+
+$(VENV)/mutation-installed: $(INSTALLED)
+	$(call INSTALL,-e ".[mutation]")
+	@touch $@
+
+test-mutation: $(VENV)/mutation-installed  ## how many of 150 small faults in the core the unit tests notice
+	$(BIN)/python -m tools.mutation
 
 test-weekly: test-timm test-lowest test-newest test-avx2  ## what other environments show: once a week
 
