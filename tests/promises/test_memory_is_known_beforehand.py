@@ -40,7 +40,7 @@ STEPS: dict[str, tuple[Callable[[], Any], int, str]] = {
     "silhouette": (
         lambda: silhouette(X, CLUSTERS),
         silhouette_bytes(300, 16, 15),
-        "score a sample of the photos, or one clustering after the other",
+        "score a sample of the photos, or one clustering at a time",
     ),
     "pairs": (lambda: require_pairs(300, 300), 4 * 300 * 300, "goes through the pairs in pieces"),
     "t-SNE": (lambda: tsne(X), tsne_bytes(300), "draw a sample of the photos"),
