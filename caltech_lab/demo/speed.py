@@ -1,7 +1,7 @@
-"""How long a person waits for the demo, apart from the network's own forward pass.
+"""Latency of the demo, without the forward pass of the network.
 
 `python -m caltech_lab.demo.speed [DATASET]` measures it on all 9,144 photos of Caltech-101, or
-on another dataset, and prints the table.
+on another dataset, and prints a table.
 """
 
 import sys
@@ -19,21 +19,21 @@ UPLOADS = 36
 
 
 def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
-    """Time what the kernel does between a person's act and what the page is sent.
+    """Time the work of the kernel between a user action and the update of the page.
 
     Parameters
     ----------
     demo : RetrievalDemo
-        On a gallery with held-out photos, which are uploaded with one more byte, so that they are
-        not recognized.
+        Demo of a gallery with a test set. Test photos are uploaded with an appended byte, so that
+        they are not found in the gallery.
     uploads : int
-        How many of them.
+        Number of uploads.
 
     Returns
     -------
     DataFrame
-        One row an act: ``times`` it was done, ``median_ms`` and ``largest_ms``, in milliseconds;
-        of an upload without the forward pass.
+        One row per action: number of ``times``, ``median_ms`` and ``largest_ms``, in milliseconds;
+        for uploads, without the forward pass.
     """
     gallery, session = demo.session.gallery, demo.session
     _, test = session.lab.split()
@@ -78,7 +78,7 @@ def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
 
 
 def main() -> int:
-    """Measure, print, and return 1 where a promise is broken: 150 ms, and 100 ms for the rest."""
+    """Print the table; return 1 if the median is 150 ms or more for uploads, 100 ms for others."""
     demo = RetrievalDemo(SearchSession(open_lab(*(sys.argv[1:] or ["all+background"]))))
     table = demo_speed(demo)
     print(f"{len(demo.session.gallery):,} photos, without the forward pass:")
