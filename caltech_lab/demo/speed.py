@@ -56,15 +56,15 @@ def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
         for k in (session.max_k, min(10, session.max_k)):
             with timed(f"k = {k}"):
                 demo.k.value = k
-        with timed("a category alone"):
+        with timed("category filter"):
             demo.categories.value = [gallery.categories[number % len(gallery.categories)]]
         demo.categories.value = []
-        boxes = {"its cluster alone": demo.own_cluster, "near-duplicates": demo.no_copies}
+        boxes = {"cluster filter": demo.own_cluster, "near-duplicate filter": demo.no_copies}
         for name, box in boxes.items():
             with timed(name):
                 box.value = True
             box.value = False
-        with timed("a mark"):
+        with timed("mark"):
             demo._act("bad", demo.grid.items[0]["row"])
     demo.add_category.value = ANY
     times = {act: pd.Series(values) for act, values in taken.items()}
