@@ -16,7 +16,7 @@ from caltech_lab.embedding.views import FusedViews, own_view
 from caltech_lab.retrieval.calibration import same_category_curves
 from caltech_lab.retrieval.index import Index, Similarities
 from caltech_lab.studies.vectors.fused import fused_embeddings, projected
-from caltech_lab.studies.vectors.projections import recipe
+from caltech_lab.studies.vectors.projections import projection
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -133,7 +133,7 @@ def held_out_pairs(lab: "Lab", k: int) -> tuple[Similarities, NDArray[np.bool_]]
     found = []
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=lab.seed)
     for rest, asking in folds.split(X, y):
-        model = recipe(RECIPE, seed=lab.seed).fit(X[rest], y[rest])
+        model = projection(RECIPE, seed=lab.seed).fit(X[rest], y[rest])
         index, queries = Index(model.transform(X[rest])), model.transform(X[asking])
         similarities, ids = index.search(queries, min(k, len(rest)))
         found.append((similarities, y[rest][ids] == y[asking, None]))

@@ -155,7 +155,7 @@ def test_faults_of_a_tree_are_sentences(blobs):
         ArgumentError, match=r"^Ward's method needs the Euclidean distance, not cosine\.$"
     ):
         linkage_matrix(X, "ward", "cosine")
-    with pytest.raises(ArgumentError, match="at least two photos, but there are 1"):
+    with pytest.raises(ArgumentError, match="at least two photos, but this dataset has 1"):
         linkage_matrix(X[:1])
 
 
