@@ -415,7 +415,7 @@ class RetrievalDemo(Panel):
             right = int((y[ranking.ids] == y[row]).sum())
             found += f", without the query: {right} of {n} have its category"
         if not n:
-            found = "No photo matches the filters: remove one of them"
+            found = "No photo matches the filters: remove a filter, or clear the marks"
         return f'<div style="line-height:1.4">{escape(found)}.</div>'
 
     def _asked(self, answer: Answer) -> str:

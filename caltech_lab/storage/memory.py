@@ -49,7 +49,9 @@ def require(step: str, needed: int, instead: str) -> None:
             f"free: {instead}."
         )
     if needed >= WORTH_SAYING:
-        print(f"{step} needs about {needed / GIB:,.1f} of {free / GIB:,.1f} GiB free memory.")
+        print(
+            f"{step} needs about {needed / GIB:,.1f} GiB of memory; {free / GIB:,.1f} GiB are free."
+        )
 
 
 def free_bytes() -> int:

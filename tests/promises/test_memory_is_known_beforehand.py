@@ -100,7 +100,7 @@ def test_what_takes_much_says_so(
     monkeypatch.setattr(memory, "WORTH_SAYING", needed)
     step()
     (line,) = capsys.readouterr().out.splitlines()
-    assert f"needs about {needed / 2**30:,.1f} of 931,322.6 GiB free memory." in line
+    assert f"needs about {needed / 2**30:,.1f} GiB of memory; 931,322.6 GiB are free." in line
 
 
 PEAKS: dict[str, tuple[Callable[[], Any], int]] = {
