@@ -193,7 +193,7 @@ def summary(
     wrong = differing(measured, recorded)
     here, there = FORMATS.get(precision, precision), FORMATS.get(against, against)
     if not wrong:
-        other = f", although here they are computed in {here} and there in {there}"
+        other = f", although this machine computes in {here} and the record is in {there}"
         return f"{_count(len(measured))} as recorded{other * (precision != against)}."
     named = [_difference(name, measured.get(name), recorded.get(name)) for name in wrong[:NAMED]]
     if len(wrong) > NAMED:

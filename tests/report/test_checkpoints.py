@@ -165,7 +165,8 @@ def test_without_a_record_in_this_precision_the_other_is_taken_and_named(
 ) -> None:
     write_record(place, {f"{kind}/bf16": {"05": ENTRIES}})
     assert told(SAME) == (
-        "2 figures as recorded, although here they are computed in float32 and there in bfloat16."
+        "2 figures as recorded, although this machine computes in float32 and the record is in "
+        "bfloat16."
     )
     assert told({"n": 12, "accuracy": 0.9}).endswith(
         "n 12 (recorded 10); the likely reason is that this machine computes in float32, the "
