@@ -1,4 +1,4 @@
-"""Progress bars that look right in a notebook and in a terminal."""
+"""Progress bars for notebooks and terminals."""
 
 import sys
 from collections.abc import Iterable
@@ -10,24 +10,24 @@ from tqdm import tqdm
 def progress(iterable: Iterable[Any] | None = None, **options: Any) -> "tqdm[Any]":
     """Return a tqdm bar: on standard output in a notebook, on standard error elsewhere.
 
-    JupyterLab paints what comes on standard error red, as if something had gone wrong.
+    JupyterLab shows standard error in red, like an error message.
 
     Parameters
     ----------
     iterable : iterable, optional
-        What to go through.
+        Items to iterate over.
     **options
-        What tqdm takes: `total`, `desc`, `unit` ...
+        Options of tqdm: `total`, `desc`, `unit` ...
 
     Returns
     -------
     tqdm
-        The bar, which disappears when it is done.
+        The bar, which disappears when it is finished.
     """
     stream = sys.stdout if in_notebook() else sys.stderr
     return tqdm(iterable, **{"file": stream, "leave": False, "dynamic_ncols": True, **options})
 
 
 def in_notebook() -> bool:
-    """Tell whether this runs in a Jupyter kernel."""
+    """Return whether this runs in a Jupyter kernel."""
     return "ipykernel" in sys.modules

@@ -237,7 +237,7 @@ def test_it_ends_in_an_answer_or_in_a_sentence(demo, name, caplog, recwarn):
         assert re.fullmatch(r"The upload [^\n]+\.", said), said
         assert len(re.findall(r"\. |\.$", said)) == 1, said
     else:
-        assert said.startswith(f"Answered {name} ("), said
+        assert said.startswith(f"Results for {name} ("), said
         assert demo.answer is not before
         assert np.isfinite(demo.answer.query.vector).all()
     assert caplog.records == []
@@ -248,4 +248,4 @@ def test_it_ends_in_an_answer_or_in_a_sentence(demo, name, caplog, recwarn):
 
 def test_after_all_of_them_it_still_answers(demo):
     send(demo, "last.jpg", CASES["ok PNG named.jpg"])
-    assert "Answered last.jpg" in demo.status.value
+    assert "Results for last.jpg" in demo.status.value

@@ -59,7 +59,7 @@ def projected(lab: "Lab", name: str) -> tuple[Pipeline, Embeddings]:
     lab : Lab
         The photos to project.
     name : str
-        As in `projections.recipe`.
+        As in `projections.projection`.
 
     Returns
     -------

@@ -293,7 +293,7 @@ def discriminant(shrinkage: float = 0.1) -> Pipeline:
 LEARNED = ("none", "within", "discriminant", "proxy", "posterior")
 
 
-def recipe(name: str, *, n_components: int | None = None, seed: int = 0) -> Pipeline:
+def projection(name: str, *, n_components: int | None = None, seed: int = 0) -> Pipeline:
     """Build one of the projections that the notebooks compare, for fused embeddings.
 
     Parameters
@@ -336,5 +336,5 @@ def recipe(name: str, *, n_components: int | None = None, seed: int = 0) -> Pipe
 
 
 def fit_projection(X: Floats, y: NDArray[np.int64], name: str, seed: int = 0) -> Pipeline:
-    """Fit the projection that `recipe` builds."""
-    return recipe(name, seed=seed).fit(X, y)
+    """Build and fit a `projection`."""
+    return projection(name, seed=seed).fit(X, y)

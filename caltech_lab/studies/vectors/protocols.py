@@ -19,7 +19,7 @@ from caltech_lab.metrics.intervals import (
     paired_difference_interval,
 )
 from caltech_lab.metrics.retrieval import RetrievalScores, retrieval_scores
-from caltech_lab.studies.vectors.projections import recipe
+from caltech_lab.studies.vectors.projections import projection
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -89,7 +89,7 @@ def scores_on_left_out(
     Parameters
     ----------
     name : str
-        As in `projections.recipe`, or ``"plain"`` to use `X` unchanged.
+        As in `projections.projection`, or ``"plain"`` to use `X` unchanged.
     X : ndarray of float32, shape (n, d)
         Fused or plain embeddings.
     y : ndarray of int64, shape (n,)
@@ -109,7 +109,7 @@ def scores_on_left_out(
     vectors = X
     if name != "plain":
         fit = train[~hidden[train]]
-        model = recipe(name, seed=seed).fit(X[fit], y[fit])
+        model = projection(name, seed=seed).fit(X[fit], y[fit])
         vectors = model.transform(X)
     scores: RetrievalScores = held_out_scores(
         vectors, y, train[hidden[train]], test[hidden[test]], k
@@ -173,7 +173,7 @@ def on_held_out(plain: Floats, fused: Floats, y: Ints, seed: int = 0) -> dict[st
         average with its 95 % bootstrap interval.
     """
     train, test = split(y, seed)
-    model = recipe("posterior", seed=seed).fit(fused[train], y[train])
+    model = projection("posterior", seed=seed).fit(fused[train], y[train])
     before = held_out_scores(plain, y, train, test)
     after = held_out_scores(model.transform(fused), y, train, test)
     right = model.predict(fused[test]) == y[test]
@@ -228,7 +228,7 @@ def standard_protocol(fused: Floats, y: Ints, seed: int = 0) -> dict[str, Any]:
     """
     splits = []
     for train, test in thirty_per_category(y, seed):
-        model = recipe("posterior", seed=seed).fit(fused[train], y[train])
+        model = projection("posterior", seed=seed).fit(fused[train], y[train])
         right = model.predict(fused[test]) == y[test]
         splits.append((bootstrap_interval(right, groups=y[test]), macro_average(right, y[test])))
     # The splits share photos, so their intervals are averaged instead of combined.
