@@ -37,6 +37,8 @@ from caltech_lab.settings import settings
 from caltech_lab.storage.files import read_json, write_json
 from tools.series import execute, key_of, notebooks
 
+ROOT = Path(__file__).parents[1]
+
 SEEDS = (1, 2, 3)  # `make test-other-cpu` uses the first
 
 
@@ -45,7 +47,7 @@ def code_of(path: Path) -> str:
     cells = nbformat.read(path, as_version=4).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     found = hashlib.sha256(text.encode())
-    for module in sorted(Path(__file__).parent.rglob("*.py")):
+    for module in sorted((ROOT / "caltech_lab").rglob("*.py")):
         found.update(module.read_bytes())
     return found.hexdigest()
 
