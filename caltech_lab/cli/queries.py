@@ -13,7 +13,7 @@ from caltech_lab.embedding.engines import compile_backbone
 from caltech_lab.embedding.exports import answers_table, write_answers
 from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import read_photo
-from caltech_lab.errors import ArgumentError
+from caltech_lab.errors import ArgumentError, shown_name
 from caltech_lab.retrieval.gallery import found
 from caltech_lab.scale.galleries import gallery as gallery_of
 from caltech_lab.settings import settings
@@ -137,11 +137,11 @@ def _draw(
     pictures, titles = [], []
     for photo, rows, near in zip(photos, ids, similarities, strict=True):
         pictures += [small(photo), *(small(gallery.file(int(row))) for row in rows)]
-        titles.append(f"{photo.name[-16:]}\n(query)")
+        titles.append(f"{shown_name(photo.name)}\n(query)")
         for row, similarity in zip(rows, near, strict=True):
             path = gallery.file(int(row))
-            name = str(gallery.table["category"].iat[int(row)]) or path.name[-16:]
-            titles.append(f"{name}\n{similarity:.3f}")
+            name = str(gallery.table["category"].iat[int(row)]) or path.name
+            titles.append(f"{shown_name(name)}\n{similarity:.3f}")
     columns = len(ids[0]) + 1
     figure = grid_of_photos(pictures, titles, columns).get_figure(root=True)
     assert figure is not None

@@ -61,7 +61,7 @@ def write_parquet(features: Embeddings, path: Path) -> Path:
         What to write.
     path : Path
         The file: ``path``, ``category``, ``sha256`` (strings) and ``embedding`` (lists of
-        float32, all of one length), one row a photo.
+        float32, all of one length), one row per photo.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def write_projector(
     features : Embeddings
         What to write.
     folder : Path
-        Where to: ``vectors.tsv``, one row a photo and no header, and ``metadata.tsv``, with the
+        Where to: ``vectors.tsv``, one row per photo and no header, and ``metadata.tsv``, with the
         columns ``category`` and ``path``.
     components : int, optional
         Write this many principal components, 2 to min(n, d), which makes the file small; all
@@ -191,7 +191,7 @@ def answers_table(
     Returns
     -------
     DataFrame
-        One row an answer: ``query``, ``rank`` (from 1), ``path``, ``category``, ``similarity``.
+        One row per answer: ``query``, ``rank`` (from 1), ``path``, ``category``, ``similarity``.
     """
     found = features.photos.table
     tables = [

@@ -317,7 +317,7 @@ def embed_photos(
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Scale rows to length one, float32."""
+    """Scale rows to unit length, float32."""
     # A black photo has no direction; its row stays zero.
     norms = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     unit: np.ndarray = (rows / norms).astype(np.float32)

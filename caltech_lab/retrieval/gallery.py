@@ -45,7 +45,7 @@ class Gallery(Protocol):
         ids : ndarray of int64, shape (n,)
             What to call them, 0 or more; not in the gallery yet.
         X : ndarray of float32, shape (n, d)
-            Rows of length one.
+            Rows of unit length.
         categories : sequence of str, optional
             What a search may filter by; empty by default.
         """

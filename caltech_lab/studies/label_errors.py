@@ -50,7 +50,7 @@ def out_of_fold_probabilities(
     model : Pipeline
         `svm.svm`, whose parameters are used; it is not changed.
     X : ndarray of float32, shape (n, d)
-        Embeddings of the training part.
+        Embeddings of the training set.
     y : ndarray of int64, shape (n,)
         Their categories, numbered from 0 without a gap.
     temperature : float
@@ -83,15 +83,15 @@ def out_of_fold_for_all(lab: "Lab", model: Pipeline) -> tuple[Floats, float]:
     lab : Lab
         Whose photos to ask about.
     model : Pipeline
-        `svm.svm`, fitted on the training part: it answers the held-out photos. Those
-        of the training part are answered in three folds, by `probabilities.out_of_fold_margins`.
+        `svm.svm`, fitted on the training set: it answers the held-out photos. Those
+        of the training set are answered in three folds, by `probabilities.out_of_fold_margins`.
 
     Returns
     -------
     probabilities : ndarray of float64, shape (n, number of categories)
         Rows that sum to one, in the order of ``lab.embeddings``.
     temperature : float
-        That makes them, found on the training part.
+        That makes them, found on the training set.
     """
     X, y = lab.embeddings.X, lab.embeddings.y
     train, test = lab.split()
@@ -122,14 +122,14 @@ def label_issues(features: Embeddings, rows: Ints, probabilities: Floats) -> pd.
     features : Embeddings
         All photos.
     rows : ndarray of int64, shape (n,)
-        Those that were asked about, such as the training part.
+        Those that were asked about, such as the training set.
     probabilities : ndarray of float64, shape (n, number of categories)
         From `out_of_fold_probabilities`.
 
     Returns
     -------
     DataFrame
-        One row a doubted photo: ``row`` in `features`, ``path``, ``category``, ``p_category``
+        One row per doubted photo: ``row`` in `features`, ``path``, ``category``, ``p_category``
         (how probable its label is), ``suggested`` (the most probable other category) and
         ``p_suggested``.
 
@@ -277,7 +277,7 @@ class Decisions:
         features : Embeddings
             All photos; they are not changed.
         rows : ndarray of int64, shape (n,)
-            Some of them, such as the training part.
+            Some of them, such as the training set.
 
         Returns
         -------
