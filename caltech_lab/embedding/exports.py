@@ -150,7 +150,8 @@ def write_projector(
     table = table.replace(r"\s", " ", regex=True)
     with write_atomically(paths[1]) as temporary:
         lines = ["\t".join(row) for row in [tuple(table), *table.itertuples(index=False)]]
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        text = "\n".join(lines) + "\n"
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return paths
 
 
@@ -193,20 +194,19 @@ def answers_table(
     DataFrame
         One row per answer: ``query``, ``rank`` (from 1), ``path``, ``category``, ``similarity``.
     """
-    found = features.photos.table
-    tables = [
-        pd.DataFrame(
-            {
-                "query": query,
-                "rank": np.arange(1, len(rows) + 1),
-                "path": found["path"].to_numpy()[rows],
-                "category": found["category"].to_numpy()[rows],
-                "similarity": near.astype(np.float64).round(6),
-            }
-        )
-        for query, rows, near in zip(queries, ids, similarities, strict=True)
-    ]
-    return pd.concat(tables, ignore_index=True)
+    found, rows = features.photos.table, np.concatenate(ids)
+    counts = [len(answers) for answers in ids]
+    asked = np.repeat(np.array(queries, dtype=object), counts)
+    return pd.DataFrame(
+        {
+            # An object, since pandas' own strings take no bytes that are no Unicode.
+            "query": pd.Series(asked, dtype=object),
+            "rank": np.concatenate([np.arange(1, count + 1) for count in counts]),
+            "path": found["path"].iloc[rows].array,
+            "category": found["category"].iloc[rows].array,
+            "similarity": np.concatenate(similarities).astype(np.float64).round(6),
+        }
+    )
 
 
 def write_answers(path: Path, answers: pd.DataFrame) -> Path:

@@ -247,7 +247,7 @@ def dendrogram(
     finally:
         set_link_color_palette(None)
     for label in ax.get_yticklabels():  # the axes may be older than the fonts that these need
-        label.set_family(plt.rcParams["font.family"])
+        label.set_fontfamily(plt.rcParams["font.family"])
     if cut is not None:
         ax.axvline(cut, color="0.3", linestyle="--", linewidth=1)
     ax.grid(visible=False, axis="y")

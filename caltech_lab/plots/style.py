@@ -1,6 +1,6 @@
 """What all the figures share: colors that color-blind readers tell apart, sizes, and names."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from numpy.typing import ArrayLike
 
 from caltech_lab.errors import shown_name
 
@@ -59,7 +60,7 @@ def in_figure(name: object, longest: int = LONGEST) -> str:
 
 def name_ticks(
     axis: Axis,
-    places: Sequence[Any],
+    places: ArrayLike,
     names: Iterable[object],
     longest: int = LONGEST,
     **style: Any,

@@ -66,8 +66,8 @@ def performance_summary(report: dict[str, Any]) -> Figure:
         ("NMI", "ARI"),
     )
     figure.suptitle(
-        f"{in_figure(report['subset'])}: {report['n_photos']:,} photos, {report['n_categories']} categories, "
-        f"{report['backbone']}"
+        f"{in_figure(report['subset'])}: {report['n_photos']:,} photos, "
+        f"{report['n_categories']} categories, {report['backbone']}"
     )
     return figure
 
