@@ -128,7 +128,8 @@ class Command(TyperCommand):
             file = next((w for w in words if w.startswith("-") and Path(w).is_file()), None)
             if file is not None and isinstance(getattr(error, "message", None), str):
                 hint = f"caltech-lab {self.name} -- {file}"
-                error.message += f" To name the file {file}, put -- before it: {hint}"  # type: ignore[attr-defined]
+                told = error.message.rstrip(".")  # type: ignore[attr-defined]
+                error.message = f"{told}. To name the file {file}, put -- before it: {hint}"  # type: ignore[attr-defined]
             raise
 
 

@@ -9,7 +9,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -59,7 +59,8 @@ def write_atomically(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise explain(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def flush_folder(folder: Path) -> None:
@@ -77,24 +78,25 @@ def explain(error: OSError, path: Path) -> CacheError | OSError:
     outputs = settings().outputs
     ours = path.is_relative_to(outputs)
     folder = outputs if ours else path.parent  # what somebody typed
-    advice = "with --outputs or CALTECH_LAB_OUTPUTS, choose another" if ours else "choose another"
+    by = " with --outputs or CALTECH_LAB_OUTPUTS" if ours else ""
     above = (place for place in (path, *path.parents) if os.path.lexists(place))
     nearest = next(above, path)  # what is there of the path
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return CacheError(f"No space is left for {path}: free some, or {advice} disk.")
+            return CacheError(
+                f"No space is left for {path}: free some, or choose another disk{by}."
+            )
         case errno.EISDIR:
             return CacheError(f"{path} is a folder: name a file in it.")
         case errno.ENAMETOOLONG:
             return CacheError(f"{path} is too long for a name of a file: choose a shorter one.")
         case errno.ENOTDIR | errno.EEXIST if not nearest.is_dir():
-            return CacheError(
-                f"{folder} cannot be a folder, since {nearest} is a file: {advice} folder."
-            )
+            what = "" if nearest == folder else f"{folder} cannot be made, since "
+            return CacheError(f"{what}{nearest} is not a folder: choose another folder{by}.")
         case errno.EACCES | errno.EROFS | errno.EPERM:
-            return CacheError(f"{folder} cannot be written: {advice} folder.")
+            return CacheError(f"{folder} cannot be written: choose another folder{by}.")
         case errno.ENOENT if not path.parent.is_dir():
-            return CacheError(f"{folder} cannot be made: {advice} folder.")
+            return CacheError(f"{folder} cannot be made: choose another folder{by}.")
     return error
 
 
