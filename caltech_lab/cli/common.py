@@ -5,6 +5,7 @@ What takes time to import is imported in the functions, so that `--help` is ther
 
 import inspect
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -125,12 +126,19 @@ class Command(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            file = next((w for w in words if w.startswith("-") and Path(w).is_file()), None)
-            if file is not None and isinstance(getattr(error, "message", None), str):
-                hint = f"caltech-lab {self.name} -- {file}"
-                told = error.message.rstrip(".")  # type: ignore[attr-defined]
-                error.message = f"{told}. To name the file {file}, put -- before it: {hint}"  # type: ignore[attr-defined]
+            if isinstance(told := getattr(error, "message", None), str):
+                if file := next(filter(_is_file_like_option, words), ""):
+                    hint = f"caltech-lab {self.name} -- {shlex.quote(file)}"
+                    told = f"{told.rstrip('.')}. To name the file {file}, put -- before it: {hint}"
+                setattr(error, "message", shown_name(told))  # noqa: B010  # of Typer's own kinds
             raise
+
+
+def _is_file_like_option(word: str) -> bool:
+    try:
+        return word.startswith("-") and Path(word).is_file()
+    except (OSError, ValueError):  # too long for a name
+        return False
 
 
 def command(module: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

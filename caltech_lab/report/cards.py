@@ -176,7 +176,8 @@ def dataset_card(lab: "Lab") -> str:
     words["people"] = words["people"].format(
         faces=int(faces.sum()),
         faces_share=faces.sum() / len(photos),
-        face_folders=" and ".join(f"`{shown_name(name)}`" for name in faces.index) or "none of these photos",
+        face_folders=" and ".join(f"`{shown_name(name)}`" for name in faces.index)
+        or "none of these photos",
         faces_easy=int(faces.get("Faces_easy", 0)),
     )
     ends = pd.concat([counts.head(5), counts.tail(5)]) if len(counts) > 10 else counts

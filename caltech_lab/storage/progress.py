@@ -34,7 +34,7 @@ def progress(iterable: Iterable[Any] | None = None, **options: Any) -> "tqdm[Any
     sized = iterable if isinstance(iterable, Sized) else None
     count = options.get("total", None if sized is None else len(sized))
     if count == 0:
-        defaults["disable"] = True
+        options["disable"] = True
     return tqdm(iterable, **{**defaults, **options})
 
 

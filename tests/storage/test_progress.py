@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from caltech_lab.datasets.photos import hash_files
 from caltech_lab.storage.progress import progress
 
 
@@ -24,6 +25,7 @@ def test_a_bar_is_for_a_terminal_and_for_something_to_do(
     assert list(progress(iter(()), total=0, desc="Reading")) == []
     with progress(total=0, desc="Reading"):
         pass
+    assert hash_files([], "Reading") == []
     assert stream.getvalue() == ""
     assert list(progress(iter("ab"), total=2, desc="Reading")) == ["a", "b"]
     assert ("Reading" in stream.getvalue()) is not log
