@@ -132,3 +132,20 @@ def test_a_font_that_has_the_script_is_used_in_axes_old_and_new(
     assert "Serif" in plt.rcParams["font.family"][-1]
     assert style.new_axes().xaxis.label.get_family() == plt.rcParams["font.family"]
     assert capsys.readouterr().out == ""
+
+
+def test_a_character_of_another_installed_font_is_drawn_with_it() -> None:
+    """matplotlib's own STIX font has signs that its DejaVu Sans lacks."""
+    used, other = (
+        set(style.get_font(style.findfont(style.FontProperties(family=[family]))).get_charmap())
+        for family in (*plt.rcParams["font.family"][:1], "STIXGeneral")
+    )
+    sign = next(chr(code) for code in sorted(other - used) if 0x2000 < code < 0xE000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ax = plt.subplots()[1]
+        ax.set_title("older")
+        style.name_ticks(ax.yaxis, [0], [f"{sign} é"])
+        assert ax.get_yticklabels()[0].get_text() == f"{sign} é"
+        ax.figure.canvas.draw()
+    assert len(plt.rcParams["font.family"]) == 2
