@@ -135,7 +135,7 @@ def test_a_font_that_has_the_script_is_used_in_axes_old_and_new(
 
 
 def test_a_character_of_another_installed_font_is_drawn_with_it() -> None:
-    """matplotlib's own STIX font has signs that its DejaVu Sans lacks."""
+    """Matplotlib's own STIX font has signs that its DejaVu Sans lacks."""
     used, other = (
         set(style.get_font(style.findfont(style.FontProperties(family=[family]))).get_charmap())
         for family in (*plt.rcParams["font.family"][:1], "STIXGeneral")
