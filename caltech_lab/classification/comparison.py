@@ -1,7 +1,7 @@
 """Accuracy over several splits and sizes of the training set, and what is confused.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
-int64 vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
+vector of shape (n,) with the category of each photo.
 """
 
 import time
@@ -68,7 +68,7 @@ def repeated_splits(
     Returns
     -------
     DataFrame
-        One row per split: ``seed``, ``accuracy``, ``macro_accuracy`` (mean over categories of
+        One row a split: ``seed``, ``accuracy``, ``macro_accuracy`` (mean over categories of
         their accuracy) and ``seconds`` to fit and predict.
 
     Raises
@@ -111,11 +111,11 @@ def learning_curve(
     make_estimator : callable
         Returns a classifier that is not fitted, such as `svm`.
     X : ndarray of float32, shape (n, d)
-        Embeddings of the training set.
+        Embeddings of the training part.
     y : ndarray of int64, shape (n,)
         Their categories.
     X_test, y_test : ndarray
-        The test set, the same for all sizes.
+        The held-out part, the same for all sizes.
     sizes : sequence of int
         Training photos a category; a category that has fewer gives all it has.
     n_draws : int
@@ -126,7 +126,7 @@ def learning_curve(
     Returns
     -------
     DataFrame
-        One row per size and draw: ``photos`` a category, ``n`` training photos in all, ``draw``,
+        One row a size and draw: ``photos`` a category, ``n`` training photos in all, ``draw``,
         ``accuracy`` and ``macro_accuracy``.
 
     Raises
@@ -172,7 +172,7 @@ def confused_pairs(y: Ints, predicted: Ints, categories: Sequence[str]) -> pd.Da
     Returns
     -------
     DataFrame
-        One row per pair with at least one mistake: ``category``, ``taken_for``, ``mistakes``, and
+        One row a pair with at least one mistake: ``category``, ``taken_for``, ``mistakes``, and
         ``share`` of the category's photos that are taken for the other.
     """
     wrong = pd.DataFrame({"y": y, "predicted": predicted})[y != predicted]

@@ -1,7 +1,7 @@
 """A support vector machine for embeddings.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
-int64 vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
+vector of shape (n,) with the category of each photo.
 """
 
 from typing import Any, Self
@@ -31,7 +31,7 @@ from caltech_lab.fast.pca import fitted
 
 
 class PowerNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Raise each value to a power, keeping its sign, then scale each row to unit length.
+    """Raise each value to a power, keeping its sign, then scale each row to length one.
 
     A power below one evens out a few strong activations, which would otherwise rule the distances
     between photos. It learns nothing from the data.
@@ -82,7 +82,7 @@ def svm(
 ) -> Pipeline:
     """Build a support vector machine with a Gaussian kernel on the principal components.
 
-    Nothing in it is random. The defaults were found by cross-validation on the training set of
+    Nothing in it is random. The defaults were found by cross-validation on the training part of
     Caltech-101 with ResNet-50; `tune_svm` finds them for other photos.
 
     Parameters
@@ -95,7 +95,7 @@ def svm(
     C : float
         Penalty for margin violations (inverse regularization strength), above 0.
     gamma : float
-        Inverse width of the kernel ``exp(-gamma * squared distance)``, above 0. Rows of unit length
+        Inverse width of the kernel ``exp(-gamma * squared distance)``, above 0. Rows of length one
         are at squared distances of 0 to 4, whatever the backbone.
 
     Returns

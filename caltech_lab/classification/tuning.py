@@ -1,7 +1,7 @@
 """The search for the parameters of an SVM.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
-int64 vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
+vector of shape (n,) with the category of each photo.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ def tune_svm(
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings of the training set, and of nothing else.
+        Embeddings of the training part, and of nothing else.
     y : ndarray of int64, shape (n,)
         Their categories.
     seed : int

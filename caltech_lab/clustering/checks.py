@@ -1,7 +1,7 @@
 """What every clustering asks of its arguments.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
-int64 vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
+vector of shape (n,) with the category of each photo.
 """
 
 from caltech_lab.errors import ArgumentError

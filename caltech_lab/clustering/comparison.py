@@ -1,7 +1,7 @@
 """Linkages and K-Means, with and without neighbor smoothing, scored side by side.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
-int64 vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
+vector of shape (n,) with the category of each photo.
 """
 
 import time
@@ -58,7 +58,7 @@ def compare_linkages(
     Returns
     -------
     DataFrame
-        One row per pair: ``method``, ``metric``, ``silhouette`` (mean; always Euclidean, so that
+        One row a pair: ``method``, ``metric``, ``silhouette`` (mean; always Euclidean, so that
         the rows compare), ``largest`` (share of the photos in the largest cluster; near 1 for a
         tree that chains), the scores of `clusters.agreement_scores`, and ``seconds`` of the
         linkage, where distances that several pairs share count for the first of them.
@@ -97,7 +97,7 @@ def compare_clusterings(
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of unit length.
+        Embeddings, rows of length one.
     y : ndarray of int64, shape (n,)
         Category of each photo; scores only, no recipe sees it.
     k : int

@@ -1,7 +1,7 @@
 """K-Means, for one k and for many.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
-int64 vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
+vector of shape (n,) with the category of each photo.
 """
 
 import time
@@ -92,7 +92,7 @@ def kmeans_sweep(
     Returns
     -------
     DataFrame
-        One row per k: ``k``, ``inertia``, ``silhouette`` (mean, Euclidean), ``davies_bouldin``,
+        One row a k: ``k``, ``inertia``, ``silhouette`` (mean, Euclidean), ``davies_bouldin``,
         with `y` also the scores of `clusters.agreement_scores`, and ``seconds`` of the fit.
 
     Raises

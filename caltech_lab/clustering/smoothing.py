@@ -1,7 +1,7 @@
 """Neighbor smoothing: each photo as the mean of itself and its nearest neighbors.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
-int64 vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
+vector of shape (n,) with the category of each photo.
 """
 
 import numpy as np
@@ -26,14 +26,14 @@ def smooth_with_neighbors(X: NDArray[np.float32], n_neighbors: int = 10) -> NDAr
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of unit length.
+        Embeddings, rows of length one.
     n_neighbors : int
         Neighbors averaged with a photo, 1 to n - 1.
 
     Returns
     -------
     ndarray of float32, shape (n, d)
-        Means, scaled to unit length.
+        Means, scaled to length one.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def average_linkage_smoothed(X: NDArray[np.float32], k: int, n_neighbors: int = 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of unit length.
+        Embeddings, rows of length one.
     k : int
         Number of clusters, 2 to n.
     n_neighbors : int

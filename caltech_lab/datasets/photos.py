@@ -1,4 +1,4 @@
-"""`Photos`: a table with one row per photo, and where its files lie."""
+"""`Photos`: a table with one row a photo, and where its files lie."""
 
 import hashlib
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Photos:
     root : Path
         The folder that the paths start from.
     table : DataFrame
-        One row per photo, indexed 0 to n-1: `path` (relative to `root`, with `/`), `category`
+        One row a photo, indexed 0 to n-1: `path` (relative to `root`, with `/`), `category`
         (empty for a photo without a label), and, where they are known already, `sha256`
         (hexadecimal digits of the file's bytes; empty when the file cannot be read).
     origin : str

@@ -19,7 +19,7 @@ class Query:
     Attributes
     ----------
     vector : ndarray of float32, shape (d,)
-        Its embedding, of unit length, by the lab's backbone.
+        Its embedding, of length one, by the lab's backbone.
     name : str
         What to call it.
     row : int or None

@@ -1,6 +1,6 @@
 """What a match rests on: similarity region by region, over both photos.
 
-The vector of a photo is the mean of its last feature map, scaled to unit length. So the cosine of
+The vector of a photo is the mean of its last feature map, scaled to length one. So the cosine of
 two photos is a sum over pairs of regions, and each region's share of it can be told exactly.
 """
 

@@ -35,7 +35,7 @@ class Space:
     name : {"plain", "learned"}
         Embeddings of the lab's backbone, or what a projection made of fused views.
     X : ndarray of float32, shape (n, d)
-        Those of the gallery, rows of unit length.
+        Those of the gallery, rows of length one.
     curves : ndarray of float64
         Make probabilities "same category" of their cosines; see `calibration`.
     embed : callable
@@ -61,7 +61,7 @@ def plain_space(lab: "Lab", pairs: Callable[[], tuple[Similarities, NDArray[np.b
     lab : Lab
         Whose photos are the gallery.
     pairs : callable
-        Gives `calibration.leave_one_out` of the training set, where that is needed.
+        Gives `calibration.leave_one_out` of the training part, where that is needed.
     """
     name = "models/retrieval/same_category_curves.npy"
     return Space(PLAIN, lab.embeddings.X, lab.cached(name, _plain_curves, pairs))
@@ -74,7 +74,7 @@ def _plain_curves(
 
 
 def learned_space(lab: "Lab", k: int) -> Space:
-    """Return what the best projection makes of fused views, fitted on the training set.
+    """Return what the best projection makes of fused views, fitted on the training part.
 
     The first time this extracts the views and fits the projection, which takes some minutes.
 
@@ -110,7 +110,7 @@ def held_out_pairs(lab: "Lab", k: int) -> tuple[Similarities, NDArray[np.bool_]]
     """Let each training photo ask by a projection that was not fitted on it.
 
     A photo that was fitted on lies where its label wants it, and would make every answer look
-    surer than one to an upload is. So each third of the training set asks the rest, by a
+    surer than one to an upload is. So each third of the training part asks the rest, by a
     projection that was fitted on the rest.
 
     Parameters

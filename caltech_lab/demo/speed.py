@@ -32,7 +32,7 @@ def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per act: ``times`` it was done, ``median_ms`` and ``largest_ms``, in milliseconds;
+        One row an act: ``times`` it was done, ``median_ms`` and ``largest_ms``, in milliseconds;
         of an upload without the forward pass.
     """
     gallery, session = demo.session.gallery, demo.session

@@ -115,7 +115,7 @@ class Embeddings:
         return Embeddings(X, both, _identity_of(X, both, self.identity))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a table with one row per photo.
+        """Return a table with one row a photo.
 
         Returns
         -------
@@ -158,7 +158,7 @@ class Embeddings:
         Raises
         ------
         ArgumentError
-            When a column is missing, or rows are not numbers of one length scaled to unit length.
+            When a column is missing, or rows are not numbers of one length scaled to length one.
         """
         X = _matrix_of(frame)
         table = pd.DataFrame({"path": frame["path"].to_numpy(str)}, dtype=object)

@@ -46,7 +46,7 @@ def perturbed(X: NDArray[np.float32]) -> NDArray[np.float32]:
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Rows of unit length, or zero.
+        Rows of length one, or zero.
 
     Returns
     -------

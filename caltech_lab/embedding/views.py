@@ -115,7 +115,7 @@ def part_of(X: NDArray[np.float32], view: View, part: str) -> NDArray[np.float32
     Returns
     -------
     ndarray of float32, shape (n, width of the part)
-        Rows of unit length.
+        Rows of length one.
     """
     rows: NDArray[np.float32] = normalize(X[:, view.parts[part]])
     return rows
@@ -152,12 +152,12 @@ def fused_views(groups: list[list[NDArray[np.float32]]]) -> NDArray[np.float32]:
     Parameters
     ----------
     groups : list of list of ndarray of float32, shape (n, width)
-        Rows of unit length; those of a group through the same network.
+        Rows of length one; those of a group through the same network.
 
     Returns
     -------
     ndarray of float32, shape (n, sum of the groups' widths)
-        Rows of unit length.
+        Rows of length one.
     """
     return fuse([np.sum(group, axis=0) for group in groups])
 
@@ -186,7 +186,7 @@ class FusedViews:
         Returns
         -------
         ndarray of float32, shape (number of photos, width)
-            Rows of unit length.
+            Rows of length one.
         """
         return fused_views(
             [
@@ -218,7 +218,7 @@ def fuse(blocks: list[NDArray[np.float32]], power: float = 0.5) -> NDArray[np.fl
     Returns
     -------
     ndarray of float32, shape (n, sum of the widths)
-        Rows of unit length; an inner product is the mean of those of the blocks.
+        Rows of length one; an inner product is the mean of those of the blocks.
 
     References
     ----------
@@ -261,7 +261,7 @@ def generalized_mean(planes: "Tensor", power: float = GEM_POWER) -> "Tensor":
 
 
 def regional_maximum(planes: "Tensor") -> "Tensor":
-    """Sum the maxima of overlapping regions, each scaled to unit length.
+    """Sum the maxima of overlapping regions, each scaled to length one.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ class TwoStageIndex:
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of unit length; row i gets the id i.
+        Embeddings, rows of length one; row i gets the id i.
     dimensions : int
         Length of the short vectors; at most d are used.
     shortlist : int

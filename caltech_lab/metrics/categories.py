@@ -1,8 +1,8 @@
 """Scores of single categories, and how unevenly they are spread.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
-int64 vector of shape (n,) with the category of each photo.
-Scores lie between 0 and 1 unless a docstring says otherwise.
+``X`` is a matrix of embeddings, float32 of shape
+(n, d) with one row a photo and rows of length one; ``y`` is an int64 vector of shape (n,) with the
+category of each photo. Scores lie between 0 and 1 unless a docstring says otherwise.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def unevenness(values: ArrayLike) -> Unevenness:
     Parameters
     ----------
     values : array-like of float, shape (c,)
-        One score per category, none negative.
+        One score a category, none negative.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def category_audit(
     Returns
     -------
     DataFrame
-        One row per category that occurs in `y`, named in the index: ``n`` test photos,
+        One row a category that occurs in `y`, named in the index: ``n`` test photos,
         ``accuracy`` (the recall of the category), ``low`` and ``high`` (its 95% Wilson
         interval), ``confused_with`` (the most frequent wrong answer, or missing) and
         ``confused_share`` (the share of the n photos that got it); with `retrieval` also

@@ -1,8 +1,8 @@
 """Scores of a clustering, with and without categories.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
-int64 vector of shape (n,) with the category of each photo.
-Scores lie between 0 and 1 unless a docstring says otherwise.
+``X`` is a matrix of embeddings, float32 of shape
+(n, d) with one row a photo and rows of length one; ``y`` is an int64 vector of shape (n,) with the
+category of each photo. Scores lie between 0 and 1 unless a docstring says otherwise.
 """
 
 import numpy as np

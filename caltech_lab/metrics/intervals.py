@@ -1,8 +1,8 @@
 """Averages over photos and categories, and how far they would move on other photos.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
-int64 vector of shape (n,) with the category of each photo.
-Scores lie between 0 and 1 unless a docstring says otherwise.
+``X`` is a matrix of embeddings, float32 of shape
+(n, d) with one row a photo and rows of length one; ``y`` is an int64 vector of shape (n,) with the
+category of each photo. Scores lie between 0 and 1 unless a docstring says otherwise.
 """
 
 from typing import NamedTuple
@@ -42,7 +42,7 @@ def bootstrap_interval(
     Parameters
     ----------
     values : array-like of float or bool, shape (n,)
-        One score per photo.
+        One score a photo.
     level : float
         Confidence level, between 0 and 1.
     n_resamples : int
@@ -154,7 +154,7 @@ def macro_average(values: ArrayLike, y: Ints) -> float:
     Parameters
     ----------
     values : array-like of float or bool, shape (n,)
-        One score per photo.
+        One score a photo.
     y : ndarray of int64, shape (n,)
         Category of each photo.
 

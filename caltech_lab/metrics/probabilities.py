@@ -1,8 +1,8 @@
 """Whether probabilities mean what they say.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
-int64 vector of shape (n,) with the category of each photo.
-Scores lie between 0 and 1 unless a docstring says otherwise.
+``X`` is a matrix of embeddings, float32 of shape
+(n, d) with one row a photo and rows of length one; ``y`` is an int64 vector of shape (n,) with the
+category of each photo. Scores lie between 0 and 1 unless a docstring says otherwise.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def reliability_table(probabilities: ArrayLike, correct: ArrayLike, bins: int = 
     Returns
     -------
     DataFrame
-        One row per bin, closed on the right: ``low``, ``high``, ``n``, ``confidence`` (mean
+        One row a bin, closed on the right: ``low``, ``high``, ``n``, ``confidence`` (mean
         probability) and ``accuracy``; the last two are missing where n is 0.
     """
     p, right = np.asarray(probabilities, dtype=np.float64), np.asarray(correct, dtype=np.float64)

@@ -1,8 +1,8 @@
 """Scores of a ranking, from precision to NDCG.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
-int64 vector of shape (n,) with the category of each photo.
-Scores lie between 0 and 1 unless a docstring says otherwise.
+``X`` is a matrix of embeddings, float32 of shape
+(n, d) with one row a photo and rows of length one; ``y`` is an int64 vector of shape (n,) with the
+category of each photo. Scores lie between 0 and 1 unless a docstring says otherwise.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class RetrievalScores:
-    """Scores of a ranked answer, one number per query.
+    """Scores of a ranked answer, one number a query.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ def retrieval_scores(
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        The gallery, rows of unit length.
+        The gallery, rows of length one.
     y : ndarray of int64, shape (n,)
         Categories of the gallery.
     queries : ndarray of float32, shape (q, d), optional
@@ -113,7 +113,7 @@ def retrieval_scores(
     Returns
     -------
     RetrievalScores
-        One number per scored query for each metric.
+        One number a scored query for each metric.
 
     Raises
     ------

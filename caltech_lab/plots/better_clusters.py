@@ -31,7 +31,7 @@ def score_against_score(
     Parameters
     ----------
     table : DataFrame
-        One row per clustering, named in the index.
+        One row a clustering, named in the index.
     x, y : str
         Columns of `table`.
     labels : tuple of str, optional

@@ -15,7 +15,7 @@ def steps(table: pd.DataFrame, unit: str = "precision@10", ax: Axes | None = Non
     Parameters
     ----------
     table : DataFrame
-        One row per step and average: ``step``, ``average`` (such as "over photos"), ``estimate``,
+        One row a step and average: ``step``, ``average`` (such as "over photos"), ``estimate``,
         ``low`` and ``high``; steps in their order, each with every average.
     unit : str
         What the horizontal axis says.

@@ -61,7 +61,7 @@ def paired_changes(table: pd.DataFrame, ax: Axes | None = None, unit: str = "cha
     Parameters
     ----------
     table : DataFrame
-        One row per change (its name is the index): ``estimate``, ``low`` and ``high``; with a
+        One row a change (its name is the index): ``estimate``, ``low`` and ``high``; with a
         column ``group``, rows of a group share a color.
     ax : Axes, optional
         Where to draw; a new figure by default.

@@ -1,7 +1,7 @@
 """How probable is it that an answer has the category of its query? Cosines made into probabilities.
 
 A cosine similarity ranks answers and is no probability. What it is worth is learned from the
-training set: each of its photos asks all the others, and we count how often an answer of a given
+training part: each of its photos asks all the others, and we count how often an answer of a given
 similarity is right.
 """
 
@@ -27,7 +27,7 @@ def leave_one_out(
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of unit length.
+        Embeddings, rows of length one.
     y : ndarray of int64, shape (n,)
         Their categories.
     k : int
@@ -61,7 +61,7 @@ def same_category_curves(similarities: Similarities, relevant: NDArray[np.bool_]
     Parameters
     ----------
     similarities, relevant : ndarray, shape (n, k)
-        From `leave_one_out` on the training set, and on nothing else.
+        From `leave_one_out` on the training part, and on nothing else.
 
     Returns
     -------

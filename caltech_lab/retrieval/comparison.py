@@ -34,7 +34,7 @@ def compare_indexes(
     Returns
     -------
     DataFrame
-        One row per index: ``recall``, the share of the exact k answers that it gives too;
+        One row an index: ``recall``, the share of the exact k answers that it gives too;
         ``single_ms`` and ``batch_ms``, milliseconds a query one by one and in a batch; and
         ``bytes``, what the saved index takes for each photo.
     """

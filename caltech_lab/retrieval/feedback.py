@@ -9,7 +9,7 @@ from caltech_lab.storage.progress import progress
 
 Floats = NDArray[np.float32]
 
-# Weights of the good and of the bad, chosen on the training set of Caltech-101.
+# Weights of the good and of the bad, chosen on the training part of Caltech-101.
 GOOD, BAD = 2.0, 1.0
 BLOCK = 200  # queries whose rankings are in memory at a time
 NEAR_DUPLICATE = 0.95  # cosine at and above which two photos count as near-duplicates
@@ -21,14 +21,14 @@ def rocchio(query: Floats, good: Floats, bad: Floats) -> Floats:
     Parameters
     ----------
     query : ndarray of float32, shape (d,)
-        What was asked at first, of unit length.
+        What was asked at first, of length one.
     good, bad : ndarray of float32, shape (any number, d)
-        Embeddings of the marked photos, rows of unit length.
+        Embeddings of the marked photos, rows of length one.
 
     Returns
     -------
     ndarray of float32, shape (d,)
-        ``query + GOOD * mean(good) - BAD * mean(bad)``, scaled to unit length. Without any good
+        ``query + GOOD * mean(good) - BAD * mean(bad)``, scaled to length one. Without any good
         photo the bad ones get the same share against the query alone, since a full one would
         leave little of what was asked.
 
@@ -64,13 +64,13 @@ def without_near_duplicates(
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings of the gallery, rows of unit length.
+        Embeddings of the gallery, rows of length one.
     ids : ndarray of int64
         A ranking of its rows, the best first.
     k : int
         How many to keep.
     query : ndarray of float32, shape (d,), optional
-        The query, of unit length.
+        The query, of length one.
     threshold : float
         Cosine similarity from which on two photos are near-duplicates.
 
@@ -126,7 +126,7 @@ def simulate_feedback(
     Returns
     -------
     DataFrame
-        One row per query and round, from 0 (nothing marked yet): ``query``, ``round``, and
+        One row a query and round, from 0 (nothing marked yet): ``query``, ``round``, and
         precision@k among the photos not yet marked: ``feedback``, ``paging`` (the next page of the
         first ranking) and ``ceiling`` (what a perfect ranking would reach after `feedback`).
 

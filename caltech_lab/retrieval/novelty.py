@@ -1,7 +1,7 @@
 """Is a query unlike anything in the gallery? A score, a threshold, and how often both err.
 
 The score of a query is the mean cosine similarity of its `NEIGHBORS` most similar photos. What
-is low is learned from the training set alone: the threshold is the score that only a small share
+is low is learned from the training part alone: the threshold is the score that only a small share
 of its own photos stay below.
 """
 
@@ -46,7 +46,7 @@ def novelty_threshold(similarities: Similarities, false_alarms: float = FALSE_AL
     Parameters
     ----------
     similarities : ndarray of float32, shape (n, k)
-        From `calibration.leave_one_out` on the training set, and on nothing else.
+        From `calibration.leave_one_out` on the training part, and on nothing else.
     false_alarms : float
         Share of the training photos that may be called so, between 0 and 1.
 
@@ -74,7 +74,7 @@ def half_left_out(
     Parameters
     ----------
     X, y : ndarray, shapes (n, d) and (n,)
-        Embeddings and categories of the training set: the gallery before half of it goes.
+        Embeddings and categories of the training part: the gallery before half of it goes.
     X_test, y_test : ndarray, shapes (m, d) and (m,)
         Held-out queries.
     seed : int
@@ -85,7 +85,7 @@ def half_left_out(
     Returns
     -------
     DataFrame
-        One row per gallery: ``draw``, ``threshold``, ``false_alarms`` (share of the queries of known
+        One row a gallery: ``draw``, ``threshold``, ``false_alarms`` (share of the queries of known
         categories below it), ``misses`` (share of those of unknown categories not below it), and
         ``auc``, the chance that a known query scores higher than an unknown one.
     """

@@ -33,7 +33,7 @@ def principal_coordinates(
     Returns
     -------
     tuple of ndarray of float32, shapes (n, dimensions) and (m, dimensions)
-        Coordinates, rows scaled to unit length.
+        Coordinates, rows scaled to length one.
 
     Raises
     ------

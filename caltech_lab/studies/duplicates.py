@@ -113,7 +113,7 @@ def find_duplicates(
     Returns
     -------
     DataFrame
-        One row per pair, the most similar first: ``a``, ``b`` (rows of `features`, a < b), ``kind``
+        One row a pair, the most similar first: ``a``, ``b`` (rows of `features`, a < b), ``kind``
         ("same bytes", "copy" or "crop"), ``hash_distance`` (bits of 64, of the matching parts),
         ``cosine`` (of the embeddings).
 

@@ -1,8 +1,8 @@
 """Who pays for a good average: calibration by category, weights, and the folder of everything else.
 
 Scores by category are `categories.category_audit`, their inequality is `categories.unevenness`.
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
-int64 vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
+vector of shape (n,) with the category of each photo.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def summary(scores: ArrayLike, y: Ints) -> dict[str, float]:
     Parameters
     ----------
     scores : array-like of float or bool, shape (n,)
-        One score per photo, 0 to 1.
+        One score a photo, 0 to 1.
     y : ndarray of int64, shape (n,)
         Category of each photo.
 
@@ -112,7 +112,7 @@ def calibration_by_category(
     Returns
     -------
     DataFrame
-        One row per category, the most overconfident first: ``n``, ``confidence`` (mean probability
+        One row a category, the most overconfident first: ``n``, ``confidence`` (mean probability
         of the answers), ``accuracy``, ``gap`` (the first minus the second) and ``z`` (above 0
         where it is right more often than it says).
 
@@ -146,7 +146,7 @@ def balanced_rows(y: Ints, seed: int = 0) -> Ints:
     Parameters
     ----------
     y : ndarray of int64, shape (n,)
-        Categories of the training set: after the split, or copies leak into the test set.
+        Categories of the training part: after the split, or copies leak into the test part.
     seed : int
         Seed of the draw.
 
@@ -181,7 +181,7 @@ def weighted_answers(
     model : Pipeline
         Its last step takes a `class_weight`; it is not changed.
     X, y : ndarray
-        The training set.
+        The training part.
     X_test : ndarray of float32, shape (m, d)
         Embeddings of the held-out photos.
     seed : int
@@ -263,7 +263,7 @@ def background_effect(
     Returns
     -------
     DataFrame
-        One row per figure; ``without`` the background, ``with`` it there while the same photos are
+        One row a figure; ``without`` the background, ``with`` it there while the same photos are
         asked about as before, ``counted`` as one more category in the average, and
         ``background`` alone.
     """

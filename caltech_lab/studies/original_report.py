@@ -50,7 +50,7 @@ def readings(features: Embeddings, seed: int = 0, k: int = 50) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per reading: `claim`, `definition`, `reported`, `measured` and `off`, the measured
+        One row a reading: `claim`, `definition`, `reported`, `measured` and `off`, the measured
         figure minus the reported one. About a minute on two cores for 5,163 photos.
     """
     X, y = features.X, features.y

@@ -41,7 +41,7 @@ def even_sample(y: Ints, rows: Ints, each: int = 5, seed: int = 0) -> Ints:
     y : ndarray of int64, shape (n,)
         Categories of all rows.
     rows : ndarray of int64
-        Those to draw from, such as the test set.
+        Those to draw from, such as the held-out part.
     each : int
         Rows a category; a category that has fewer gives all it has.
     seed : int
@@ -80,7 +80,7 @@ def corrupted_embeddings(lab: "Lab", rows: Ints, *, fused: bool = False) -> dict
     Returns
     -------
     dict of str to ndarray of float32, shape (3, m, width)
-        By name of the corruption, the strengths from light to heavy; rows of unit length. Under
+        By name of the corruption, the strengths from light to heavy; rows of length one. Under
         `CLEAN` the photos only scaled as the others are, of shape (1, m, width). With `fused`, the
         fused vector of a photo stands behind its plain one in the same row.
     """
@@ -157,7 +157,7 @@ def evaluate_corruptions(
     y : ndarray of int64, shape (m,)
         Categories of the photos.
     gallery : ndarray of float32, shape (n, e)
-        Vectors of the training set, of clean photos, rows of unit length.
+        Vectors of the training part, of clean photos, rows of length one.
     gallery_labels : ndarray of int64, shape (n,)
         Their categories.
     predict : callable
@@ -170,7 +170,7 @@ def evaluate_corruptions(
     Returns
     -------
     DataFrame
-        One row per corruption and strength (first `CLEAN` with 0), with ``accuracy``, ``precision``
+        One row a corruption and strength (first `CLEAN` with 0), with ``accuracy``, ``precision``
         (mean precision@10 into the gallery), ``same_cluster`` (share of the photos that stay in
         the cluster of their clean copy) and ``cosine`` (mean, to the clean copy).
 

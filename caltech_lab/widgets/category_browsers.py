@@ -105,7 +105,7 @@ class CategoryBrowser(FigureBrowser):
     features : Embeddings
         All photos.
     table : DataFrame
-        One row per category (its name is the index): ``accuracy``, ``precision@10``, ``photos``.
+        One row a category (its name is the index): ``accuracy``, ``precision@10``, ``photos``.
     rows : ndarray of int64, shape (m,)
         The photos that were asked.
     precision : ndarray of float64, shape (m,)

@@ -45,7 +45,7 @@ def portrait(
     Parameters
     ----------
     X, y : ndarray, shapes (n, d) and (n,)
-        Embeddings of all photos, rows of unit length, and their categories.
+        Embeddings of all photos, rows of length one, and their categories.
     categories : sequence of str
         Names of the categories.
     rows : ndarray of int64
@@ -86,7 +86,7 @@ def cluster_plane(X: Floats, clusters: Ints, seed: int = 0) -> Floats:
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of unit length.
+        Embeddings, rows of length one.
     clusters : ndarray of int64, shape (n,)
         The cluster of each photo.
     seed : int
@@ -133,7 +133,7 @@ def drawn_branches(tree: NDArray[np.float64], leaves: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per branch but for the root: ``node`` (its number in the tree), ``position`` (across
+        One row a branch but for the root: ``node`` (its number in the tree), ``position`` (across
         the drawing, 5 for the first, 15 for the second ...), ``height`` where it splits (0 for a
         leaf of the drawing), ``joined``, the height where it merges, and ``is_leaf``.
     """

@@ -1,6 +1,6 @@
 """Better clusters without categories: vectors evened out, recipes compared, the best one measured.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an int64
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
 vector of shape (n,) with the category of each photo, for scores only: no recipe sees it.
 """
 
@@ -78,7 +78,7 @@ def whitened(
     Parameters
     ----------
     parts : ndarray of float32, shape (n, d), or sequence of them
-        Embeddings of the same photos, rows of unit length; several are laid side by side.
+        Embeddings of the same photos, rows of length one; several are laid side by side.
     n_components : int
         Principal axes kept, at most; never more than half the number of photos, or d.
     power : float
@@ -88,7 +88,7 @@ def whitened(
     Returns
     -------
     ndarray of float32, shape (n, components)
-        Rows of unit length.
+        Rows of length one.
 
     References
     ----------
@@ -143,7 +143,7 @@ def cluster_in_many_ways(even: Matrix, k: int, seed: int = 0) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per photo, one column per recipe: the photo's cluster. The last column is the consensus
+        One row a photo, one column a recipe: the photo's cluster. The last column is the consensus
         of all the others.
     """
     check_k(k, len(even) - 1)
@@ -180,7 +180,7 @@ def score_table(even: Matrix, clusterings: pd.DataFrame, y: Ints) -> pd.DataFram
     Returns
     -------
     DataFrame
-        One row per recipe: ``own_silhouette`` and ``own_davies_bouldin``, in the space in which it
+        One row a recipe: ``own_silhouette`` and ``own_davies_bouldin``, in the space in which it
         looked for clusters (neighbor means, or eigenvectors of a graph; the consensus is scored
         among neighbor means); ``silhouette`` and ``davies_bouldin``, among `even`, where all rows
         compare; ``agreement``, as `consensus.mutual_agreement` gives it; ``largest``, the share of

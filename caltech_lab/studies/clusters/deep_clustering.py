@@ -65,7 +65,7 @@ def train_heads(
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of unit length; a few hundred numbers each keep it fast.
+        Embeddings, rows of length one; a few hundred numbers each keep it fast.
     k : int
         Number of clusters, 2 to n - 1.
     n_neighbors : int

@@ -1,6 +1,6 @@
 """Clusters of a graph: photos are its nodes, and near neighbors are joined.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length. A graph is a
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one. A graph is a
 symmetric sparse matrix of shape (n, n), with the cosine of two photos where they are joined.
 """
 
@@ -31,7 +31,7 @@ def neighbor_graph(
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of unit length.
+        Embeddings, rows of length one.
     n_neighbors : int
         Neighbors looked at, 1 to n - 1.
     mutual : bool
@@ -70,7 +70,7 @@ def neighbor_graph(
             f"n_neighbors must be between 1 and {len(X) - 1} for these photos, not {n_neighbors}."
         )
     graph = csr_array(kneighbors_graph(X, n_neighbors, mode="distance"), dtype=np.float64)
-    graph.data = np.clip(1 - graph.data**2 / 2, 1e-6, None)  # cosine, of rows of unit length
+    graph.data = np.clip(1 - graph.data**2 / 2, 1e-6, None)  # cosine, of rows of length one
     both = csr_array(graph.minimum(graph.T) if mutual else graph.maximum(graph.T))
     both.indices, both.indptr = both.indices.astype(np.int32), both.indptr.astype(np.int32)
     return both  # with the indices that scikit-learn takes
@@ -91,7 +91,7 @@ def spectral_embedding(graph: csr_array, n_components: int) -> NDArray[np.float3
     Returns
     -------
     ndarray of float32, shape (n, n_components)
-        Rows scaled to unit length.
+        Rows scaled to length one.
 
     References
     ----------
@@ -130,7 +130,7 @@ def spectral_clusters(
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of unit length.
+        Embeddings, rows of length one.
     k : int
         Number of clusters and of eigenvectors, 2 to n - 1.
     n_neighbors, mutual

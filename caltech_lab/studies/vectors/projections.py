@@ -1,7 +1,7 @@
 """Projections of embeddings: learned without labels, from labels, and towards the labels alone.
 
-All are scikit-learn transformers whose rows have unit length, so that an inner product of two is
-their similarity, as for plain embeddings. They are fitted on the training set only. ``X`` is
+All are scikit-learn transformers whose rows have length one, so that an inner product of two is
+their similarity, as for plain embeddings. They are fitted on the training part only. ``X`` is
 float32 of shape (n, d), ``y`` int64 of shape (n,).
 """
 
@@ -58,7 +58,7 @@ class PartialWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Return rows of unit length, shape (n, components)."""
+        """Return rows of length one, shape (n, components)."""
         check_is_fitted(self)
         turned = self.pca_.transform(validate_data(self, X, dtype=FLOATS, reset=False))
         # Components beyond the rank have no variance, and nothing to say.
@@ -113,7 +113,7 @@ class WithinClassWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return self
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Return rows of unit length, of the shape of `X`."""
+        """Return rows of length one, of the shape of `X`."""
         check_is_fitted(self)
         given = validate_data(self, X, dtype=FLOATS, reset=False)
         rows: Floats = normalize(given @ self.projection_)
@@ -175,7 +175,7 @@ class PosteriorProjection(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return best
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Return rows of unit length, shape (n, categories)."""
+        """Return rows of length one, shape (n, categories)."""
         rows: Floats = np.sqrt(self.predict_proba(X))
         return rows
 
@@ -260,7 +260,7 @@ class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type
         return best
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Return rows of unit length, shape (n, `n_components`)."""
+        """Return rows of length one, shape (n, `n_components`)."""
         check_is_fitted(self)
         given = validate_data(self, X, dtype=FLOATS, reset=False)
         rows: Floats = normalize(given @ self.projection_)
@@ -268,7 +268,7 @@ class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type
 
 
 def discriminant(shrinkage: float = 0.1) -> Pipeline:
-    """Build Fisher's linear discriminant analysis with shrinkage, rows scaled to unit length.
+    """Build Fisher's linear discriminant analysis with shrinkage, rows scaled to length one.
 
     Parameters
     ----------
@@ -316,7 +316,7 @@ def recipe(name: str, *, n_components: int | None = None, seed: int = 0) -> Pipe
     ArgumentError
         When there is no such recipe.
     """
-    # What cross-validation on the training set chose: components, and power of the whitening.
+    # What cross-validation on the training part chose: components, and power of the whitening.
     whitening: dict[str, tuple[int, float]] = {
         "none": (512, 0.2), "within": (512, 0.0), "discriminant": (512, 0.0),
         "proxy": (1024, 0.25), "posterior": (1024, 0.25),

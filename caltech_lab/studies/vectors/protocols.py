@@ -30,7 +30,7 @@ N_SPLITS = 5
 
 
 def held_out_scores(vectors: Floats, y: Ints, train: Ints, test: Ints, k: int = 10) -> Any:
-    """Ask for photos of the training set with held-out ones; see `retrieval_scores`."""
+    """Ask for photos of the training part with held-out ones; see `retrieval_scores`."""
     return retrieval_scores(
         vectors[train], y[train], queries=vectors[test], query_labels=y[test], k=k
     )
@@ -42,11 +42,11 @@ def nearest_mean(vectors: Floats, y: Ints, train: Ints, test: Ints) -> NDArray[n
     Parameters
     ----------
     vectors : ndarray of float32, shape (n, d)
-        Rows of unit length.
+        Rows of length one.
     y : ndarray of int64, shape (n,)
         Categories.
     train, test : ndarray of int64
-        Rows; the means are those of the training set, scaled to unit length.
+        Rows; the means are those of the training part, scaled to length one.
 
     Returns
     -------

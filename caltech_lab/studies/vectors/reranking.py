@@ -1,6 +1,6 @@
 """Second looks at a ranking: what the neighbors of the answers say about the query.
 
-All take similarities by inner product between rows of unit length, and give new similarities of
+All take similarities by inner product between rows of length one, and give new similarities of
 queries to gallery, float32 of shape (q, n), to be ranked in falling order.
 """
 
