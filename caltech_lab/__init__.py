@@ -1,6 +1,6 @@
-"""Image clustering, classification and retrieval, walked through with Caltech-101.
+"""Image clustering, classification and retrieval, demonstrated on Caltech-101.
 
-`open_lab()` is the front door; see the notebooks for what stands behind it.
+Start with `open_lab()`; the notebooks show how to use it.
 """
 
 from importlib import import_module
@@ -14,7 +14,7 @@ __version__ = "1.0.0"
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first asked for, so that `import caltech_lab` takes no time.
+    # Loaded on first use, so that `import caltech_lab` is fast.
     if name in __all__:
         return getattr(import_module("caltech_lab.lab"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What can go wrong for a user, each told in one sentence."""
+"""Errors for users, each with a message of one sentence."""
 
 import re
 
@@ -19,32 +19,32 @@ def shown_name(name: object) -> str:
 
 
 class LabError(Exception):
-    """A fault the user can do something about; its message is one sentence."""
+    """Base class of errors that the user can fix; the message is one sentence."""
 
     def _render_traceback_(self) -> list[str]:
-        # IPython shows this in place of a traceback: the sentence is all a reader needs.
+        # IPython shows this instead of a traceback.
         return [f"{type(self).__name__}: {shown_name(self)}"]
 
 
 class PhotoError(LabError):
-    """A file that cannot be shown as a photo."""
+    """A file cannot be read as a photo."""
 
 
 class DatasetError(LabError):
-    """Photos that are not there, or not as they should be."""
+    """Photos are missing or not as expected."""
 
 
 class WeightsError(LabError):
-    """Pretrained weights that are not there, or not the expected ones."""
+    """Pretrained weights are missing or not the expected ones."""
 
 
 class CacheError(LabError):
-    """A saved artifact that cannot be written or believed."""
+    """A saved file cannot be written, or is damaged."""
 
 
 class MemoryLimitError(LabError):
-    """A step that would not fit into this machine's memory."""
+    """A step does not fit into the free memory."""
 
 
 class ArgumentError(LabError, ValueError):
-    """An argument that makes no sense for this data, such as k larger than n."""
+    """An argument is invalid for this data, such as k larger than n."""

@@ -1,4 +1,4 @@
-"""Where things are and how the lab runs: one frozen object, read from the environment."""
+"""Settings from environment variables, as one frozen object."""
 
 import os
 from contextlib import suppress
@@ -11,28 +11,30 @@ from caltech_lab.errors import ArgumentError
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that differs from machine to machine.
+    """Settings that may differ between machines.
 
     Attributes
     ----------
     home : Path
-        The checkout that the package lies in, else the working directory.
+        The checkout that contains the package, otherwise the working directory.
     data : Path
-        Downloads (`CALTECH_LAB_DATA`, else `home/data`).
+        Folder for downloads (`CALTECH_LAB_DATA`, by default `home/data`).
     outputs : Path
-        All that the lab writes (`CALTECH_LAB_OUTPUTS`, else `home/outputs`).
+        Folder for everything that the lab writes (`CALTECH_LAB_OUTPUTS`, by default
+        `home/outputs`).
     dataset : str or None
-        `caltech101`, `report51`, `drawn` or a folder (`CALTECH_LAB_DATASET`); None looks.
+        `caltech101`, `report51`, `drawn` or a folder (`CALTECH_LAB_DATASET`); None means
+        Caltech-101 or, if that is not available, the drawn sample.
     backbone : str
-        A name from the registry of backbones (`CALTECH_LAB_BACKBONE`).
+        Name in the registry of backbones (`CALTECH_LAB_BACKBONE`).
     precision : str
         `auto`, `bf16` or `f32` (`CALTECH_LAB_PRECISION`).
     seed : int
-        The seed of every random choice (`CALTECH_LAB_SEED`).
+        Seed of all random choices (`CALTECH_LAB_SEED`).
     gallery : str
-        What the demo and `retrieve` search, a name from `gallery` (`CALTECH_LAB_GALLERY`).
+        Index that the demo and `retrieve` search, a name from `gallery` (`CALTECH_LAB_GALLERY`).
     threads : int
-        Processor cores to use (`CALTECH_LAB_THREADS`, else those this process may run on).
+        Number of threads (`CALTECH_LAB_THREADS`, by default the cores available to this process).
     """
 
     home: Path
@@ -47,7 +49,7 @@ class Settings:
 
     @property
     def photo_places(self) -> tuple[Path, ...]:
-        """Where photographs are looked for, in this order."""
+        """Folders that are searched for datasets, in this order."""
         places = (self.data, self.home / "data", self.home.parent / "shared")
         return tuple(dict.fromkeys(places))
 
@@ -84,14 +86,14 @@ def from_home(path: str | Path) -> Path:
 def _whole(name: str, default: int, least: int) -> int:
     value = os.environ.get(name) or str(default)
     if not value.isdecimal() or int(value) < least:
-        raise ArgumentError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+        raise ArgumentError(f"{name} must be an integer of at least {least}, not {value!r}.")
     return int(value)
 
 
 def _checkout() -> Path | None:
-    """Return the checkout that this file lies in; None where a wheel was installed."""
+    """Return the checkout that contains this file; None for an installed wheel."""
     folder = Path(__file__).resolve().parents[1]
     project = folder / "pyproject.toml"
-    # Some packages put theirs into site-packages, so the name counts.
+    # Some packages install a pyproject.toml into site-packages, so the name is checked.
     ours = project.is_file() and 'name = "caltech-lab"' in project.read_text(encoding="utf-8")
     return folder if ours else None

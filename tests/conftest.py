@@ -30,7 +30,7 @@ def _own_outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the tests away from what a reader has in `outputs/`."""
     before = dict(os.environ)
     for name in [name for name in before if name.startswith("CALTECH_LAB_")]:
-        if name != "CALTECH_LAB_FUZZ":
+        if name not in ("CALTECH_LAB_FUZZ", "CALTECH_LAB_THREADS"):
             del os.environ[name]
     os.environ["CALTECH_LAB_OUTPUTS"] = str(tmp_path_factory.mktemp("outputs"))
     settings.cache_clear()

@@ -1,7 +1,7 @@
-"""Chooses the notebooks that this machine can run on Caltech-101 in some minutes.
+"""Chooses the notebooks that this machine can run on Caltech-101 in a given time.
 
-`python -m tools.caltech101 --minutes 15` measures how fast the network runs here and prints the
-paths of the chosen notebooks. What it leaves out it names on the error stream.
+`python -m tools.caltech101 --minutes 15` measures the speed of the network on this machine and
+prints the paths of the chosen notebooks. The others are listed on standard error.
 """
 
 import argparse
@@ -15,16 +15,16 @@ from caltech_lab.settings import settings
 
 @dataclass(frozen=True)
 class Need:
-    """What a notebook takes on Caltech-101 when those before it have been run.
+    """Cost of a notebook on Caltech-101, if the notebooks before it have been run.
 
     Attributes
     ----------
     photos : int
-        Photos through ResNet-50, or through others that take as long together.
+        Number of forward passes, in units of ResNet-50.
     seconds : int
-        All the rest, about, on two cores with AVX-512.
+        Approximate time for everything else, on two cores with AVX-512.
     after : str
-        A notebook that it needs, since it would make the same embeddings itself.
+        Notebook that must run before, because this one uses its embeddings.
     """
 
     photos: int
@@ -50,14 +50,14 @@ NEEDS: dict[str, Need] = {
 
 
 def plan(milliseconds: float, minutes: float) -> tuple[list[str], list[str]]:
-    """Choose notebooks, in their order, until the time is spent.
+    """Choose notebooks, in order, that together fit into the given time.
 
     Parameters
     ----------
     milliseconds : float
-        What a photo takes through ResNet-50 here.
+        Time of a ResNet-50 forward pass per photo.
     minutes : float
-        How long the chosen notebooks may take together.
+        Total time for the chosen notebooks.
 
     Returns
     -------

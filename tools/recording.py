@@ -1,11 +1,11 @@
-"""Records what the notebooks' checkpoints compare with: `python -m tools.recording 03 04`.
+"""Records the values and tolerances for the checkpoints of the notebooks.
 
-Each notebook runs once as it is, and once for each of a few seeds on perturbed embeddings (see
-`perturbation`), on the dataset and in the precision that the environment asks for. The figures of
-every run are kept, so that a recording that was stopped goes on where it was. As soon as all runs
-of a notebook are there, their figures become values and tolerances in
-`notebooks/checkpoints.json`. Where both precisions were recorded, each figure may also move by
-what lies between them.
+`python -m tools.recording 03 04` runs each notebook once unchanged, and once per seed on perturbed
+embeddings (see `perturbation`), with the dataset and precision of the environment. The figures of
+every run are saved, so that an interrupted recording can be continued. When all runs of a notebook
+are finished, values and tolerances are derived from their figures and written to
+`notebooks/checkpoints.json`. If both precisions were recorded, the tolerances include the
+differences between them.
 """
 
 import argparse
@@ -37,7 +37,9 @@ from caltech_lab.settings import settings
 from caltech_lab.storage.files import read_json, write_json
 from tools.series import execute, key_of, notebooks
 
-SEEDS = (1, 2, 3)  # `make test-other-cpu` takes the first
+ROOT = Path(__file__).parents[1]
+
+SEEDS = (1, 2, 3)  # `make test-other-cpu` uses the first
 
 
 def code_of(path: Path) -> str:
@@ -45,7 +47,7 @@ def code_of(path: Path) -> str:
     cells = nbformat.read(path, as_version=4).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     found = hashlib.sha256(text.encode())
-    for module in sorted(Path(__file__).parent.rglob("*.py")):
+    for module in sorted((ROOT / "caltech_lab").rglob("*.py")):
         found.update(module.read_bytes())
     return found.hexdigest()
 
@@ -56,11 +58,11 @@ def runs_of(folder: Path, notebook: str, code: str | None) -> dict[int, dict[str
     Parameters
     ----------
     folder : Path
-        Where the runs of this dataset and precision are, a folder for each seed.
+        Folder of the runs of this dataset and precision, with one subfolder per seed.
     notebook : str
-        As `checkpoint` has it.
+        As in `checkpoints.check`.
     code : str or None
-        Runs of other code are left out; None takes all.
+        Hash of the code; runs of other code are left out. None means all runs.
 
     Returns
     -------
@@ -76,24 +78,24 @@ def runs_of(folder: Path, notebook: str, code: str | None) -> dict[int, dict[str
 
 
 def recorded_from(runs: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]]) -> Recorded:
-    """Make values and tolerances of the runs in one precision, and of those in the other.
+    """Compute values and tolerances from the runs in one precision, and in the other if present.
 
     Parameters
     ----------
     runs : dict
         By seed, 0 for the run without noise.
     other : dict
-        The same in the other precision; it may be empty.
+        The same in the other precision; may be empty.
 
     Returns
     -------
     dict
-        By figure, its value and tolerance.
+        Value and tolerance of each figure, by name.
 
     Raises
     ------
     LabError
-        When the runs have figures of other names.
+        When the runs do not have the same figures.
     """
     value, n_photos = runs[0]["figures"], runs[0]["photos"]
     names = {frozenset(run["figures"]) for run in (*runs.values(), *other.values())}
@@ -105,7 +107,7 @@ def recorded_from(runs: dict[int, dict[str, Any]], other: dict[int, dict[str, An
     recorded = {}
     for name in value:
         own = [run["figures"][name] for run in runs.values()]
-        # How far the noise moves it in the other precision counts as well, from its value there.
+        # Deviations in the other precision, relative to its value there, count as well.
         base = other[0]["figures"][name] if 0 in other else value[name]
         there = [value[name] + run["figures"][name] - base for run in other.values()]
         allowed = tolerance(value[name], [*own, *there, base], n_photos)
@@ -117,27 +119,27 @@ def recorded_from(runs: dict[int, dict[str, Any]], other: dict[int, dict[str, An
 def merge(
     place: Path, runs: Path, kind: str, path: Path, seeds: Sequence[int], code: str | None
 ) -> list[str]:
-    """Put a notebook into the record, in each precision that has all its runs.
+    """Write the figures of a notebook to the record, in each precision with all runs.
 
     Parameters
     ----------
     place : Path
-        The record.
+        File of the record.
     runs : Path
-        Where the runs are.
+        Folder of the runs.
     kind : str
         Dataset and backbone.
     path : Path
         The notebook.
     seeds : sequence of int
-        Those of the noise.
+        Seeds of the perturbation.
     code : str or None
-        As for `runs_of`.
+        As in `runs_of`.
 
     Returns
     -------
     list of str
-        The precisions that it was recorded in.
+        The precisions that were recorded.
     """
     notebook = key_of(path)
     there = {p: runs_of(runs / kind / p, notebook, code) for p in FORMATS}
@@ -154,23 +156,23 @@ def merge(
 def record(
     paths: Iterable[Path], runs: Path, *, seeds: Sequence[int] = SEEDS, any_code: bool = False
 ) -> None:
-    """Run notebooks as they are and on perturbed embeddings, and record their figures.
+    """Run notebooks unchanged and on perturbed embeddings, and record their figures.
 
     Parameters
     ----------
     paths : iterable of Path
         The notebooks.
     runs : Path
-        Where the figures of each run are kept.
+        Folder for the figures of each run.
     seeds : sequence of int
-        Those of the noise.
+        Seeds of the perturbation.
     any_code : bool
-        Whether to take over runs of other code.
+        Whether to use finished runs of other versions of the code.
     """
     network = backbone(None)
     kind, precision = f"{open_photos().name}/{network.name}", choose_runtime(network).precision
     place = settings().home / "notebooks" / "checkpoints.json"
-    # By seed first: what one notebook fitted, the next ones take over.
+    # The outer loop is over seeds, so that notebooks share cached models.
     for seed in (0, *seeds):
         for path in paths:
             notebook, code = key_of(path), code_of(path)
@@ -189,17 +191,17 @@ def record(
                 merged = merge(place, runs, kind, path, seeds, wanted)
                 print(f"{kind} {notebook}: recorded in {' and '.join(merged)}", flush=True)
     for line in too_wide(read_record(place)):
-        print(f"Too wide to fail, replace it: {line}")
+        print(f"The tolerance is too wide, replace this figure: {line}")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Record the figures of notebooks; see the module's docstring."""
+    """Record the figures of notebooks; see the module docstring."""
     parser = argparse.ArgumentParser(prog="python -m tools.recording", description=__doc__)
-    parser.add_argument("only", nargs="*", help="the beginnings of names, such as 03")
+    parser.add_argument("only", nargs="*", help="prefixes of notebook names, such as 03")
     parser.add_argument("--runs", type=Path, default=settings().home / "build" / "checkpoints",
-                        help="where the figures of each run are kept")  # fmt: skip
+                        help="folder for the figures of each run")  # fmt: skip
     parser.add_argument("--any-code", action="store_true",
-                        help="take over runs although code has changed since")  # fmt: skip
+                        help="use finished runs even if the code has changed since")  # fmt: skip
     options = parser.parse_args(arguments)
     chosen = [
         path for path in notebooks()

@@ -1,10 +1,10 @@
-"""Whether two checkouts give the same results: embeddings, clusters, predictions and scores.
+"""Checks that two checkouts give the same results: embeddings, clusters, predictions and scores.
 
     python -m tools.same_results ../before .
 
-runs the command line of each on the same photos, the offline sample by default, and compares what
-it prints and writes: files of embeddings bit for bit, clusters and predictions exactly, and every
-other figure to the last digit. It ends with 1 when something differs.
+runs the command line of both checkouts on the same photos, by default the offline sample, and
+compares the output: files of embeddings bit for bit, clusters and predictions exactly, and all
+other figures to the last digit. The exit status is 1 if anything differs.
 """
 
 import argparse
@@ -28,12 +28,12 @@ STEPS: dict[str, tuple[str, ...]] = {
     "random forest": ("train", "random-forest"),
     "scores": ("evaluate",),
 }  # fmt: skip
-# They say where or how fast, and not what.
+# Paths and times, which may differ.
 LEFT_OUT = {"wrote", "seconds", "engine", "why", "root"}
 
 
 def results(checkout: Path, dataset: str, outputs: Path) -> dict[str, Any]:
-    """Run the steps in a checkout, and return what each of them found."""
+    """Run the steps in a checkout and return their results."""
     environment = os.environ | {"PYTHONPATH": str(checkout), "CALTECH_LAB_OUTPUTS": str(outputs)}
     found: dict[str, Any] = {}
 
@@ -62,7 +62,7 @@ def results(checkout: Path, dataset: str, outputs: Path) -> dict[str, Any]:
 
 
 def figures(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each plain value in what a command printed, with where it stands."""
+    """Yield the path and value of each plain value in the output of a command."""
     if isinstance(value, dict):
         for key, part in value.items():
             if key not in LEFT_OUT:
@@ -75,10 +75,10 @@ def figures(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Return a line for each figure that is not the same in both."""
+    """Return one line per figure that differs or is missing in one of the checkouts."""
     missing = object()
     return [
-        f"{name}: {before.get(name, 'not there')} before, {after.get(name, 'not there')} now"
+        f"{name}: {before.get(name, 'missing')} before, {after.get(name, 'missing')} now"
         for name in sorted(before.keys() | after.keys())
         if before.get(name, missing) != after.get(name, missing)
     ]
@@ -98,7 +98,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as outputs:
             found.append(results(checkout, given.dataset, Path(outputs)))
     lines = differences(*found)
-    print("\n".join(lines) or f"The same: {len(found[0])} results.")
+    print("\n".join(lines) or f"All {len(found[0])} results are the same.")
     sys.exit(bool(lines))
 
 

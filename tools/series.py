@@ -1,7 +1,8 @@
-"""Runs the notebook series, and keeps what is committed of it tidy.
+"""Runs the notebooks, and normalizes the committed ones.
 
-`python -m tools.series walkthrough` runs every notebook and leaves the executed copies in
-`outputs/`; `... notebooks` re-runs the committed ones in place and normalizes them.
+`python -m tools.series walkthrough` runs all notebooks and writes the executed copies to
+`outputs/`. `python -m tools.series notebooks` runs the committed notebooks in place and normalizes
+them.
 """
 
 import argparse
@@ -23,10 +24,10 @@ from caltech_lab.settings import settings
 from caltech_lab.storage.files import write_atomically
 from caltech_lab.storage.memory import watch
 
-PHOTOS = "photos"  # tag of a cell whose output shows photographs
+PHOTOS = "photos"  # tag of cells whose output shows photos
 MAX_BYTES = 300_000
 MAX_LINES = 20
-# One notebook may take this long for a cell: the first one extracts 9,144 photos.
+# Time limit per cell; the longest one extracts 9,144 photos.
 CELL_SECONDS = 3600
 MACHINE_PATH = re.compile(r"(?:/home/|/Users/|/root/|/work/|/tmp/|[A-Z]:\\\\Users)")
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -35,25 +36,25 @@ LEFTOVER = re.compile(r"^\s*(?:\[A)*\s*$")
 
 
 def notebooks() -> list[Path]:
-    """Return the notebooks of the series in their order, and behind them those without a number."""
+    """Return the numbered notebooks in order, followed by those without a number."""
     found = (settings().home / "notebooks").glob("*.ipynb")
     return sorted(found, key=lambda path: (not path.name[0].isdigit(), path.name))
 
 
 def key_of(path: Path) -> str:
-    """Return what a notebook's checkpoint calls it: its number, or its name where it has none."""
+    """Return the key of a notebook in the checkpoints: its number, or its name without one."""
     return path.stem[:2] if path.stem[0].isdigit() else path.stem
 
 
 def execute(path: Path, environment: Mapping[str, str] | None = None) -> nbformat.NotebookNode:
-    """Run a notebook from top to bottom in a kernel of its own.
+    """Run a notebook from top to bottom in a new kernel.
 
     Parameters
     ----------
     path : Path
-        The notebook; the kernel works in its folder.
+        The notebook; the kernel runs in its folder.
     environment : mapping, optional
-        What the kernel's environment has beside that of this process.
+        Additional environment variables for the kernel.
 
     Returns
     -------
@@ -63,7 +64,7 @@ def execute(path: Path, environment: Mapping[str, str] | None = None) -> nbforma
     Raises
     ------
     LabError
-        When a cell fails, with the cell and its error.
+        When a cell fails; the message has the cell and its error.
     """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -76,7 +77,7 @@ def execute(path: Path, environment: Mapping[str, str] | None = None) -> nbforma
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(path.parent)}},
         store_widget_state=False,
-        coalesce_streams=True,  # or each step of a progress bar stays as an output of its own
+        coalesce_streams=True,  # otherwise each step of a progress bar is a separate output
     )
     try:
         client.execute(env={**os.environ, **(environment or {})})
@@ -86,16 +87,16 @@ def execute(path: Path, environment: Mapping[str, str] | None = None) -> nbforma
 
 
 def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Leave of an executed notebook only what is the same at every run, and no photographs.
+    """Remove everything from an executed notebook that varies between runs, and all photos.
 
-    Outputs of cells tagged `photos` are cleared, progress bars and widget states go, metadata
-    is reduced to the kernel's name and each cell's tags, and cells are numbered from one.
-    Figures of a notebook that would be too large get a palette.
+    Outputs of cells tagged `photos` are cleared, progress bars and widget states are removed,
+    metadata are reduced to the kernel name and the tags of the cells, and cells are numbered from
+    one. If the notebook would be too large, its figures are stored with a color palette.
 
     Parameters
     ----------
     notebook : NotebookNode
-        As executed; changed in place.
+        The executed notebook; changed in place.
 
     Returns
     -------
@@ -134,19 +135,19 @@ def tags(cell: Any) -> list[str]:
 
 def _tidy(output: Any) -> Any:
     if output.output_type == "stream":
-        # What a progress bar overwrote was never meant to stay, nor a bar within another.
+        # Removes progress bars, nested ones too, and the text that they overwrote.
         lines = [line.rpartition("\r")[2].replace(UP, "") for line in output.text.split("\n")]
         kept = [line for line in lines if (line.strip() or not line) and not BAR.search(line)]
         output.text = "\n".join(kept).lstrip("\n")
     elif "data" in output:
         output.metadata = nbformat.from_dict({})
-        if "image/png" in output.data:  # a browser: its still stays, the widget needs a kernel
+        if "image/png" in output.data:  # a browser: only its static image works without a kernel
             output.data.pop(WIDGET, None)
     return output
 
 
 def _fewer_colors(png: str) -> str:
-    """Store a figure, in base64, with a palette of 256 colors: a third of the bytes."""
+    """Convert a base64 figure to a palette of 256 colors, which takes a third of the bytes."""
     with Image.open(BytesIO(b64decode(png))) as picture:
         if picture.mode == "P":
             return png
@@ -163,7 +164,7 @@ def _kept(output: Any) -> bool:
 
 
 def faults(path: Path) -> list[str]:
-    """Say what keeps a notebook from being committed.
+    """Check whether a notebook can be committed.
 
     Parameters
     ----------
@@ -173,7 +174,7 @@ def faults(path: Path) -> list[str]:
     Returns
     -------
     list of str
-        A sentence for each fault; empty when it is as `normalize` leaves it.
+        One sentence per problem; empty if there are none.
     """
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -185,7 +186,7 @@ def faults(path: Path) -> list[str]:
         if "error" in kinds:
             found.append(f"cell {number} stores an error.")
         if PHOTOS in tags(cell) and cell.outputs:
-            found.append(f"cell {number} is tagged photos and still has its output.")
+            found.append(f"cell {number} is tagged photos but still has output.")
         if len(cell.source.splitlines()) > MAX_LINES:
             found.append(f"cell {number} has more than {MAX_LINES} lines.")
         if re.search(r"^\s*[!%](?!matplotlib inline)", cell.source, re.MULTILINE):
@@ -195,7 +196,7 @@ def faults(path: Path) -> list[str]:
     if len(code) > len(notebook.cells) - len(code):
         found.append("it has more code cells than text cells.")
     if MACHINE_PATH.search(path.read_text(encoding="utf-8")):
-        found.append("it holds an absolute path.")
+        found.append("it contains an absolute path.")
     if path.stat().st_size > MAX_BYTES:
         found.append(f"it is larger than {MAX_BYTES // 1000} KB.")
     if nbformat.writes(normalize(notebook)) + "\n" != path.read_text(encoding="utf-8"):
@@ -204,11 +205,11 @@ def faults(path: Path) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the series; see the module's docstring."""
+    """Run the notebooks; see the module docstring."""
     parser = argparse.ArgumentParser(prog="python -m tools.series", description=__doc__)
     parser.add_argument("what", choices=["walkthrough", "notebooks"])
-    parser.add_argument("only", nargs="*", help="the beginnings of names, such as 03")
-    parser.add_argument("--limit", type=float, metavar="GB", help="fail above this peak of memory")
+    parser.add_argument("only", nargs="*", help="prefixes of notebook names, such as 03")
+    parser.add_argument("--limit", type=float, metavar="GB", help="fail above this peak memory")
     options = parser.parse_args(arguments)
     chosen = [
         path for path in notebooks()
@@ -226,7 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(error, file=sys.stderr)
             return 1
         if options.limit and peak() > 1e9 * options.limit:
-            print(f"took {peak() / 1e9:.1f} GB of memory, more than {options.limit:g}")
+            print(f"used {peak() / 1e9:.1f} GB of memory, more than {options.limit:g} GB")
             return 1
         goal = path
         if options.what == "walkthrough":
@@ -236,10 +237,10 @@ def main(arguments: list[str] | None = None) -> int:
         with write_atomically(goal) as temporary:
             temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
         seconds = time.perf_counter() - started
-        print(f"{seconds:.0f} s, {peak() / 1e9:.2f} GB of memory at most", flush=True)
+        print(f"{seconds:.0f} s, {peak() / 1e9:.2f} GB peak memory", flush=True)
     print(f"All {len(chosen)} notebooks ran, in {time.perf_counter() - began:.0f} s.")
     if options.what == "walkthrough":
-        print(f"What they made is in {settings().outputs}.")
+        print(f"Their outputs are in {settings().outputs}.")
     return 0
 
 

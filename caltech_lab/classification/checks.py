@@ -1,7 +1,6 @@
-"""What every classifier asks of its arguments.
+"""Argument checks shared by all classifiers.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
+``y`` is an int64 vector of shape (n,) with the category of each photo.
 """
 
 import numpy as np
@@ -23,7 +22,7 @@ def check_categories(y: Ints) -> int:
     counts = np.unique(y, return_counts=True)[1]
     if len(counts) < 2:
         raise ArgumentError(
-            "A classifier needs photos of at least two categories, but these are of "
-            f"{len(counts)} class."
+            "A classifier needs photos of at least two categories, but this training set has "
+            f"{len(counts)}: add photos of other categories."
         )
     return int(counts.min())

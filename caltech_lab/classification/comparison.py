@@ -1,7 +1,7 @@
-"""Accuracy over several splits and sizes of the training set, and what is confused.
+"""Accuracy over several splits and training-set sizes, and the most confused categories.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
+int64 vector of shape (n,) with the category of each photo.
 """
 
 import time
@@ -31,7 +31,7 @@ Ints = NDArray[np.int64]
 def _answers(
     model: BaseEstimator, X: NDArray[np.float32], y: Ints, X_test: NDArray[np.float32]
 ) -> Ints:
-    """Fit a classifier, and return what it says of the test photos."""
+    """Fit a classifier and return its predictions for the test photos."""
     if isinstance(model, Pipeline) and list(model.named_steps) == list(svm().named_steps):
         machine, kernel = fitted_through_kernel(model, X, y, X_test)
         return np.asarray(machine.predict(kernel), np.int64)
@@ -50,26 +50,26 @@ def repeated_splits(
 ) -> pd.DataFrame:
     """Fit and test a classifier on several random splits, with a progress bar.
 
-    How much the accuracy moves from split to split is how much of a single number is luck.
+    The spread over the splits shows how much a single accuracy depends on the random split.
 
     Parameters
     ----------
     make_estimator : callable
-        Returns a classifier that is not fitted, such as `svm`.
+        Returns an unfitted classifier, such as `svm`.
     X : ndarray of float32, shape (n, d)
         Embeddings.
     y : ndarray of int64, shape (n,)
         Category of each photo.
     n_splits : int
-        Number of splits; each is `splits.split` with the next seed.
+        Number of splits; split i is `splits.split` with seed ``seed + i``.
     seed : int
         Seed of the first split.
 
     Returns
     -------
     DataFrame
-        One row a split: ``seed``, ``accuracy``, ``macro_accuracy`` (mean over categories of
-        their accuracy) and ``seconds`` to fit and predict.
+        One row per split: ``seed``, ``accuracy``, ``macro_accuracy`` (mean of the per-category
+        accuracies) and ``seconds`` to fit and predict.
 
     Raises
     ------
@@ -104,30 +104,30 @@ def learning_curve(
     n_draws: int = 2,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Test a classifier that learned from a few photos of each category, with a progress bar.
+    """Test a classifier trained on a few photos per category, with a progress bar.
 
     Parameters
     ----------
     make_estimator : callable
-        Returns a classifier that is not fitted, such as `svm`.
+        Returns an unfitted classifier, such as `svm`.
     X : ndarray of float32, shape (n, d)
-        Embeddings of the training part.
+        Embeddings of the training set.
     y : ndarray of int64, shape (n,)
         Their categories.
     X_test, y_test : ndarray
-        The held-out part, the same for all sizes.
+        The test set, the same for all sizes.
     sizes : sequence of int
-        Training photos a category; a category that has fewer gives all it has.
+        Training photos per category; of a category with fewer photos, all are used.
     n_draws : int
-        How often the photos are drawn anew for each size.
+        Number of random draws per size.
     seed : int
-        Seed of the draws; with the same seed, two classifiers learn from the same photos.
+        Seed of the draws; with the same seed, two classifiers are trained on the same photos.
 
     Returns
     -------
     DataFrame
-        One row a size and draw: ``photos`` a category, ``n`` training photos in all, ``draw``,
-        ``accuracy`` and ``macro_accuracy``.
+        One row per size and draw: ``photos`` per category, ``n`` training photos in total,
+        ``draw``, ``accuracy`` and ``macro_accuracy``.
 
     Raises
     ------
@@ -138,11 +138,11 @@ def learning_curve(
     rows = []
     steps = list(product(range(n_draws), sizes))
     for draw, size in progress(steps, desc="Learning curve", unit="fit"):
-        # One order a draw: the photos of a smaller size are among those of a larger one.
+        # One order per draw, so that a smaller training set is a subset of a larger one.
         order = np.random.default_rng((seed, draw)).permutation(len(y))
         place = pd.Series(y[order]).groupby(y[order]).cumcount().to_numpy()
         chosen = order[place < size]
-        with warnings.catch_warnings():  # one photo a category is what we ask for
+        with warnings.catch_warnings():  # one photo per category is intended
             warnings.filterwarnings("ignore", "The number of unique classes")
             right = _answers(make_estimator(), X[chosen], y[chosen], X_test) == y_test
         rows.append(
@@ -158,22 +158,22 @@ def learning_curve(
 
 
 def confused_pairs(y: Ints, predicted: Ints, categories: Sequence[str]) -> pd.DataFrame:
-    """List the mistakes of a classifier by pair of categories, the most frequent first.
+    """Count the errors of a classifier per pair of categories, the most frequent first.
 
     Parameters
     ----------
     y : ndarray of int64, shape (n,)
         Category of each photo, as a position in `categories`.
     predicted : ndarray of int64, shape (n,)
-        Category that the classifier gave it.
+        Predicted category of each photo.
     categories : sequence of str
         Names of the categories.
 
     Returns
     -------
     DataFrame
-        One row a pair with at least one mistake: ``category``, ``taken_for``, ``mistakes``, and
-        ``share`` of the category's photos that are taken for the other.
+        One row per pair with at least one error: the true ``category``, the predicted category
+        ``taken_for``, the number of ``mistakes``, and their ``share`` of the category's photos.
     """
     wrong = pd.DataFrame({"y": y, "predicted": predicted})[y != predicted]
     pairs = wrong.value_counts(sort=False).rename("mistakes").reset_index()

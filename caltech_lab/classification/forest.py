@@ -1,7 +1,7 @@
 """A random forest for embeddings.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
+int64 vector of shape (n,) with the category of each photo.
 """
 
 import numpy as np
@@ -19,10 +19,9 @@ def random_forest(
 ) -> Pipeline:
     """Build a random forest on the principal components.
 
-    The components make the trees about five times as fast as the plain embeddings do, at about the
-    same accuracy. Rounded to two decimals they take half the time again, because a tree tries a
-    threshold between any two different values. Categories count alike, however many photos they
-    have.
+    Trees on the components train about five times as fast as on the embeddings, at about the same
+    accuracy. Rounding the components to two decimals halves the time again, because a tree tries
+    a threshold between every two distinct values. Classes are weighted inversely to their size.
 
     Parameters
     ----------
@@ -33,12 +32,12 @@ def random_forest(
     n_components : float
         Share of the variance that the principal components keep, between 0 and 1.
     n_jobs : int, optional
-        Threads; one by default, -1 for all.
+        Number of threads; one by default, -1 for all.
 
     Returns
     -------
     Pipeline
-        ``pca``, ``functiontransformer`` (the rounding), ``randomforestclassifier``, not fitted.
+        Unfitted: ``pca``, ``functiontransformer`` (the rounding), ``randomforestclassifier``.
 
     References
     ----------
@@ -54,7 +53,7 @@ def random_forest(
 
 
 def forest_parameters() -> dict[str, float]:
-    """Return the parameters of `random_forest` that are not scikit-learn's defaults, by name."""
+    """Return the parameters of `random_forest` that differ from scikit-learn's defaults."""
     pca, rounding, forest = (step for _, step in random_forest().steps)
     return {
         "n_components": pca.n_components,
@@ -64,5 +63,5 @@ def forest_parameters() -> dict[str, float]:
 
 
 def fit_forest(X: NDArray[np.float32], y: NDArray[np.int64], seed: int = 0) -> Pipeline:
-    """Fit `random_forest` with all threads."""
+    """Fit `random_forest` on all cores."""
     return fitted(random_forest(seed, n_jobs=-1), X, y)

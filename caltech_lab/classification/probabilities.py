@@ -1,7 +1,7 @@
 """Probabilities from the decision values of an SVM.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
+int64 vector of shape (n,) with the category of each photo.
 """
 
 from copy import copy
@@ -22,17 +22,16 @@ Ints = NDArray[np.int64]
 
 
 def margins(model: Pipeline, X: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return each category's margin over its strongest rival, by a fitted `svm`.
+    """Return each category's smallest pairwise margin, from a fitted `svm`.
 
-    An SVM of several categories is one classifier for each pair of them. The score of a category
-    here is its smallest margin: how clearly it beats, or how badly it loses against, its strongest
-    rival. The votes that scikit-learn adds up would not do: a sure and a narrow winner both get
-    all of them.
+    A multiclass SVC trains one binary classifier per pair of categories. The score of a category
+    is its smallest decision value over its pairs: positive when it wins all of them. The votes
+    that scikit-learn sums are not used, because they do not tell a clear win from a narrow one.
 
     Parameters
     ----------
     model : Pipeline
-        `svm`, fitted.
+        Fitted `svm`.
     X : ndarray of float32, shape (m, d)
         Embeddings.
 
@@ -46,16 +45,16 @@ def margins(model: Pipeline, X: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def best_temperature(margins: NDArray[np.float64], y: Ints) -> float:
-    """Find the temperature at which the right categories get the highest likelihood.
+    """Find the temperature that maximizes the likelihood of the true categories.
 
-    Probabilities are the softmax of the margins over the temperature.
+    The probabilities are the softmax of the margins divided by the temperature.
 
     Parameters
     ----------
     margins : ndarray of float64, shape (n, number of categories)
         From `out_of_fold_margins`.
     y : ndarray of int64, shape (n,)
-        The right categories.
+        True categories.
 
     Returns
     -------
@@ -79,20 +78,20 @@ def best_temperature(margins: NDArray[np.float64], y: Ints) -> float:
 def out_of_fold_margins(
     model: Pipeline, X: NDArray[np.float32], y: Ints, seed: int = 0, n_folds: int = 3
 ) -> NDArray[np.float64]:
-    """Return the `margins` of each photo by an SVM that never saw it, with a progress bar.
+    """Return the out-of-fold `margins` of each photo, with a progress bar.
 
     Parameters
     ----------
     model : Pipeline
-        `svm`, whose parameters are used; it is not changed.
+        `svm`; only its parameters are used, and it is not changed.
     X : ndarray of float32, shape (n, d)
-        Embeddings of the training set, and of nothing else.
+        Embeddings of the training set only.
     y : ndarray of int64, shape (n,)
         Their categories.
     seed : int
         Seed of the folds.
     n_folds : int
-        Folds of the stratified cross-validation.
+        Number of folds of the stratified cross-validation.
 
     Returns
     -------
@@ -102,12 +101,12 @@ def out_of_fold_margins(
     Raises
     ------
     ArgumentError
-        When there are fewer than two categories, or one has fewer photos than there are folds.
+        When there are fewer than two categories, or a category has fewer photos than `n_folds`.
     """
     if check_categories(y) < n_folds:
         raise ArgumentError(
             f"Probabilities need {n_folds} training photos in each category: "
-            "add photos, leave the smallest categories out, or take fewer folds."
+            "add photos, leave out the smallest categories, or use fewer folds."
         )
     found = np.empty((len(y), len(np.unique(y))))
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
@@ -119,12 +118,12 @@ def out_of_fold_margins(
 
 
 def _smallest_margins(decisions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each category's margin over its strongest rival, from the pairs' decision values."""
-    if decisions.ndim == 1:  # for two categories scikit-learn gives one value, for the second
+    """Return each category's smallest margin, from the pairwise decision values."""
+    if decisions.ndim == 1:  # two categories: scikit-learn returns one value, for the second
         return np.stack([-decisions, decisions], axis=1)
     n = round((1 + np.sqrt(1 + 8 * decisions.shape[1])) / 2)
     margins, start = np.full((len(decisions), n), np.inf), 0
-    for i in range(n - 1):  # against i + 1, i + 2 ...: above 0 where i wins
+    for i in range(n - 1):  # against i + 1, i + 2 ...: positive where i wins
         against = decisions[:, start : (start := start + n - 1 - i)]
         margins[:, i] = np.minimum(margins[:, i], against.min(axis=1))
         margins[:, i + 1 :] = np.minimum(margins[:, i + 1 :], -against)

@@ -1,7 +1,7 @@
 """A support vector machine for embeddings.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
+int64 vector of shape (n,) with the category of each photo.
 """
 
 from typing import Any, Self
@@ -31,15 +31,15 @@ from caltech_lab.fast.pca import fitted
 
 
 class PowerNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Raise each value to a power, keeping its sign, then scale each row to length one.
+    """Raise each value to a power, keeping its sign, then scale each row to unit length.
 
-    A power below one evens out a few strong activations, which would otherwise rule the distances
-    between photos. It learns nothing from the data.
+    A power below one reduces the influence of a few large activations, which would otherwise
+    dominate the distances between photos. Nothing is learned from the data.
 
     Parameters
     ----------
     power : float
-        Exponent, above 0; 0.5 is the signed square root and 1 leaves the directions as they are.
+        Exponent, above 0; 0.5 is the signed square root, and 1 leaves the directions unchanged.
 
     References
     ----------
@@ -82,26 +82,26 @@ def svm(
 ) -> Pipeline:
     """Build a support vector machine with a Gaussian kernel on the principal components.
 
-    Nothing in it is random. The defaults were found by cross-validation on the training part of
-    Caltech-101 with ResNet-50; `tune_svm` finds them for other photos.
+    The fit is deterministic. The defaults were found by cross-validation on the training set of
+    Caltech-101 with ResNet-50; use `tune_svm` for other photos.
 
     Parameters
     ----------
     power : float
         Exponent of `PowerNormalizer`.
     n_components : float
-        Share of the variance that the principal components keep, between 0 and 1; as a share it
-        suits any number of photos and any backbone.
+        Share of the variance that the principal components keep, between 0 and 1; a share suits
+        any number of photos and any backbone.
     C : float
-        Penalty for margin violations (inverse regularization strength), above 0.
+        Regularization parameter (inverse regularization strength), above 0.
     gamma : float
-        Inverse width of the kernel ``exp(-gamma * squared distance)``, above 0. Rows of length one
-        are at squared distances of 0 to 4, whatever the backbone.
+        Kernel coefficient of ``exp(-gamma * squared distance)``, above 0. Squared distances
+        between rows of unit length lie between 0 and 4, whatever the backbone.
 
     Returns
     -------
     Pipeline
-        ``powernormalizer``, ``pca``, ``svc``, not fitted.
+        Unfitted: ``powernormalizer``, ``pca``, ``svc``.
 
     References
     ----------
@@ -115,29 +115,29 @@ def svm(
 
 
 class CalibratedSVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """`svm` with probabilities: the softmax of its margins over a temperature.
+    """`svm` with probabilities: the softmax of its margins divided by a temperature.
 
-    The temperature is found by cross-validation on the photos that it is fitted on. It makes
-    probabilities of margins (temperature scaling), and changes no prediction: `predict` is decided
-    by votes over the pairs, and in rare cases another category has the highest probability.
+    The temperature is found by cross-validation on the training set. Temperature scaling does not
+    change the predictions: `predict` counts votes over the pairs of categories, so in rare cases
+    it differs from the category with the highest probability.
 
     Parameters
     ----------
     power, n_components, C, gamma : float
         As for `svm`.
     n_folds : int
-        Folds of the cross-validation; each category needs as many photos.
+        Number of cross-validation folds; each category needs at least as many photos.
     random_state : int
         Seed of the folds.
 
     Attributes
     ----------
     svm_ : Pipeline
-        `svm`, fitted on all photos.
+        `svm`, fitted on all training photos.
     temperature_ : float
-        Above 0; the higher, the more even the probabilities.
+        Above 0; the higher, the closer the probabilities are to uniform.
     classes_ : ndarray, shape (number of categories,)
-        The categories, sorted.
+        Sorted categories.
 
     References
     ----------
@@ -162,19 +162,20 @@ class CalibratedSVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit the SVM, and find the temperature.
+        """Fit the SVM and find the temperature.
 
         Parameters
         ----------
         X : array-like of float, shape (n, d)
-            Embeddings of the training set, and of nothing else.
+            Embeddings of the training set only.
         y : array-like, shape (n,)
             Their categories.
 
         Raises
         ------
         ArgumentError
-            When there are fewer than two categories, or one has fewer photos than `n_folds`.
+            When there are fewer than two categories, or a category has fewer photos than
+            `n_folds`.
         """
         rows: Any
         labels: Any
@@ -188,7 +189,7 @@ class CalibratedSVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the category that wins most of its pairs, for each row of `X`, shape (m,)."""
+        """Return the category that wins most pairs, for each row of `X`, shape (m,)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
         return np.asarray(self.svm_.predict(X))
@@ -201,7 +202,7 @@ class CalibratedSVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def parameters(self) -> dict[str, float]:
-        """The parameters of the SVM, by the names that `svm` takes."""
+        """The parameters of the SVM, named as the arguments of `svm`."""
         names = ("power", "n_components", "C", "gamma")
         return {name: getattr(self, name) for name in names}
 

@@ -1,7 +1,7 @@
-"""The search for the parameters of an SVM.
+"""Grid search for the parameters of an SVM.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
+int64 vector of shape (n,) with the category of each photo.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ Ints = NDArray[np.int64]
 
 
 def svm_grid() -> dict[str, list[float]]:
-    """Return the values of the parameters of `svm` that `tune_svm` tries."""
+    """Return the default grid of `tune_svm`: parameters of `svm` and the values to try."""
     return {
         "power": [0.5, 1.0],
         "n_components": [0.95],
@@ -42,46 +42,45 @@ def tune_svm(
     grid: Mapping[str, Sequence[float]] | None = None,
     n_folds: int = 3,
 ) -> pd.DataFrame:
-    """Try parameters of `svm` by cross-validation, with a progress bar.
+    """Tune the parameters of `svm` by cross-validated grid search, with a progress bar.
 
-    The same table as that of scikit-learn's `GridSearchCV` over `svm`, much sooner: the points of
-    the grid share one PCA for each fold and power, and one matrix of distances for each share of
-    variance.
+    The results are those of scikit-learn's `GridSearchCV` over `svm`, but faster: grid points share
+    one PCA per fold and power, and one distance matrix per share of the variance.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings of the training part, and of nothing else.
+        Embeddings of the training set only.
     y : ndarray of int64, shape (n,)
         Their categories.
     seed : int
         Seed of the folds.
     grid : mapping of str to sequence of float, optional
-        Values to try for parameters of `svm`, in place of those of `svm_grid`.
+        Parameters of `svm` and the values to try; replaces entries of `svm_grid`.
     n_folds : int
-        Folds of the stratified cross-validation.
+        Number of folds of the stratified cross-validation.
 
     Returns
     -------
     DataFrame
-        One row per point of the grid, the best first: the parameters, ``accuracy`` and
-        ``macro_accuracy`` (means over the folds) and ``accuracy_std`` (over the folds).
+        One row per grid point, the best first: the parameters, ``accuracy`` and
+        ``macro_accuracy`` (means over the folds), and ``accuracy_std`` (over the folds).
 
     Raises
     ------
     ArgumentError
-        When there are fewer than two categories, or one has fewer photos than there are folds.
+        When there are fewer than two categories, or a category has fewer photos than `n_folds`.
 
     Notes
     -----
-    Distances and kernel are float64 matrices of m by m, where m is the number of photos of
-    n_folds - 1 folds.
+    Distances and kernel are float64 matrices of shape (m, m), where m is the number of training
+    photos per fold.
     """
     smallest = check_categories(y)
     if smallest < n_folds:
         raise ArgumentError(
-            f"Cross-validation in {n_folds} folds needs {n_folds} training photos in each "
-            f"category, and one has {smallest}: add photos, leave it out, or take fewer folds."
+            f"Cross-validation with {n_folds} folds needs {n_folds} training photos in each "
+            f"category, but one has {smallest}: add photos, leave it out, or use fewer folds."
         )
     grid = svm_grid() | dict(grid or {})
     scores = []
@@ -95,7 +94,7 @@ def tune_svm(
         points = grid_predictions(Z[train], y[train], Z[test], power, grid)
         return [(point, predicted, y[test]) for point, predicted in points]
 
-    # A thread a part, each with a BLAS of one thread: libsvm knows no threads of its own.
+    # One thread per part, each with a single-threaded BLAS, because libsvm is single-threaded.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(settings().threads) as pool:
         for points in progress(
             pool.map(tried, parts), total=len(parts), desc="Tuning the SVM", unit="part"
@@ -106,10 +105,10 @@ def tune_svm(
                 scores.append(point | accuracies)
     by_point = pd.DataFrame(scores).groupby(list(grid), sort=False)
     table = by_point.mean().assign(accuracy_std=by_point["accuracy"].std(ddof=0))
-    # Points that are right on as many photos keep the order of the grid, whatever the rounding.
+    # Points with equal accuracy keep the order of the grid, whatever the rounding.
     return table.sort_values("accuracy", key=lambda a: -a.round(9), kind="stable").reset_index()
 
 
 def best_parameters(table: pd.DataFrame) -> dict[str, float]:
-    """Return the parameters of the first row of `tune_svm`'s table, by name."""
+    """Return the parameters in the first row of the table of `tune_svm`, by name."""
     return {name: float(table[name].iloc[0]) for name in svm_grid()}

@@ -1,7 +1,7 @@
-"""Linkages and K-Means, with and without neighbor smoothing, scored side by side.
+"""Scores of linkages and K-Means, with and without neighbor smoothing.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
+int64 vector of shape (n,) with the category of each photo.
 """
 
 import time
@@ -33,7 +33,7 @@ LINKAGES = (
     ("complete", "cosine"),
     ("single", "cosine"),
 )
-"""Pairs of linkage and distance worth comparing."""
+"""Pairs of linkage method and distance to compare."""
 
 
 def compare_linkages(
@@ -42,7 +42,7 @@ def compare_linkages(
     k: int,
     pairs: Iterable[tuple[str, str]] = LINKAGES,
 ) -> pd.DataFrame:
-    """Cut the trees of several linkages into k clusters and score them, with a progress bar.
+    """Cut several linkage matrices into k clusters and score them, with a progress bar.
 
     Parameters
     ----------
@@ -58,10 +58,10 @@ def compare_linkages(
     Returns
     -------
     DataFrame
-        One row a pair: ``method``, ``metric``, ``silhouette`` (mean; always Euclidean, so that
-        the rows compare), ``largest`` (share of the photos in the largest cluster; near 1 for a
-        tree that chains), the scores of `clusters.agreement_scores`, and ``seconds`` of the
-        linkage, where distances that several pairs share count for the first of them.
+        One row per pair: ``method``, ``metric``, ``silhouette`` (mean; always Euclidean, so that
+        rows are comparable), ``largest`` (share of the photos in the largest cluster; near 1 when
+        the linkage chains), the scores of `clusters.agreement_scores`, and ``seconds`` of the
+        linkage, where a distance matrix that several pairs share counts for the first of them.
     """
     check_k(k, len(X) - 1)
     rows, clusterings = [], []
@@ -92,34 +92,34 @@ def compare_linkages(
 def compare_clusterings(
     X: NDArray[np.float32], y: Ints, k: int, seed: int = 0, ward: Floats | None = None
 ) -> pd.DataFrame:
-    """Score every linkage, K-Means, and both after `smooth_with_neighbors`, with a progress bar.
+    """Score linkages and K-Means, with and without neighbor smoothing, with a progress bar.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of length one.
+        Embeddings, rows of unit length.
     y : ndarray of int64, shape (n,)
-        Category of each photo; scores only, no recipe sees it.
+        Category of each photo; used only for the scores.
     k : int
         Number of clusters, 2 to n - 1.
     seed : int
-        Seed of K-Means, which keeps the best of three starts.
+        Seed of K-Means, which keeps the best of three initializations.
     ward : ndarray of float64, shape (n - 1, 4), optional
-        ``linkage_matrix(X)``, where it has been computed before.
+        ``linkage_matrix(X)``, if it has been computed before.
 
     Returns
     -------
     DataFrame
-        One row per recipe, named in the index: ``silhouette`` and ``davies_bouldin``, always of
-        `X` itself so that the rows compare; ``nmi``, ``ami``, ``ari``, ``purity``,
+        One row per clustering, named in the index: ``silhouette`` and ``davies_bouldin``, always
+        on `X` so that rows are comparable; ``nmi``, ``ami``, ``ari``, ``purity``,
         ``matched_accuracy``; ``largest``, the share of the photos in the largest cluster; and
-        ``seconds``, where what several recipes share counts for the first of them.
+        ``seconds``, where work that several clusterings share counts for the first of them.
     """
     check_k(k, len(X) - 1)
     rows, clusterings = {}, []
     recipes = _clusterings(X, k, seed, ward)
     start = time.perf_counter()
-    for name, clusters in progress(recipes, total=len(LINKAGES) + 4, desc="Recipes", unit="recipe"):
+    for name, clusters in progress(recipes, total=len(LINKAGES) + 4, desc="Clustering", unit="run"):
         seconds = time.perf_counter() - start
         rows[name] = {
             "davies_bouldin": float(davies_bouldin_score(X, clusters)),
@@ -130,7 +130,7 @@ def compare_clusterings(
         clusterings.append(clusters)
         start = time.perf_counter()
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("recipe")
-    # All the clusterings share one matrix of distances.
+    # All clusterings share one distance matrix.
     table.insert(0, "silhouette", silhouette(X, np.stack(clusterings)).mean(axis=1))
     return table
 
@@ -138,7 +138,7 @@ def compare_clusterings(
 def _clusterings(
     X: NDArray[np.float32], k: int, seed: int, ward: Floats | None
 ) -> Iterator[tuple[str, Ints]]:
-    """Yield the name and the clusters of each recipe that `compare_clusterings` scores."""
+    """Yield the name and the clusters of each clustering that `compare_clusterings` scores."""
     given = [] if ward is None else [ward]  # the first of the linkages
     trees = chain(given, linkage_matrices(X, LINKAGES[len(given) :]))
     for (method, metric), tree in zip(LINKAGES, trees, strict=True):

@@ -1,4 +1,4 @@
-"""Hierarchical clustering: the linkage matrix, and how to cut it into clusters."""
+"""Hierarchical clustering: compute a linkage matrix and cut it into clusters."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,14 @@ Ints = NDArray[np.int64]
 
 
 def cut(tree: Floats, k: int) -> Ints:
-    """Cut a tree into exactly k clusters.
+    """Cut a linkage matrix into exactly k clusters.
 
-    Unlike SciPy's `fcluster` with ``maxclust`` this gives k clusters also where merges tie.
+    Unlike SciPy's `fcluster` with ``maxclust``, this gives k clusters even when merges tie.
 
     Parameters
     ----------
     tree : ndarray of float64, shape (n - 1, 4)
-        A tree of `linkage_matrix`.
+        Linkage matrix, from `linkage_matrix`.
     k : int
         Number of clusters, 2 to n.
 
@@ -38,7 +38,7 @@ def cut(tree: Floats, k: int) -> Ints:
     """
     n = len(tree) + 1
     check_k(k, n)
-    # The first n - k merges, as the edges of a graph, leave k connected components.
+    # As edges of a graph, the first n - k merges leave k connected components.
     children = tree[: n - k, :2].astype(np.int64)
     parents = np.arange(n, 2 * n - k)
     ends = np.concatenate([children[:, 0], children[:, 1]]), np.tile(parents, 2)

@@ -1,7 +1,7 @@
-"""K-Means, for one k and for many.
+"""K-Means, for one k or a range of k.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
+int64 vector of shape (n,) with the category of each photo.
 """
 
 import time
@@ -23,7 +23,7 @@ Ints = NDArray[np.int64]
 
 
 def kmeans(X: NDArray[np.float32], k: int, seed: int = 0, n_init: int = 10) -> KMeans:
-    """Fit K-Means, the same as scikit-learn's but sooner.
+    """Fit K-Means with the same result as scikit-learn, but faster.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ def kmeans(X: NDArray[np.float32], k: int, seed: int = 0, n_init: int = 10) -> K
     k : int
         Number of clusters, 2 to n.
     seed : int
-        Seed of the random starts.
+        Seed of the initializations.
     n_init : int
-        Number of random starts; the one with the smallest inertia is kept.
+        Number of initializations; the run with the smallest inertia is kept.
 
     Returns
     -------
@@ -74,9 +74,9 @@ def kmeans_sweep(
 ) -> pd.DataFrame:
     """Fit K-Means for each k and score it, with a progress bar.
 
-    The work is shared: the starting centers are drawn once, for the largest k, and each smaller k
-    starts from the first of them, as k-means++ would have drawn them; all silhouettes come from
-    one pass over the distances. So the curve over k shows k, and not the luck of the draw.
+    The initial centers are drawn once, for the largest k, and each smaller k starts from the first
+    of them, exactly as k-means++ would draw them. So differences along the curve are due to k and
+    not to the initialization. All silhouettes share one pass over the distances.
 
     Parameters
     ----------
@@ -87,12 +87,12 @@ def kmeans_sweep(
     seed, n_init
         As in `kmeans`.
     y : ndarray of int64, shape (n,), optional
-        Category of each photo, for the scores of agreement.
+        Category of each photo, for the agreement scores.
 
     Returns
     -------
     DataFrame
-        One row a k: ``k``, ``inertia``, ``silhouette`` (mean, Euclidean), ``davies_bouldin``,
+        One row per k: ``k``, ``inertia``, ``silhouette`` (mean, Euclidean), ``davies_bouldin``,
         with `y` also the scores of `clusters.agreement_scores`, and ``seconds`` of the fit.
 
     Raises
@@ -103,7 +103,7 @@ def kmeans_sweep(
     ks = list(ks)
     for k in ks:
         check_k(k, len(X) - 1)
-    # A generator a start, and as many trials for each center: the largest k changes no other.
+    # One generator per start and a fixed number of trials, so that no k depends on the largest.
     generators = [np.random.RandomState([seed, start]) for start in range(n_init)]
     starts = shared_starts(X, max(ks, default=1), generators, n_trials=5)
     rows, clusterings = [], []
@@ -117,6 +117,6 @@ def kmeans_sweep(
         rows.append({"k": k, "inertia": float(model.inertia_), **scores, "seconds": seconds})
         clusterings.append(model.labels_)
     table = pd.DataFrame(rows)
-    # All the clusterings share one matrix of distances.
+    # All clusterings share one distance matrix.
     table.insert(2, "silhouette", silhouette(X, clusterings).mean(axis=1))
     return table

@@ -1,4 +1,4 @@
-"""How many clusters? Four answers that need no categories, side by side."""
+"""Choose the number of clusters by four criteria that need no categories."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -25,33 +25,33 @@ def cluster_number_table(
     draws: int = 5,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Hold numbers of clusters against four criteria, by K-Means, with a progress bar.
+    """Score numbers of clusters of K-Means by four criteria, with a progress bar.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings; a sample and a few dozen dimensions per photo keep it fast.
+        Embeddings; use a sample and a few dozen dimensions to keep it fast.
     ks : sequence of int
         Numbers of clusters, ascending, each 2 to half of n.
     references : int
-        Reference sets without clusters that the gap statistic averages over, at least 2.
+        Number of reference datasets without clusters for the gap statistic, at least 2.
     draws : int
-        Samples of 80 % of the photos that stability is the agreement of, at least 2.
+        Number of random samples of 80 % of the photos for the stability, at least 2.
     seed : int
-        Seed of K-Means, the references and the samples.
+        Seed of K-Means, the reference datasets and the samples.
 
     Returns
     -------
     DataFrame
-        Indexed by k: ``inertia``; ``silhouette`` (mean, Euclidean); ``gap`` and ``gap_error``, how
-        far the logarithm of the inertia is below that of points spread evenly in the box of the
-        principal axes, and the standard error that the rule for it uses; ``stability``, the mean
-        adjusted Rand index of the clusterings of two samples, on the photos in both.
+        Indexed by k: ``inertia``; ``silhouette`` (mean, Euclidean); ``gap``, the gap statistic
+        against points drawn uniformly in the bounding box along the principal axes, and
+        ``gap_error``, its standard error; ``stability``, the mean adjusted Rand index between the
+        clusterings of two samples, on the photos in both.
 
     Raises
     ------
     ArgumentError
-        When a k is not between 2 and n / 2, or there are fewer than two references or draws.
+        When a k is not between 2 and n / 2, or `references` or `draws` is less than 2.
 
     References
     ----------
@@ -65,7 +65,7 @@ def cluster_number_table(
     for k in ks:
         check_k(k, len(X) // 2)
     if min(references, draws) < 2:
-        raise ArgumentError("The gap statistic and stability need at least two draws each.")
+        raise ArgumentError("references and draws must be at least 2 each.")
     random = np.random.default_rng(seed)
     empty = [_without_clusters(X, random) for _ in range(references)]
     samples = [random.permutation(len(X))[: round(0.8 * len(X))] for _ in range(draws)]
@@ -90,19 +90,19 @@ def cluster_number_table(
 
 
 def best_numbers(table: pd.DataFrame) -> dict[str, int]:
-    """Read off the number of clusters that each criterion would choose.
+    """Return the number of clusters that each criterion chooses.
 
     Parameters
     ----------
     table : DataFrame
-        As `cluster_number_table` gives it, with at least three rows.
+        From `cluster_number_table`, with at least three rows.
 
     Returns
     -------
     dict of str to int
-        ``elbow``, where the inertia is furthest below the line from its first to its last value;
+        ``elbow``, where the inertia is farthest below the line from its first to its last value;
         ``silhouette`` and ``stability``, where they are highest; ``gap``, the smallest k whose gap
-        is at least the next one's less that one's error, or the last k when there is none.
+        is at least that of the next k minus its standard error, or the last k if there is none.
 
     References
     ----------
@@ -122,12 +122,12 @@ def best_numbers(table: pd.DataFrame) -> dict[str, int]:
 
 
 def _without_clusters(X: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-    """Spread as many points evenly in the box that the photos fill along their principal axes."""
+    """Draw as many points uniformly from the bounding box of `X` along its principal axes."""
     centered = X - X.mean(axis=0)
     _, axes = np.linalg.eigh(centered.T @ centered)
     turned = centered @ axes
     spread = random.uniform(turned.min(axis=0), turned.max(axis=0), size=X.shape)
-    return spread.astype(np.float32)  # where the axes point does not matter to distances
+    return spread.astype(np.float32)  # not rotated back: a rotation changes no distance
 
 
 def _stability(
@@ -135,7 +135,7 @@ def _stability(
 ) -> float:
     labels = np.full((len(samples), len(X)), -1)
     for i, sample in enumerate(samples):
-        # Another seed each: a clustering that hangs on its start is not stable.
+        # A different seed per sample: a clustering that depends on its initialization is unstable.
         labels[i, sample] = kmeans(X[sample], k, seed + i, 1).labels_
     agreements = []
     for a, b in combinations(labels, 2):

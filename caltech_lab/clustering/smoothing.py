@@ -1,7 +1,7 @@
-"""Neighbor smoothing: each photo as the mean of itself and its nearest neighbors.
+"""Neighbor smoothing: replace each photo by the mean of itself and its nearest neighbors.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
+int64 vector of shape (n,) with the category of each photo.
 """
 
 import numpy as np
@@ -20,20 +20,20 @@ Ints = NDArray[np.int64]
 def smooth_with_neighbors(X: NDArray[np.float32], n_neighbors: int = 10) -> NDArray[np.float32]:
     """Replace each photo by the mean of itself and its nearest neighbors.
 
-    What a photo has for itself alone averages out, what it shares with the photos around it stays:
-    groups become tighter and the thin bridges between them break. No categories are used.
+    Averaging removes what is peculiar to a single photo and keeps what it shares with its
+    neighbors, so clusters become tighter and chains between them break. No categories are used.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of length one.
+        Embeddings, rows of unit length.
     n_neighbors : int
-        Neighbors averaged with a photo, 1 to n - 1.
+        Number of neighbors to average with each photo, 1 to n - 1.
 
     Returns
     -------
     ndarray of float32, shape (n, d)
-        Means, scaled to length one.
+        Means, scaled to unit length.
 
     Raises
     ------
@@ -58,7 +58,8 @@ def smooth_with_neighbors(X: NDArray[np.float32], n_neighbors: int = 10) -> NDAr
     """
     if not 1 <= n_neighbors < len(X):
         raise ArgumentError(
-            f"n_neighbors must be between 1 and {len(X) - 1} for these photos, not {n_neighbors}."
+            f"n_neighbors must be between 1 and {len(X) - 1} for this number of photos, "
+            f"not {n_neighbors}."
         )
     _, near = Index(X).search(X, n_neighbors + 1)  # each photo is nearest to itself
     ends = np.arange(0, near.size + 1, n_neighbors + 1)
@@ -68,15 +69,14 @@ def smooth_with_neighbors(X: NDArray[np.float32], n_neighbors: int = 10) -> NDAr
 
 
 def average_linkage_smoothed(X: NDArray[np.float32], k: int, n_neighbors: int = 10) -> Ints:
-    """Cluster by average linkage, by cosine distance, of the neighbor means.
+    """Smooth with neighbors, then cluster by average linkage with cosine distance.
 
-    Average linkage alone lets single odd photos and chains take up many of the k clusters; on
-    means of neighbors there are hardly any left.
+    Without smoothing, average linkage spends many of the k clusters on outliers and chains.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of length one.
+        Embeddings, rows of unit length.
     k : int
         Number of clusters, 2 to n.
     n_neighbors : int
@@ -85,6 +85,6 @@ def average_linkage_smoothed(X: NDArray[np.float32], k: int, n_neighbors: int = 
     Returns
     -------
     ndarray of int64, shape (n,)
-        Cluster of each photo; cluster 0 is the largest. Nothing is random.
+        Cluster of each photo; cluster 0 is the largest. The result is deterministic.
     """
     return cut(linkage_matrix(smooth_with_neighbors(X, n_neighbors), "average", "cosine"), k)

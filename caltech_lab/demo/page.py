@@ -1,4 +1,4 @@
-"""The retrieval demo: a thin view of a `SearchSession`."""
+"""The user interface of the retrieval demo, on top of a `SearchSession`."""
 
 from dataclasses import replace
 from html import escape
@@ -39,38 +39,38 @@ from caltech_lab.widgets.parts import (
 N_SHELF = 8
 ALL = "all categories"
 ANY = "only categories ..."
-SEARCH = ("search", "Search with it", "Make this photo the query")
+SEARCH = ("search", "Search with this photo", "Use this photo as the query")
 ACTIONS = [
     SEARCH,
-    ("good", "good", "More like this one"),
-    ("bad", "bad", "Nothing like this one: it goes, and the others are ranked anew"),
-    ("why", "why?", "Show what the similarity rests on"),
+    ("good", "good", "Rank similar photos higher"),
+    ("bad", "bad", "Remove this photo, and rank similar photos lower"),
+    ("why", "why?", "Show which regions make the photos similar"),
 ]
 SPACES = [
-    ("the backbone's own vectors", PLAIN),
-    ("vectors that have learned the categories", LEARNED),
+    ("plain embeddings of the backbone", PLAIN),
+    ("vectors learned from the categories", LEARNED),
 ]
 LEARNING = (
-    "Changing to other vectors; the first time, learned ones take some minutes, for more views of "
-    "all photos and a projection ..."
+    "Switching to other vectors. Learned vectors take some minutes the first time, to extract more "
+    "views of all photos and fit a projection ..."
 )
 LOADING = "Loading and compiling the backbone, which takes some seconds the first time ..."
 
 
 class RetrievalDemo(Panel):
-    """Lets a person choose a photo, and shows what the lab has to say about it.
+    """Search by a photo, with predicted category, cluster, filters and relevance feedback.
 
     Parameters
     ----------
     session : SearchSession
-        What answers.
+        Session that searches and predicts.
 
     Attributes
     ----------
     answer : Answer or None
-        The answer that is shown.
+        Results of the current query.
     options : SearchOptions
-        What the person wants of it: marks and filters.
+        Relevance feedback and filters.
     ranking : Ranking or None
         The photos that are shown.
     """
@@ -90,7 +90,7 @@ class RetrievalDemo(Panel):
         if self.shelf.items:
             self._choose(self.shelf.items[0]["row"])
 
-    # ---- what there is ---------------------------------------------------------------------
+    # ---- controls --------------------------------------------------------------------------
 
     def _make_controls(self) -> None:
         session, natural = self.session, Layout(width="auto")
@@ -98,7 +98,7 @@ class RetrievalDemo(Panel):
         self.drop = DropZone(self._uploaded, self._refused)
         self.surprise = Button(description="Surprise me", icon="random", layout=natural)
         self.path = Text(
-            placeholder="or the path of a photo, then Enter",
+            placeholder="or the path of a photo, then press Enter",
             continuous_update=False,
             tooltip="Path of a photo on the machine where Jupyter runs",
             layout=Layout(flex="1 1 220px", width="auto", min_width="180px"),
@@ -141,14 +141,16 @@ class RetrievalDemo(Panel):
             layout=Layout(width="auto", display="none"),
         )
         fits = Layout(width="max-content")
-        self.own_cluster = Checkbox(description="only its cluster", indent=False, layout=fits)
+        self.own_cluster = Checkbox(
+            description="only the cluster of the query", indent=False, layout=fits
+        )
         self.no_copies = Checkbox(
-            description=f"hide near-duplicates (cosine {NEAR_DUPLICATE} and more)",
+            description=f"hide near-duplicates (cosine of {NEAR_DUPLICATE} or more)",
             indent=False,
             layout=fits,
         )
         self.marks = HTML()
-        self.forget = Button(description="Forget the marks", layout=natural)
+        self.forget = Button(description="Clear the marks", layout=natural)
         self.summary = HTML(layout=WIDE)
         self.grid = PhotoGrid(ACTIONS if session.has_maps else ACTIONS[:-1], self._act, 124)
         view = {"max_height": "240px", "layout": Layout(width="auto", max_width="340px")}
@@ -214,7 +216,7 @@ class RetrievalDemo(Panel):
             ),
         ]
 
-    # ---- what a person can do --------------------------------------------------------------
+    # ---- actions ---------------------------------------------------------------------------
 
     @guarded
     def _uploaded(self, name: str, data: bytes) -> None:
@@ -228,9 +230,7 @@ class RetrievalDemo(Panel):
     def _path_given(self, _: Any) -> None:
         path = self.path.value.strip().strip("\"'")
         if not path:
-            raise ArgumentError(
-                "There is no path yet: type that of a photo, such as photos/cat.jpg."
-            )
+            raise ArgumentError("The path is empty: enter one such as photos/cat.jpg.")
         self._announce()
         self._show(self.session.from_photo(Path(path).expanduser()))
 
@@ -289,7 +289,7 @@ class RetrievalDemo(Panel):
             self.session.use(self.space.value)
             if self.answer is not None:
                 self._show(self.answer.query)
-        except Exception:  # what it says is what the search goes by
+        except Exception:  # the control must show the vectors in use
             self.session.use(before)
             self.space.value = before
             raise
@@ -305,7 +305,7 @@ class RetrievalDemo(Panel):
             self._mark(row, action)
 
     def _mark(self, row: int, mark: str) -> None:
-        """Mark a photo, or take the same mark back."""
+        """Mark a photo, or remove the same mark."""
         marks = {"good": set(self.options.good), "bad": set(self.options.bad)}
         taken_back = row in marks[mark]
         for rows in marks.values():
@@ -338,7 +338,7 @@ class RetrievalDemo(Panel):
         if not self.session.is_compiled:
             self.say(LOADING)
 
-    # ---- what it shows ---------------------------------------------------------------------
+    # ---- results ---------------------------------------------------------------------------
 
     def _show(self, query: Query) -> None:
         self.answer = self.session.ask(query)
@@ -346,14 +346,14 @@ class RetrievalDemo(Panel):
         self._why_closed()
         with self.picture.hold_sync():
             self.picture.box = []
-            self.picture.alt = f"The query, {query.name}"
+            self.picture.alt = f"The query: {query.name}"
             self.picture.src = data_uri((query.whole or query).picture)
         self.ask_part.disabled = True
         self.ask_whole.disabled = query.whole is None
         self.asked.value = self._asked(self.answer)
         self._rank()
         times = ", ".join(f"{step} {1000 * s:.0f} ms" for step, s in self.answer.seconds.items())
-        self.say(f"Answered {query.name} ({times}).")  # last: what it tells of is on the page
+        self.say(f"Results for {query.name} ({times}).")  # last, when the results are on the page
 
     def _rank(self) -> None:
         if self.answer is None:
@@ -386,7 +386,7 @@ class RetrievalDemo(Panel):
         ]
         self.summary.value = self._summary(self.answer, self.ranking)
         n_good, n_bad = len(self.options.good), len(self.options.bad)
-        self.marks.value = f"{n_good} marked good, {n_bad} bad: ranked anew"
+        self.marks.value = f"{n_good} marked good, {n_bad} bad: ranking adjusted"
         self.marked.layout.display = "" if n_good or n_bad else "none"
 
     def _item(self, row: int, title: str, lines: list[str], mark: str = "") -> dict[str, Any]:
@@ -394,7 +394,7 @@ class RetrievalDemo(Panel):
         name = path.removeprefix(f"{category}/")
         try:
             source = data_uri(self.session.thumbnail(row))
-        except LabError:  # the file is gone: its card says so, and the others are shown
+        except LabError:  # the card of this photo says that the file is missing
             source = ""
         return {
             "row": row,
@@ -410,37 +410,37 @@ class RetrievalDemo(Panel):
         found = f"The {n} most similar of {len(y) - (row is not None):,} photos"
         options = self.options
         if options.categories or options.cluster is not None or options.hide_near_duplicates:
-            found += " that the filters let through"
+            found += " that match the filters"
         if row is not None:
             right = int((y[ranking.ids] == y[row]).sum())
-            found += f", the query left out: {right} of {n} are of its category"
+            found += f", without the query: {right} of {n} have its category"
         if not n:
-            found = "The filters let no photo through: take one of them away"
+            found = "No photo matches the filters: remove a filter, or clear the marks"
         return f'<div style="line-height:1.4">{escape(found)}.</div>'
 
     def _asked(self, answer: Answer) -> str:
         query, session = answer.query, self.session
         where = "Not in the gallery."
         if query.row is not None:
-            seen = "trained on it" if query.row in session.trained_on else "never saw it"
+            seen = "training set" if query.row in session.trained_on else "test set"
             where = (
-                f"In the gallery as <b>{escape(session.category(query.row))}</b>; "
-                f"the classifier {seen}."
+                f"In the gallery as <b>{escape(session.category(query.row))}</b>, "
+                f"in the {seen} of the classifier."
             )
         strange = ""
         if answer.is_novel:
             strange = (
                 '<div role="note" style="margin:8px 0;padding:6px;border-left:4px solid #D55E00">'
-                "<b>Unlike anything in the gallery.</b> Its nearest photos have a cosine of "
-                f"{answer.familiarity:.2f}, below {session.threshold:.2f}: do not believe "
-                "what follows.</div>"
+                "<b>Unlike anything in the gallery.</b> The cosine to its nearest photos is "
+                f"{answer.familiarity:.2f}, below the threshold of {session.threshold:.2f}: do not "
+                "trust the results.</div>"
             )
         return (
             '<div style="line-height:1.4;overflow-wrap:anywhere;padding-right:4px">'
             f"<b>Query:</b> {escape(query.name)}<br>{where}"
             '<div style="font-size:12px">Drag over the photo to search with a part of it.</div>'
             f"{strange}"
-            f'<div style="margin-top:12px"><b>The classifier&rsquo;s five best</b></div>'
+            f'<div style="margin-top:12px"><b>Predicted probabilities</b></div>'
             f"{self._probabilities(answer)}"
             f'<div style="margin-top:12px"><b>K-Means</b></div>{self._cluster(answer)}</div>'
         )
@@ -465,7 +465,7 @@ class RetrievalDemo(Panel):
         names = ", ".join(f"{gallery.categories[label]} {counts[label]}" for label in most)
         return escape(
             f"Cluster {answer.cluster + 1} of {self.session.kmeans.n_clusters}, with "
-            f"{len(members):,} photos; most of them: {names}."
+            f"{len(members):,} photos, mostly {names}."
         )
 
     def _show_match(self, point: tuple[float, float] | None) -> None:
@@ -486,16 +486,16 @@ class RetrievalDemo(Panel):
                 picture.alt, picture.src, picture.frame = alt, data_uri(source), list(frame)
                 picture.heat = _light(heat)
         self.of_query.marks = [_place(match)] if match.region else []
-        # The maps are of the backbone, whatever the photos are searched by.
+        # The maps explain the plain embeddings, whichever vectors the search uses.
         cosine = float(self.session.gallery.X[row] @ query.vector)
         self.why_text.value = (
             '<div style="line-height:1.4;overflow-wrap:anywhere"><b>Why is '
             f"{escape(self.session.path(row))} similar (cosine {cosine:.3f})?</b> "
             + (
-                "Light is what looks like the outlined region of the query, on both photos."
+                "Light regions of both photos are similar to the outlined region of the query."
                 if match.region
-                else "Light regions give most of the cosine, dark ones least. Click a region of "
-                "the query, the first photo, to see what looks like it."
+                else "Light regions contribute most to the cosine, dark regions least. Click a "
+                "region of the query, the first photo, to see which regions are similar to it."
             )
             + "</div>"
         )
@@ -510,7 +510,7 @@ def _light(values: np.ndarray) -> list[list[float]]:
 
 
 def _place(match: Match) -> list[float]:
-    """Return left, top, width and height of the region on the query's photo."""
+    """Return left, top, width and height of the region on the query photo."""
     assert match.region is not None
     (row, column), (rows, columns) = match.region, match.query.shape
     left, top, right, bottom = match.query_frame

@@ -1,7 +1,7 @@
-"""What a match rests on: similarity region by region, over both photos.
+"""Explains the similarity of two photos by regions.
 
-The vector of a photo is the mean of its last feature map, scaled to length one. So the cosine of
-two photos is a sum over pairs of regions, and each region's share of it can be told exactly.
+The vector of a photo is the mean of its last feature map, scaled to unit length. The cosine of two
+photos is therefore a sum over pairs of regions, and the contribution of each region is exact.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 
 def shares_of_the_cosine(query: Map, result: Map) -> tuple[Floats, Floats]:
-    r"""Split the cosine of two photos among the regions of each.
+    r"""Decompose the cosine of two photos into the contributions of their regions.
 
     With :math:`q = \sum_i a_i / n` and :math:`r = \sum_j b_j / m`, the cosine is
     :math:`\sum_i a_i \cdot r / (n |q| |r|)`; a term of this sum is the share of region i of the
@@ -60,7 +60,7 @@ def similarity_to_region(query: Map, region: tuple[int, int], result: Map) -> Fl
     Returns
     -------
     ndarray of float64, shape (h, w)
-        Cosine similarities, -1 to 1; 0 where a region is silent.
+        Cosine similarities, -1 to 1; 0 where the features of a region are zero.
     """
     one, all_ = query[region].astype(np.float64), result.astype(np.float64)
     lengths = np.linalg.norm(all_, axis=-1) * np.linalg.norm(one)
@@ -75,9 +75,9 @@ def region_at(x: float, y: float, shape: tuple[int, ...]) -> tuple[int, int]:
     Parameters
     ----------
     x, y : float
-        From the left and from the top, each from 0 to 1.
+        Distances from the left and from the top, 0 to 1.
     shape : tuple of int
-        That of the map, rows first.
+        Shape of the map, rows first.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Spaces to search in: the vectors of a gallery, and how any other photo gets one."""
+"""Vector spaces of the demo: plain embeddings or learned vectors, for gallery and uploads."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from caltech_lab.embedding.views import FusedViews, own_view
 from caltech_lab.retrieval.calibration import same_category_curves
 from caltech_lab.retrieval.index import Index, Similarities
 from caltech_lab.studies.vectors.fused import fused_embeddings, projected
-from caltech_lab.studies.vectors.projections import recipe
+from caltech_lab.studies.vectors.projections import projection
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
 
 PLAIN, LEARNED = "plain", "learned"
-RECIPE = "posterior"  # the projection that finds most; notebook 8 measures them
+RECIPE = "posterior"  # the projection with the best retrieval in notebook 8
 FOLDS = 3
 
 
@@ -33,13 +33,13 @@ class Space:
     Attributes
     ----------
     name : {"plain", "learned"}
-        Embeddings of the lab's backbone, or what a projection made of fused views.
+        Embeddings of the lab's backbone, or projections of fused views.
     X : ndarray of float32, shape (n, d)
-        Those of the gallery, rows of length one.
+        Vectors of the gallery, rows of unit length.
     curves : ndarray of float64
-        Make probabilities "same category" of their cosines; see `calibration`.
+        Calibration curves from cosine to the probability "same category"; see `calibration`.
     embed : callable
-        From a photo and its plain vector to the vector here; None where that is the plain one.
+        Maps a photo and its plain vector to the vector in this space; None for plain vectors.
     """
 
     name: str
@@ -49,19 +49,19 @@ class Space:
 
     @cached_property
     def index(self) -> Index:
-        """What those of the gallery are searched by, made when it is first needed."""
+        """Search index of the gallery, built on first use."""
         return Index(self.X)
 
 
 def plain_space(lab: "Lab", pairs: Callable[[], tuple[Similarities, NDArray[np.bool_]]]) -> Space:
-    """Return the embeddings of the lab's backbone as they are.
+    """Return the space of the plain embeddings.
 
     Parameters
     ----------
     lab : Lab
-        Whose photos are the gallery.
+        Provides the gallery.
     pairs : callable
-        Gives `calibration.leave_one_out` of the training part, where that is needed.
+        Returns `calibration.leave_one_out` of the training set; called only if needed.
     """
     name = "models/retrieval/same_category_curves.npy"
     return Space(PLAIN, lab.embeddings.X, lab.cached(name, _plain_curves, pairs))
@@ -74,20 +74,20 @@ def _plain_curves(
 
 
 def learned_space(lab: "Lab", k: int) -> Space:
-    """Return what the best projection makes of fused views, fitted on the training part.
+    """Return the space of the best projection of fused views, fitted on the training set.
 
-    The first time this extracts the views and fits the projection, which takes some minutes.
+    The first call extracts the views and fits the projection, which takes some minutes.
 
     Parameters
     ----------
     lab : Lab
-        Whose photos are the gallery.
+        Provides the gallery.
     k : int
-        Answers to calibrate on.
+        Number of results per query for the calibration.
     """
     model, vectors = projected(lab, RECIPE)
     views, own = FusedViews(), own_view(lab.backbone)
-    # Compiles the other networks, so that no photo has to wait for it.
+    # Compiles the other networks now, so that the first query does not wait for it.
     views.embed([Image.new("RGB", (8, 8))], {own: np.zeros((1, lab.backbone.width), np.float32)})
     curves = lab.cached(
         "models/retrieval/same_category_curves_learned.npy",
@@ -107,25 +107,25 @@ def _learned_curves(vectors: Embeddings, lab: "Lab", k: int) -> NDArray[np.float
 
 
 def held_out_pairs(lab: "Lab", k: int) -> tuple[Similarities, NDArray[np.bool_]]:
-    """Let each training photo ask by a projection that was not fitted on it.
+    """Return out-of-fold results of all training photos, for calibration.
 
-    A photo that was fitted on lies where its label wants it, and would make every answer look
-    surer than one to an upload is. So each third of the training part asks the rest, by a
-    projection that was fitted on the rest.
+    Each third of the training set queries the other two thirds, with a projection fitted on these.
+    Photos that the projection was fitted on would give higher precision than uploads, and so
+    probabilities that are too high.
 
     Parameters
     ----------
     lab : Lab
-        With fused views.
+        Provides the fused views.
     k : int
-        Number of answers.
+        Number of results per query.
 
     Returns
     -------
     similarities : ndarray of float32, shape (n, k)
-        Cosine similarities of the answers, the best first.
+        Cosine similarities of the results, the best first.
     relevant : ndarray of bool, shape (n, k)
-        Whether an answer has the category of its query.
+        Whether a result has the category of its query.
     """
     fused = fused_embeddings(lab)
     train, _ = lab.split()
@@ -133,7 +133,7 @@ def held_out_pairs(lab: "Lab", k: int) -> tuple[Similarities, NDArray[np.bool_]]
     found = []
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=lab.seed)
     for rest, asking in folds.split(X, y):
-        model = recipe(RECIPE, seed=lab.seed).fit(X[rest], y[rest])
+        model = projection(RECIPE, seed=lab.seed).fit(X[rest], y[rest])
         index, queries = Index(model.transform(X[rest])), model.transform(X[asking])
         similarities, ids = index.search(queries, min(k, len(rest)))
         found.append((similarities, y[rest][ids] == y[asking, None]))

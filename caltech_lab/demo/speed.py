@@ -1,7 +1,7 @@
-"""How long a person waits for the demo, apart from the network's own forward pass.
+"""Latency of the demo, without the forward pass of the network.
 
 `python -m caltech_lab.demo.speed [DATASET]` measures it on all 9,144 photos of Caltech-101, or
-on another dataset, and prints the table.
+on another dataset, and prints a table.
 """
 
 import sys
@@ -19,21 +19,21 @@ UPLOADS = 36
 
 
 def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
-    """Time what the kernel does between a person's act and what the page is sent.
+    """Time the work of the kernel between a user action and the update of the page.
 
     Parameters
     ----------
     demo : RetrievalDemo
-        On a gallery with held-out photos, which are uploaded with one more byte, so that they are
-        not recognized.
+        Demo of a gallery with a test set. Test photos are uploaded with an appended byte, so that
+        they are not found in the gallery.
     uploads : int
-        How many of them.
+        Number of uploads.
 
     Returns
     -------
     DataFrame
-        One row an act: ``times`` it was done, ``median_ms`` and ``largest_ms``, in milliseconds;
-        of an upload without the forward pass.
+        One row per action: number of ``times``, ``median_ms`` and ``largest_ms``, in milliseconds;
+        for uploads, without the forward pass.
     """
     gallery, session = demo.session.gallery, demo.session
     _, test = session.lab.split()
@@ -56,15 +56,15 @@ def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
         for k in (session.max_k, min(10, session.max_k)):
             with timed(f"k = {k}"):
                 demo.k.value = k
-        with timed("a category alone"):
+        with timed("category filter"):
             demo.categories.value = [gallery.categories[number % len(gallery.categories)]]
         demo.categories.value = []
-        boxes = {"its cluster alone": demo.own_cluster, "near-duplicates": demo.no_copies}
+        boxes = {"cluster filter": demo.own_cluster, "near-duplicate filter": demo.no_copies}
         for name, box in boxes.items():
             with timed(name):
                 box.value = True
             box.value = False
-        with timed("a mark"):
+        with timed("mark"):
             demo._act("bad", demo.grid.items[0]["row"])
     demo.add_category.value = ANY
     times = {act: pd.Series(values) for act, values in taken.items()}
@@ -78,7 +78,7 @@ def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
 
 
 def main() -> int:
-    """Measure, print, and return 1 where a promise is broken: 150 ms, and 100 ms for the rest."""
+    """Print the table; return 1 if the median is 150 ms or more for uploads, 100 ms for others."""
     demo = RetrievalDemo(SearchSession(open_lab(*(sys.argv[1:] or ["all+background"]))))
     table = demo_speed(demo)
     print(f"{len(demo.session.gallery):,} photos, without the forward pass:")

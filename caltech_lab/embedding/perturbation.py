@@ -1,12 +1,11 @@
-"""Embeddings as another processor would compute them, without computing them again.
+"""Simulates the embeddings of another processor by seeded noise.
 
-A processor that multiplies in bfloat16 and one that multiplies in float32 give embeddings that
-differ a little, and a figure that counts what lies on one side of a threshold moves with them. With
-`CALTECH_LAB_PERTURB` set to a seed, everything that the lab reads as embeddings is multiplied by
-seeded noise of the size of that difference. The files of rows stay as they are.
+Embeddings computed in bfloat16 and in float32 differ slightly, and so do the figures that are
+computed from them. If `CALTECH_LAB_PERTURB` is set to a seed, all embeddings that the lab reads are
+multiplied by seeded noise of the size of that difference. The files of embeddings do not change.
 
-The noise has one parameter, `RELATIVE`. It was fitted on the 336 pictures of the drawn sample
-through ResNet-50, embedded by one processor in both formats:
+The noise has one parameter, `RELATIVE`. It was fitted on the ResNet-50 embeddings of the 336
+pictures of the drawn sample, computed by one processor in both formats:
 
 | | bfloat16 against float32 | noise, three seeds |
 |---|---|---|
@@ -17,8 +16,8 @@ through ResNet-50, embedded by one processor in both formats:
 | change of the silhouette of the categories | -0.0003 | -0.0003 |
 | length of the change of a row | 0.0115 | 0.0197 |
 
-So the noise is fitted to similarities, which all figures are made of. The real difference is
-shorter, because more of it lies along the directions in which photos differ.
+The noise is fitted to similarities, because all figures depend on them. The norm of the real
+difference is smaller, because more of it lies along the directions in which photos differ.
 """
 
 import os
@@ -27,31 +26,31 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-PERTURB = "CALTECH_LAB_PERTURB"  # a seed, a whole number; without it nothing is perturbed
+PERTURB = "CALTECH_LAB_PERTURB"  # an integer seed; embeddings are not perturbed without it
 RELATIVE = 0.02  # standard deviation of the noise, relative to each component
 
 
 def perturbation() -> int | None:
-    """Return the seed that embeddings are perturbed with; None when they are not."""
+    """Return the seed of the perturbation; None if embeddings are not perturbed."""
     seed = os.environ.get(PERTURB)
     return int(seed) if seed else None
 
 
 def perturbed(X: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return rows as another processor might have computed them, or the same ones.
+    """Perturb embeddings if `CALTECH_LAB_PERTURB` is set.
 
-    The noise of a row depends on the seed and on the row alone, so that a photo has the same row
-    whichever others it was read with.
+    The noise of a row depends only on the seed and the row, so the result for a photo does not
+    depend on the other rows.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Rows of length one, or zero.
+        Rows of unit length, or zero.
 
     Returns
     -------
     ndarray of float32, shape (n, d)
-        Rows of the same lengths; `X` itself when `CALTECH_LAB_PERTURB` is not set.
+        Rows with unchanged norms; `X` itself when `CALTECH_LAB_PERTURB` is not set.
     """
     seed = perturbation()
     if seed is None:

@@ -1,10 +1,10 @@
-"""Lets `import torchvision` work beside a PyTorch build that its compiled part was not made for.
+"""Makes `import torchvision` work with a PyTorch build that it was not compiled for.
 
-PyPI's torchvision is compiled against the CUDA build of PyTorch. Beside a CPU-only PyTorch its
-library of operators cannot be loaded, and `import torchvision` then stops with "operator
-torchvision::nms does not exist", although the networks need none of them. All that the import
-asks for are the *schemas* of two operators, so `define_missing_operators` declares those, and only
-where the library could not be loaded. Where the builds match, nothing is touched.
+PyPI's torchvision is compiled against the CUDA build of PyTorch. With a CPU-only PyTorch, its
+library of operators cannot be loaded, and `import torchvision` fails with "operator
+torchvision::nms does not exist", although the networks need none of them. The import only needs
+the *schemas* of two operators, so `define_missing_operators` declares these if the library cannot
+be loaded. If the builds match, it does nothing.
 """
 
 import sys
@@ -18,20 +18,20 @@ SCHEMAS = {
 
 
 def define_missing_operators() -> list[str]:
-    """Declare the operators that torchvision cannot bring itself; call it before its import.
+    """Declare the operators that torchvision cannot load; call this before importing it.
 
     Returns
     -------
     list of str
-        The operators declared here; empty where torchvision's own library loads, where it is
-        imported already, and where it is not installed.
+        The declared operators; empty if torchvision's library can be loaded, or if torchvision is
+        already imported or not installed.
     """
     spec = None if "torchvision" in sys.modules else find_spec("torchvision")
     if spec is None or spec.origin is None:
         return []
     import torch
 
-    # torchvision loads the same file again in a moment, which then costs nothing.
+    # torchvision loads the same file again, which then costs nothing.
     package = Path(spec.origin).parent
     for library in sorted([*package.glob("_C*.so"), *package.glob("_C*.pyd")]):
         try:

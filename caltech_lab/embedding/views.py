@@ -1,8 +1,8 @@
-"""More looks at a photo through a frozen network: other crops, sizes and poolings of its maps.
+"""Additional embeddings from frozen networks: other crops, sizes and poolings of feature maps.
 
-A `View` is one way to show the photo to the network. One pass over the photos gives all of its
-`PARTS`, the poolings of the last feature map and the mean of an earlier one, side by side in one
-row, so that `extraction.extract` keeps them as it keeps any embeddings: a view is a `Backbone`.
+A `View` is a network with one preprocessing of its input. One pass over the photos computes all
+`PARTS` of a view, the poolings of the last feature map and the mean of an earlier one, concatenated
+in one row. `View.as_backbone` lets `extraction.extract` extract them like any embeddings.
 """
 
 import math
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 GEM_POWER = 3.0
 PARTS = ("average", "max", "gem", "regional", "earlier")
-# The block before the last, by its name in the network, and how many channels it has.
+# The block before the last: its name in the network, and its number of channels.
 EARLIER = {
     "resnet50": ("layer3", 1024),
     "resnet50-v1": ("layer3", 1024),
@@ -39,18 +39,18 @@ EARLIER = {
 
 @dataclass(frozen=True)
 class View:
-    """One way to show a photo to a network.
+    """A network with one preprocessing of its input.
 
     Attributes
     ----------
     backbone : str
         Name in the registry.
     fit : {"squash", "crop"}
-        How the photo becomes square.
+        How the photo is made square.
     size : int
-        Pixels a side that the network sees.
+        Side of the square input, in pixels.
     mirrored : bool
-        Whether left and right are swapped.
+        Whether the photo is flipped horizontally.
     """
 
     backbone: str = "resnet50"
@@ -60,12 +60,12 @@ class View:
 
     @property
     def name(self) -> str:
-        """What its folder in `outputs/` is called, such as ``resnet50-squash-224-mirrored``."""
+        """Name of its folder in `outputs/`, such as ``resnet50-squash-224-mirrored``."""
         return f"{self.backbone}-{self.fit}-{self.size}" + "-mirrored" * self.mirrored
 
     @property
     def parts(self) -> dict[str, slice]:
-        """Where each of `PARTS` lies in a row."""
+        """The columns of each of `PARTS` in a row."""
         width = backbone(self.backbone).width
         ends = [i * width for i in range(len(PARTS))]
         last = {part: slice(end, end + width) for part, end in zip(PARTS[:-1], ends, strict=False)}
@@ -80,7 +80,7 @@ class View:
         return EARLIER[self.backbone]
 
     def as_backbone(self) -> Backbone:
-        """Return what `extraction.extract` takes; its rows hold all parts side by side."""
+        """Return a backbone for `extraction.extract`; its rows are all parts concatenated."""
         base = backbone(self.backbone)
         return replace(
             base,
@@ -89,50 +89,50 @@ class View:
             width=self.parts["earlier"].stop,
             size=self.size,
             fit=self.fit,
-            # How a photo becomes square is no part of the network.
+            # The fit is not part of the network.
             build=partial(_pooled, base, replace(self, fit="squash")),
             grid=0,
         )
 
 
 def own_view(network: Backbone) -> View:
-    """Return the view that a backbone itself takes, whose average is the plain embedding."""
+    """Return the view with the backbone's own input; its average is the plain embedding."""
     return View(network.name, network.fit, network.size)
 
 
 def part_of(X: NDArray[np.float32], view: View, part: str) -> NDArray[np.float32]:
-    """Cut one part out of the rows of a view.
+    """Return one part of the rows of a view.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Rows as `extraction.extract` made them with `View.as_backbone`.
+        Rows that `extraction.extract` returned for `View.as_backbone`.
     view : View
-        Which view they are of.
+        View of the rows.
     part : str
         One of `PARTS`.
 
     Returns
     -------
     ndarray of float32, shape (n, width of the part)
-        Rows of length one.
+        Rows of unit length.
     """
     rows: NDArray[np.float32] = normalize(X[:, view.parts[part]])
     return rows
 
 
 def split_parts(X: NDArray[np.float32], view: View) -> dict[str, NDArray[np.float32]]:
-    """Cut the rows of a view into all of its parts; see `part_of`."""
+    """Split the rows of a view into all of its parts; see `part_of`."""
     return {part: part_of(X, view, part) for part in PARTS}
 
 
 def chosen_views() -> list[list[View]]:
-    """Return the views that the best recipe fuses, grouped as `fused_views` wants them.
+    """Return the views that the best projection fuses, grouped for `fused_views`.
 
     Each photo passes once through each of three networks. This is the smallest of the measured sets
-    whose precision@10 over photos, cross-validated on the training set, is within 0.004 of the best
-    set's, for `all` and for `report51`: `benchmarks/results/passes.json`, which
-    `benchmarks/passes.py` writes. Networks whose weights are not installed are left out.
+    whose micro precision@10, cross-validated on the training set, is within 0.004 of that of the
+    best set, for `all` and for `report51`; `benchmarks/passes.py` measures it and writes
+    `benchmarks/results/passes.json`. Networks whose weights are not installed are left out.
     """
     groups = [[View()], [View("efficientnet-lite2", size=260)], [View("efficientnet-lite0")]]
     return [group for group in groups if _is_here(group[0])]
@@ -152,18 +152,18 @@ def fused_views(groups: list[list[NDArray[np.float32]]]) -> NDArray[np.float32]:
     Parameters
     ----------
     groups : list of list of ndarray of float32, shape (n, width)
-        Rows of length one; those of a group through the same network.
+        Rows of unit length; all of a group come from the same network.
 
     Returns
     -------
     ndarray of float32, shape (n, sum of the groups' widths)
-        Rows of length one.
+        Rows of unit length.
     """
     return fuse([np.sum(group, axis=0) for group in groups])
 
 
 class FusedViews:
-    """The networks of `chosen_views`, compiled when they are first needed, to embed any photo."""
+    """Embeds photos with the networks of `chosen_views`, which are compiled on first use."""
 
     def __init__(self) -> None:
         self.groups = chosen_views()
@@ -174,19 +174,19 @@ class FusedViews:
         photos: Sequence[Image.Image],
         known: Mapping[View, NDArray[np.float32]] = MappingProxyType({}),
     ) -> NDArray[np.float32]:
-        """Embed photos as `fused.fused_embeddings` embeds those of a lab, but for rounding.
+        """Embed photos like `fused.fused_embeddings` does for a lab, except for rounding.
 
         Parameters
         ----------
         photos : sequence of PIL.Image.Image
-            As `images.read_photo` gives them.
+            As returned by `images.read_photo`.
         known : mapping of View to ndarray of float32, shape (number of photos, width)
-            Rows that are there already, such as the plain embeddings: one pass less for each.
+            Rows that are already computed, such as the plain embeddings; each saves one pass.
 
         Returns
         -------
         ndarray of float32, shape (number of photos, width)
-            Rows of length one.
+            Rows of unit length.
         """
         return fused_views(
             [
@@ -197,7 +197,7 @@ class FusedViews:
 
     def _seen(self, photos: Sequence[Image.Image], view: View) -> NDArray[np.float32]:
         network = replace(backbone(view.backbone), size=view.size, fit=view.fit)
-        # A network that two views share is compiled once; the photo is mirrored, not its input.
+        # The photo is mirrored instead of the input, so that mirrored views share the network.
         key = view.backbone, view.size
         if key not in self._engines:
             self._engines[key] = compile_backbone(network)
@@ -206,19 +206,20 @@ class FusedViews:
 
 
 def fuse(blocks: list[NDArray[np.float32]], power: float = 0.5) -> NDArray[np.float32]:
-    """Put embeddings of the same photos side by side, each weighing the same.
+    """Concatenate embeddings of the same photos with equal weights.
 
     Parameters
     ----------
     blocks : list of ndarray of float32, shape (n, width)
         Embeddings of several views, poolings or networks.
     power : float
-        Exponent of the signed power that evens out strong activations first; 1 leaves them.
+        Exponent of the signed power normalization, which dampens strong activations; 1 has no
+        effect.
 
     Returns
     -------
     ndarray of float32, shape (n, sum of the widths)
-        Rows of length one; an inner product is the mean of those of the blocks.
+        Rows of unit length; an inner product is the mean of the inner products of the blocks.
 
     References
     ----------
@@ -237,12 +238,12 @@ def fuse(blocks: list[NDArray[np.float32]], power: float = 0.5) -> NDArray[np.fl
 
 
 def generalized_mean(planes: "Tensor", power: float = GEM_POWER) -> "Tensor":
-    """Pool each channel by a mean between the average (power 1) and the maximum (infinity).
+    """Generalized-mean pooling, between average pooling (power 1) and max pooling (infinity).
 
     Parameters
     ----------
     planes : Tensor
-        Feature maps of shape (n, channels, height, width); what is negative counts as zero.
+        Feature maps of shape (n, channels, height, width); negative values count as zero.
     power : float
         At least 1.
 
@@ -261,7 +262,7 @@ def generalized_mean(planes: "Tensor", power: float = GEM_POWER) -> "Tensor":
 
 
 def regional_maximum(planes: "Tensor") -> "Tensor":
-    """Sum the maxima of overlapping regions, each scaled to length one.
+    """Sum the max-pooled vectors of overlapping regions, each scaled to unit length (R-MAC).
 
     Parameters
     ----------
@@ -271,8 +272,8 @@ def regional_maximum(planes: "Tensor") -> "Tensor":
     Returns
     -------
     Tensor
-        Shape (n, channels): the whole map, and squares of two thirds and of half of its side, in
-        steps of whole cells; on a map of 7 x 7 these are 2 x 2 and 4 x 4 regions.
+        Shape (n, channels). The regions are the whole map and squares of two thirds and of half
+        of its side, in steps of whole cells; on a 7 x 7 map these are 2 x 2 and 4 x 4 regions.
 
     References
     ----------
@@ -300,7 +301,7 @@ def _pooled(base: Backbone, view: View) -> "nn.Module":
             super().__init__()
             self.network = base.build()
             trunk = self.network.trunk
-            trunk.avgpool = nn.Identity()  # what follows it only flattens
+            trunk.avgpool = nn.Identity()  # the next step only flattens
             self.side = math.ceil(view.size / 32)
             self.earlier: list[Tensor] = []
             block = trunk.get_submodule(view._earlier[0])

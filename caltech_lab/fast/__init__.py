@@ -1,6 +1,5 @@
-"""Drop-in replacements: the results of the libraries' own functions, in less time.
+"""Faster drop-in replacements for functions of the libraries, with the same results.
 
-Each module names what it replaces and the test that compares the two; benchmarks/README.md says
-how much faster it is. Whoever imports the library's function in its place gets the same results,
-later.
+Each module names what it replaces and the test that compares the two; benchmarks/README.md lists
+the speedups.
 """

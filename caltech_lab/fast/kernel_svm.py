@@ -1,4 +1,4 @@
-"""SVMs that share their distances and learn from a matrix of kernel values.
+"""SVMs trained on precomputed kernel matrices, with distances shared over a parameter grid.
 
 In place of `SVC(kernel="rbf")` in a `GridSearchCV` over `svm`: the same accuracies, see
 tests/classification/test_classification.py.
@@ -26,14 +26,14 @@ def grid_predictions(
     power: float,
     grid: Mapping[str, Sequence[float]],
 ) -> Iterator[tuple[dict[str, float], Ints]]:
-    """Yield each point of the grid with one power, and what its SVM says of the test photos.
+    """Yield each grid point of one power and the predictions of its SVM for the test photos.
 
-    `X` and `X_test` have been raised to that power.
+    `X` and `X_test` must already be raised to that power.
     """
     axes, variances = principal_axes(X)
     for share in grid["n_components"]:
         kept = axes[:, : n_kept(variances, share)]
-        A, B = X @ kept, X_test @ kept  # not centered: distances do not ask where zero is
+        A, B = X @ kept, X_test @ kept  # not centered: distances do not change
         near, far = _squared_distances(A, A), _squared_distances(B, A)
         for gamma in grid["gamma"]:
             kernel, test_kernel = _gaussian(near, gamma), _gaussian(far, gamma)
@@ -44,7 +44,7 @@ def grid_predictions(
 
 
 def _squared_distances(A: NDArray[np.float32], B: NDArray[np.float32]) -> NDArray[np.float32]:
-    # scikit-learn's would go by way of float64; rows no longer than one do not need it.
+    # scikit-learn computes them in float64, which rows of at most unit length do not need.
     products = A @ B.T
     products *= -2
     products += np.einsum("ij,ij->i", A, A)[:, None]
@@ -59,10 +59,10 @@ def _gaussian(squared_distances: NDArray[np.float32], gamma: float) -> NDArray[n
 def fitted_through_kernel(
     model: Pipeline, X: NDArray[np.float32], y: Ints, X_test: NDArray[np.float32]
 ) -> tuple[SVC, NDArray[np.float64]]:
-    """Fit the steps of an `svm` anew; return the machine and the test photos' kernel for it.
+    """Refit the steps of an `svm`; return the SVC and the kernel matrix of the test photos.
 
-    From a matrix of kernel values libsvm learns several times as fast: by itself it computes those
-    of two photos of one category anew for each other category.
+    libsvm trains several times as fast on a precomputed kernel: otherwise it recomputes the kernel
+    values of two photos of one category for every other category.
     """
     normalizer, gamma = clone(model[0]), model[-1].gamma
     Z, Z_test = normalizer.fit_transform(X), normalizer.transform(X_test)

@@ -1,4 +1,4 @@
-"""The centers that K-Means starts from, drawn side by side.
+"""Initial centers for several K-Means runs at once.
 
 In place of scikit-learn's `kmeans_plusplus`: the same centers, see
 tests/clustering/test_clustering.py.
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-ROWS_AT_ONCE = 512  # of the matrix of distances
+ROWS_AT_ONCE = 512  # of the distance matrix
 
 
 def shared_starts(
     X: NDArray[np.float32], k: int, generators: Sequence[np.random.RandomState], n_trials: int
 ) -> list[NDArray[np.float32]]:
-    """Draw the centers that K-Means starts from, one array of shape (k, d) for each generator.
+    """Draw the initial centers of K-Means, one array of shape (k, d) per generator.
 
-    They are those that scikit-learn's greedy k-means++ draws. It reads all photos once for every
-    center of every start; here the starts go side by side, and share the reading.
+    They are the centers of scikit-learn's greedy k-means++, which reads all photos once per center
+    and run. Here the runs advance together and share each pass over the photos.
     """
     n, ones = len(X), np.ones(len(X), X.dtype)
     squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)
@@ -51,10 +51,10 @@ def shared_starts(
 
 
 def _squared_distances(X: NDArray[np.float32], rows: Ints, squares: Floats) -> NDArray[np.float32]:
-    """Return the squared distances of some rows to all, computed in float64, shape (rows, n)."""
+    """Return squared distances from some rows to all rows, shape (rows, n), via float64."""
     some = X[rows].astype(np.float64)
     distances = np.empty((len(rows), len(X)), X.dtype)
-    wide = np.empty((ROWS_AT_ONCE, X.shape[1]))  # one block, made once: fresh memory costs more
+    wide = np.empty((ROWS_AT_ONCE, X.shape[1]))  # reused, because new memory costs time
     for start in range(0, len(X), ROWS_AT_ONCE):
         part = slice(start, min(start + ROWS_AT_ONCE, len(X)))
         block = wide[: part.stop - start]

@@ -1,4 +1,4 @@
-"""Linkage matrices of thousands of photos.
+"""Linkage matrices for thousands of photos.
 
 In place of `scipy.cluster.hierarchy.linkage`: the same merges, see
 tests/clustering/test_clustering.py.
@@ -17,7 +17,7 @@ from caltech_lab.errors import ArgumentError
 from caltech_lab.storage.memory import require
 
 Floats = NDArray[np.float64]
-ROWS_AT_ONCE = 512  # of the matrix of distances
+ROWS_AT_ONCE = 512  # of the distance matrix
 
 
 METHODS = ("ward", "average", "complete", "single")
@@ -29,31 +29,31 @@ DISTANCES = {"euclidean": euclidean_distances, "cosine": cosine_distances}
 def linkage_matrix(
     X: NDArray[np.float32], method: str = "ward", metric: str = "euclidean"
 ) -> Floats:
-    """Build the tree of a hierarchical clustering, the same as SciPy's but sooner.
+    """Compute the linkage matrix of a hierarchical clustering, faster than SciPy.
 
-    The distances come from matrix products and go to fastcluster, which copies them once.
+    The distances are computed by matrix products; fastcluster copies them once.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Embeddings, at least two.
     method : {"ward", "average", "complete", "single"}
-        How the distance between two clusters follows from those between their photos.
+        How the distance between two clusters is derived from those between their photos.
     metric : {"euclidean", "cosine"}
-        Distance between photos; Ward's method is defined for the Euclidean one.
+        Distance between photos; Ward's method requires the Euclidean distance.
 
     Returns
     -------
     ndarray of float64, shape (n - 1, 4)
-        SciPy's linkage matrix: the two clusters merged, their distance, the number of photos.
+        SciPy's linkage matrix: the two merged clusters, their distance, the number of photos.
 
     Raises
     ------
     ArgumentError
-        For fewer than two photos, an unknown linkage or distance, or Ward's method with
-        another distance than the Euclidean one.
+        For fewer than two photos, an unknown linkage or distance, or Ward's method with a
+        distance other than Euclidean.
     MemoryLimitError
-        When what `linkage_peak_bytes` says does not fit into the memory that is free.
+        When the estimate of `linkage_peak_bytes` exceeds the free memory.
 
     References
     ----------
@@ -66,22 +66,22 @@ def linkage_matrix(
 
 
 def linkage_matrices(X: NDArray[np.float32], pairs: Iterable[tuple[str, str]]) -> Iterator[Floats]:
-    """Build the linkage matrices of several clusterings of the same photos.
+    """Compute the linkage matrices of several clusterings of the same photos.
 
-    Linkages that follow one another share the distances, and cosine distances are made from
-    Euclidean ones where those came before.
+    Consecutive pairs with the same metric share the distances. Cosine distances are converted from
+    Euclidean ones if these come directly before.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Embeddings, at least two.
     pairs : iterable of (method, metric)
-        As in `linkage_matrix`, whose errors are raised for them.
+        Parameters of `linkage_matrix`, with the same errors.
 
     Yields
     ------
     ndarray of float64, shape (n - 1, 4)
-        A linkage matrix for each pair, as `linkage_matrix` returns it.
+        One linkage matrix per pair, as in `linkage_matrix`.
     """
     distances, kind = np.empty(0), ""
     for method, metric in pairs:
@@ -89,21 +89,21 @@ def linkage_matrices(X: NDArray[np.float32], pairs: Iterable[tuple[str, str]]) -
         if (kind, metric) == ("euclidean", "cosine"):
             _euclidean_to_cosine(distances, X)
         elif kind != metric:
-            distances = np.empty(0)  # the old ones go before the new ones come
+            distances = np.empty(0)  # frees the old distances first
             require(
-                f"A tree of {len(X):,} photos",
+                f"Hierarchical clustering of {len(X):,} photos",
                 linkage_peak_bytes(*X.shape),
-                "cluster a sample of the photos, or the centroids of a K-Means with a few hundred "
+                "cluster a sample of the photos, or the centroids of K-Means with a few hundred "
                 "clusters",
             )
             distances = _condensed_distances(X, metric)
         kind = metric
-        # Without `preserve_input` fastcluster works on its own one copy, and not on two.
+        # With `preserve_input`, fastcluster would make a second copy.
         yield np.asarray(fastcluster.linkage(distances, method=method, preserve_input=False))
 
 
 def _euclidean_to_cosine(distances: Floats, X: NDArray[np.float32]) -> None:
-    """Turn the Euclidean distances of the pairs into their cosine distances, in place."""
+    """Convert condensed Euclidean distances to cosine distances, in place."""
     squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)
     lengths = np.sqrt(np.where(squares > 0, squares, 1))
     first = 0
@@ -118,18 +118,20 @@ def _euclidean_to_cosine(distances: Floats, X: NDArray[np.float32]) -> None:
 
 def _check_linkage(n: int, method: str, metric: str) -> None:
     if n < 2:
-        raise ArgumentError(f"A tree needs at least two photos, but there are {n}.")
+        raise ArgumentError(
+            f"Hierarchical clustering needs at least two photos, but this dataset has {n}."
+        )
     if method not in METHODS or metric not in DISTANCES:
         raise ArgumentError(
             f"The linkage must be one of {', '.join(METHODS)} and the distance one of "
             f"{', '.join(DISTANCES)}, not {method!r} and {metric!r}."
         )
     if method == "ward" and metric != "euclidean":
-        raise ArgumentError(f"Ward's method needs Euclidean distances, not {metric} ones.")
+        raise ArgumentError(f"Ward's method needs the Euclidean distance, not {metric}.")
 
 
 def linkage_bytes(n: int) -> int:
-    """Return the bytes that `linkage_matrix` takes for the distances between n photos.
+    """Return the size in bytes of the condensed distance matrix of n photos.
 
     Examples
     --------
@@ -140,14 +142,14 @@ def linkage_bytes(n: int) -> int:
 
 
 def linkage_peak_bytes(n: int, d: int) -> int:
-    """Estimate the most bytes that `linkage_matrix` takes at a time, for n photos of d numbers."""
+    """Estimate the peak memory of `linkage_matrix`, in bytes, for d-dimensional embeddings."""
     distances = linkage_bytes(n)
     while_made = distances + 8 * n * d + 2 * ROWS_AT_ONCE * 8 * n
     return max(while_made, 2 * distances)
 
 
 def _condensed_distances(X: NDArray[np.float32], metric: str) -> Floats:
-    """Return the distances of the pairs i < j, shape (n (n - 1) / 2,), in SciPy's order."""
+    """Return the condensed distance matrix, shape (n (n - 1) / 2,), in SciPy's order."""
     X64, n = X.astype(np.float64), len(X)
     condensed = np.empty(n * (n - 1) // 2)
     first = 0

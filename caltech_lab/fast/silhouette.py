@@ -1,4 +1,4 @@
-"""Silhouettes of several clusterings from one pass over the distances.
+"""Silhouettes of several clusterings in one pass over the distances.
 
 In place of `sklearn.metrics.silhouette_samples`: the same values to 1e-6, see
 tests/metrics/test_evaluation.py.
@@ -23,10 +23,7 @@ Floats = NDArray[np.float64]
 
 
 BLOCK = 1024
-"""Rows and columns of the distances that are in memory at a time."""
-
-
-# Clusters
+"""Rows and columns of each block of the distance matrix."""
 
 
 def silhouette(
@@ -37,18 +34,17 @@ def silhouette(
 ) -> Floats:
     """Compute the silhouette of each photo by matrix products.
 
-    The same numbers as `sklearn.metrics.silhouette_samples`. Several clusterings of the same
-    photos share the distances, so that a sweep over k costs little more than one of them: each
-    block of the distance matrix is made once, in float32, and multiplied by the matrix that says
-    which photo is in which cluster. With cosine distances the sum of the vectors of each cluster
-    is enough.
+    The values are those of `sklearn.metrics.silhouette_samples`. Several clusterings of the same
+    photos share the distances, so a sweep over k costs little more than a single clustering: each
+    block of the distance matrix is computed once, in float32, and multiplied by the matrix of
+    cluster memberships. Cosine distances only need the sum of the vectors of each cluster.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Embeddings.
     clusters : array-like of int, shape (n,) or (m, n)
-        Cluster of each photo, in one clustering or in m of them. Each has 2 to n - 1 clusters.
+        Cluster of each photo, in one clustering or in m, each with 2 to n - 1 clusters.
     metric : {"euclidean", "cosine"}
         Distance between photos.
 
@@ -60,16 +56,16 @@ def silhouette(
     Raises
     ------
     ArgumentError
-        When a clustering has fewer than 2 clusters or as many as there are photos, or for
-        another distance.
+        When a clustering has fewer than 2 clusters or as many clusters as photos, or for an
+        unknown distance.
     MemoryLimitError
-        When what `silhouette_bytes` says does not fit into the memory that is free.
+        When the estimate of `silhouette_bytes` exceeds the free memory.
 
     Notes
     -----
-    The distances are computed in blocks: what has to fit is a centered copy of `X`, a few blocks
-    of 4 MiB per thread, and n sums of distances per cluster, not the distances of all pairs.
-    Rounding shows from the sixth decimal on.
+    The distances are computed in blocks: the memory must hold a centered copy of `X`, a few blocks
+    of 4 MiB per thread and n sums of distances per cluster, not the full distance matrix. Rounding
+    affects the sixth decimal and beyond.
 
     References
     ----------
@@ -92,7 +88,7 @@ def silhouette(
     require(
         f"The silhouette of {n:,} photos in {len(codes)} clusterings",
         silhouette_bytes(n, X.shape[1], n_clusters),
-        "score a sample of the photos, or one clustering after the other",
+        "score a sample of the photos, or one clustering at a time",
     )
     members = np.hstack([np.eye(code.max() + 1)[code] for code in codes])
     sums = sums_of_distances[metric](X, members)
@@ -107,7 +103,7 @@ def silhouette(
         other[rows, code] = np.inf
         nearest = other.min(axis=1)
         widest = np.maximum(own, nearest)
-        # Below 1e-12 both are rounding: all the photos are one.
+        # Below 1e-12 both are rounding errors: the photos are identical.
         value[:] = np.divide(nearest - own, widest, out=np.zeros(n), where=widest > 1e-12)
         value[sizes[code] == 1] = 0
         first += len(sizes)
@@ -115,21 +111,21 @@ def silhouette(
 
 
 def silhouette_bytes(n: int, d: int, n_clusters: int) -> int:
-    """Estimate what `silhouette` takes, in bytes.
+    """Estimate the memory that `silhouette` needs, in bytes.
 
     Parameters
     ----------
     n, d : int
         Shape of the embeddings.
     n_clusters : int
-        Number of clusters, in all clusterings together.
+        Total number of clusters in all clusterings.
     """
     return 4 * n * d + 3 * 8 * n * n_clusters + 12 * BLOCK**2 * settings().threads
 
 
 def _euclidean_sums(X: NDArray[np.float32], members: Floats) -> Floats:
     """Sum the distances from each photo to the photos of each cluster, shape (n, clusters)."""
-    # Centered first: float32 then holds the distances, however far the photos are from zero.
+    # Centered, so that float32 is precise enough however far the photos are from the origin.
     X32 = (X - X.mean(axis=0, dtype=np.float64).astype(np.float32)).astype(np.float32, copy=False)
     squares = np.einsum("ij,ij->i", X32, X32)
     members32, sums = members.astype(np.float32), np.zeros_like(members)
@@ -146,9 +142,9 @@ def _euclidean_sums(X: NDArray[np.float32], members: Floats) -> Floats:
             np.fill_diagonal(distances, 0)
         return a, b, distances @ members32[b], distances.T @ members32[a]
 
-    # A thread a block, each with a product of its own; added up in order, for the same bits.
+    # One block per thread; the sums are added in order, so that every run gives the same bits.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(settings().threads) as pool:
-        # Distances are symmetric: a block above the diagonal serves below it too.
+        # Distances are symmetric: each block above the diagonal is also used below it.
         for a, b, forth, back in pool.map(both_ways, combinations_with_replacement(blocks, 2)):
             sums[a] += forth
             if a != b:
@@ -157,7 +153,7 @@ def _euclidean_sums(X: NDArray[np.float32], members: Floats) -> Floats:
 
 
 def _cosine_sums(X: NDArray[np.float32], members: Floats) -> Floats:
-    """Sum the cosine distances from each photo to those of each cluster, shape (n, clusters)."""
+    """Sum the cosine distances from each photo to each cluster's photos, shape (n, clusters)."""
     unit = normalize(X.astype(np.float64))
     sums: Floats = members.sum(axis=0) - unit @ (unit.T @ members)
     return sums

@@ -1,7 +1,6 @@
-"""A t-SNE map.
+"""t-SNE by openTSNE.
 
-In place of `sklearn.manifold.TSNE`: another map of the same quality, see
-benchmarks/tsne.py.
+In place of `sklearn.manifold.TSNE`: a different map of the same quality, see benchmarks/tsne.py.
 """
 
 from typing import TYPE_CHECKING
@@ -19,29 +18,29 @@ if TYPE_CHECKING:
 def tsne(X: NDArray[np.float32], perplexity: float = 30.0, seed: int = 0) -> "TSNEEmbedding":
     """Compute a t-SNE map with openTSNE.
 
-    Starting from the principal components, a short early exaggeration and a strong momentum reach
-    in 350 iterations what scikit-learn's defaults take 1,000 for.
+    With initialization by principal components, a short early exaggeration and a high momentum,
+    350 iterations give the quality of 1,000 with scikit-learn's defaults.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Vectors, best reduced to some fifty principal components: the map gets no worse and the
-        search for neighbors much faster.
+        Vectors, preferably reduced to about fifty principal components: the map is as good, and
+        the neighbor search is much faster.
     perplexity : float
-        How many neighbors a photo is held to, roughly; at most (n - 1) / 3.
+        Approximate number of neighbors per photo; at most (n - 1) / 3.
     seed : int
-        Seed of the tiny noise that keeps coinciding photos apart.
+        Seed of the small noise that separates identical photos.
 
     Returns
     -------
     openTSNE.TSNEEmbedding
-        An array of float64, shape (n, 2), without unit; its ``kl_divergence`` says how far the
+        An array of float64, shape (n, 2), without unit; its ``kl_divergence`` measures how far the
         neighborhoods are from the true ones, 0 being perfect.
 
     Raises
     ------
     MemoryLimitError
-        When it does not fit into the memory that is free.
+        When it does not fit into the free memory.
 
     References
     ----------

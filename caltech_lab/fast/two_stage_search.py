@@ -1,4 +1,4 @@
-"""Exact search in two stages: a short vector first, the whole one for a few.
+"""Search in two stages: a shortlist by short vectors, ranked by the full vectors.
 
 In place of `faiss.IndexFlatIP`: the same results, see tests/fast/test_two_stage_search.py.
 """
@@ -13,30 +13,30 @@ from caltech_lab.retrieval.index import Ids, Similarities
 
 
 class TwoStageIndex:
-    """Answers single queries sooner: a shortlist by short vectors, ranked by the full ones.
+    """Index with faster single queries: a shortlist by short vectors, ranked by the full ones.
 
-    The short vectors are the embeddings on the directions that keep most of their inner products.
-    What is on the shortlist is compared exactly, so a similarity is always right; a photo can only
-    be missed when it is not on the shortlist. `Index.from_faiss` searches it like any index.
+    The short vectors are projections of the embeddings that preserve most of their inner products.
+    Photos on the shortlist are compared exactly, so all similarities are exact; a photo can be
+    missed only if it is not on the shortlist. `Index.from_faiss` accepts it like any FAISS index.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of length one; row i gets the id i.
+        Embeddings, rows of unit length; row i gets the id i.
     dimensions : int
-        Length of the short vectors; at most d are used.
+        Dimension of the short vectors; at most d is used.
     shortlist : int
-        Least number of photos on the shortlist; five times the answers asked for, if that is more.
+        Minimum length of the shortlist; five times the number of results, if that is more.
 
     Attributes
     ----------
     d, ntotal : int
-        Width and number of the embeddings.
+        Dimension and number of the embeddings.
 
     Notes
     -----
-    A single query costs exact search the reading of all vectors. A batch of `BATCH` queries shares
-    that in a product of matrices, so that nothing is won, and is searched exactly.
+    Exact search reads all vectors for a single query. `BATCH` or more queries share this reading in
+    one matrix product, so a shortlist would save no time, and they are searched exactly.
 
     References
     ----------
@@ -51,7 +51,7 @@ class TwoStageIndex:
         self.ntotal, self.d = X.shape
         self.shortlist = shortlist
         m = min(dimensions, self.d)
-        # Inner products, and not distances from the mean, are to be kept: X is not centered.
+        # X is not centered, because inner products are to be preserved, not variances.
         _, directions = eigh(X.T @ X, subset_by_index=(self.d - m, self.d - 1))
         shorten = faiss.LinearTransform(self.d, m, False)
         faiss.copy_array_to_vector(np.ascontiguousarray(directions.T).ravel(), shorten.A)
@@ -62,13 +62,13 @@ class TwoStageIndex:
         self._threads = ThreadpoolController()
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[Similarities, Ids]:
-        """Find the k most similar photos of each query; shapes (q, k) from (q, d)."""
+        """Find the k most similar photos per query, from shape (q, d) to shapes (q, k)."""
         if len(queries) >= self.BATCH:
             similarities, ids = self._index.refine_index.search(queries, k)
             return similarities, ids
         wide = faiss.IndexRefineSearchParameters()
         wide.k_factor = min(max(self.shortlist, 5 * k), self.ntotal) / k
-        # So little work is done before a second thread has woken up.
+        # The search takes less time than starting a second thread.
         with self._threads.limit(limits=1):
             similarities, ids = self._index.search(queries, k, params=wide)
         return similarities, ids

@@ -1,8 +1,6 @@
-"""Scores of single categories, and how unevenly they are spread.
+"""Per-category scores, and how unevenly they are distributed.
 
-``X`` is a matrix of embeddings, float32 of shape
-(n, d) with one row a photo and rows of length one; ``y`` is an int64 vector of shape (n,) with the
-category of each photo. Scores lie between 0 and 1 unless a docstring says otherwise.
+Scores lie between 0 and 1 unless a docstring says otherwise.
 """
 
 from collections.abc import Sequence
@@ -19,25 +17,26 @@ Ints = NDArray[np.int64]
 
 
 class Unevenness(NamedTuple):
-    """How unevenly a score is spread over categories."""
+    """How unevenly a score is distributed over categories."""
 
     gini: float
     worst_decile: float
 
 
 def unevenness(values: ArrayLike) -> Unevenness:
-    """Measure how unevenly a score is spread over categories.
+    """Measure how unevenly a score is distributed over categories.
 
     Parameters
     ----------
     values : array-like of float, shape (c,)
-        One score a category, none negative.
+        One non-negative score per category.
 
     Returns
     -------
     Unevenness
-        ``gini``, 0 when all categories score the same, towards 1 when one has it all; and
-        ``worst_decile``, the mean score of the worst tenth of the categories (at least one).
+        ``gini``, the Gini coefficient: 0 when all categories score the same, close to 1 when one
+        category has almost the whole sum; and ``worst_decile``, the mean score of the worst 10 %
+        of the categories (at least one).
 
     References
     ----------
@@ -67,14 +66,14 @@ def category_audit(
     categories: Sequence[str],
     retrieval: RetrievalScores | None = None,
 ) -> pd.DataFrame:
-    """Tell how each category fares, the worst first.
+    """Report accuracy, confusion and retrieval per category, the least accurate first.
 
     Parameters
     ----------
     y : ndarray of int64, shape (n,)
         Category of each test photo, as a position in `categories`.
     predicted : ndarray of int64, shape (n,)
-        Category that a classifier gave each test photo.
+        Predicted category of each test photo.
     categories : sequence of str
         Names of the categories.
     retrieval : RetrievalScores, optional
@@ -83,11 +82,11 @@ def category_audit(
     Returns
     -------
     DataFrame
-        One row a category that occurs in `y`, named in the index: ``n`` test photos,
+        One row per category that occurs in `y`, named in the index: ``n`` test photos,
         ``accuracy`` (the recall of the category), ``low`` and ``high`` (its 95% Wilson
-        interval), ``confused_with`` (the most frequent wrong answer, or missing) and
-        ``confused_share`` (the share of the n photos that got it); with `retrieval` also
-        ``precision`` and ``average_precision``, means over the queries of the category.
+        interval), ``confused_with`` (the most frequent wrong prediction, or missing) and
+        ``confused_share`` (its share of the n photos); with `retrieval` also ``precision`` and
+        ``average_precision``, means over the queries of the category.
     """
     rows = []
     for label in np.unique(y):

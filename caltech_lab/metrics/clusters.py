@@ -1,8 +1,8 @@
 """Scores of a clustering, with and without categories.
 
-``X`` is a matrix of embeddings, float32 of shape
-(n, d) with one row a photo and rows of length one; ``y`` is an int64 vector of shape (n,) with the
-category of each photo. Scores lie between 0 and 1 unless a docstring says otherwise.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
+int64 vector of shape (n,) with the category of each photo. Scores lie between 0 and 1 unless a
+docstring says otherwise.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 def cluster_scores(
     X: NDArray[np.float32], clusters: Ints, y: Ints | None = None
 ) -> dict[str, float]:
-    """Score a clustering by its shape and, given categories, by its agreement with them.
+    """Score a clustering by its geometry and, given categories, by its agreement with them.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def cluster_scores(
     Returns
     -------
     dict of str to float
-        ``silhouette`` (mean, -1 to 1, Euclidean) and ``davies_bouldin`` (0 or more, low is
-        good); with `y` also the scores of `agreement_scores`.
+        ``silhouette`` (mean, -1 to 1, Euclidean) and ``davies_bouldin`` (0 or more, lower is
+        better); with `y` also the scores of `agreement_scores`.
     """
     scores = {
         "silhouette": float(silhouette(X, clusters).mean()),
@@ -63,8 +63,8 @@ def agreement_scores(clusters: Ints, y: Ints) -> dict[str, float]:
     dict of str to float
         ``nmi`` and ``ami``, normalized and adjusted mutual information; ``ari``, adjusted Rand
         index (adjusted scores are near 0 by chance and can be negative); ``purity``, accuracy
-        when each cluster is named after its most frequent category; ``matched_accuracy``,
-        accuracy when each category names at most one cluster, in the best way.
+        when each cluster predicts its most frequent category; ``matched_accuracy``, accuracy under
+        the best one-to-one matching of clusters and categories.
 
     References
     ----------

@@ -1,8 +1,6 @@
-"""Averages over photos and categories, and how far they would move on other photos.
+"""Micro and macro averages, and their confidence intervals.
 
-``X`` is a matrix of embeddings, float32 of shape
-(n, d) with one row a photo and rows of length one; ``y`` is an int64 vector of shape (n,) with the
-category of each photo. Scores lie between 0 and 1 unless a docstring says otherwise.
+``y`` is an int64 vector of shape (n,) with the category of each photo.
 """
 
 from typing import NamedTuple
@@ -19,7 +17,7 @@ Ints = NDArray[np.int64]
 
 
 class Interval(NamedTuple):
-    """An estimate and the two ends of its confidence interval."""
+    """An estimate and the bounds of its confidence interval."""
 
     estimate: float
     low: float
@@ -37,12 +35,12 @@ def bootstrap_interval(
     seed: int = 0,
     groups: Ints | None = None,
 ) -> Interval:
-    """Estimate how far a mean would move with other photos, by the percentile bootstrap.
+    """Return a mean with its percentile bootstrap interval.
 
     Parameters
     ----------
     values : array-like of float or bool, shape (n,)
-        One score a photo.
+        One score per photo.
     level : float
         Confidence level, between 0 and 1.
     n_resamples : int
@@ -50,13 +48,13 @@ def bootstrap_interval(
     seed : int
         Seed of the random generator.
     groups : ndarray of int64, shape (n,), optional
-        Category of each photo. With it the estimate is the macro average, and photos are drawn
-        again within each category.
+        Category of each photo. If given, the estimate is the macro average, and photos are
+        resampled within each category.
 
     Returns
     -------
     Interval
-        Mean (or macro average) of the values, and the ends of its interval.
+        Mean (or macro average) of the values, and its interval.
 
     References
     ----------
@@ -70,7 +68,7 @@ def bootstrap_interval(
     parts = [scores[labels == label] for label in np.unique(labels)]
     means = np.zeros(n_resamples)
     for part in parts:
-        step = max(1, CHUNK_BYTES // (16 * len(part)))  # an index and a value a draw
+        step = max(1, CHUNK_BYTES // (16 * len(part)))  # an index and a value per draw
         for start in range(0, n_resamples, step):
             draws = rng.integers(len(part), size=(min(step, n_resamples - start), len(part)))
             means[start : start + step] += part[draws].mean(axis=1) / len(parts)
@@ -88,16 +86,16 @@ def paired_difference_interval(
     seed: int = 0,
     groups: Ints | None = None,
 ) -> Interval:
-    """Bootstrap the mean of ``a - b``, two methods scored on the same photos.
+    """Return the mean of ``a - b`` with its bootstrap interval, for two methods on the same photos.
 
-    Photos are drawn together with both of their scores. What is hard for both methods cancels, so
-    this interval is narrower than two separate ones suggest. When it leaves out zero, the two
-    methods differ.
+    Both scores of a photo are resampled together. Photos that are hard for both methods cancel, so
+    the interval is narrower than two separate intervals suggest. When it excludes zero, the
+    difference is significant.
 
     Parameters
     ----------
     a, b : array-like of float or bool, shape (n,)
-        Scores of the two methods, photo by photo.
+        Scores of the two methods, one per photo.
     level, n_resamples, seed, groups
         As in `bootstrap_interval`.
 
@@ -109,8 +107,8 @@ def paired_difference_interval(
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape != second.shape:
         raise ArgumentError(
-            f"A paired comparison needs two scores a photo, but there are {len(first)} and "
-            f"{len(second)}."
+            f"A paired comparison needs two scores per photo, but there are {len(first)} and "
+            f"{len(second)}: score both methods on the same photos."
         )
     return bootstrap_interval(
         first - second, level=level, n_resamples=n_resamples, seed=seed, groups=groups
@@ -120,15 +118,15 @@ def paired_difference_interval(
 def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
     """Return a proportion with its Wilson score interval.
 
-    Unlike the textbook normal interval it stays within 0 and 1 and says something useful when all
-    of a handful of photos are right.
+    Unlike the normal approximation, it stays between 0 and 1, and it is informative even when all
+    of a few photos are correct.
 
     Parameters
     ----------
     successes : int
-        Photos that are right.
+        Number of correct photos.
     n : int
-        Photos in all.
+        Number of photos.
     level : float
         Confidence level, between 0 and 1.
 
@@ -149,12 +147,12 @@ def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Inter
 
 
 def macro_average(values: ArrayLike, y: Ints) -> float:
-    """Return the mean over categories of the mean of each category.
+    """Return the mean of the per-category means.
 
     Parameters
     ----------
     values : array-like of float or bool, shape (n,)
-        One score a photo.
+        One score per photo.
     y : ndarray of int64, shape (n,)
         Category of each photo.
 

@@ -1,9 +1,4 @@
-"""Whether probabilities mean what they say.
-
-``X`` is a matrix of embeddings, float32 of shape
-(n, d) with one row a photo and rows of length one; ``y`` is an int64 vector of shape (n,) with the
-category of each photo. Scores lie between 0 and 1 unless a docstring says otherwise.
-"""
+"""Calibration of predicted probabilities."""
 
 import numpy as np
 import pandas as pd
@@ -11,21 +6,21 @@ from numpy.typing import ArrayLike
 
 
 def reliability_table(probabilities: ArrayLike, correct: ArrayLike, bins: int = 15) -> pd.DataFrame:
-    """Compare confidence with accuracy, bin by bin: the numbers of a reliability diagram.
+    """Compare confidence with accuracy per bin: the data of a reliability diagram.
 
     Parameters
     ----------
     probabilities : array-like of float, shape (n,)
-        Probability that the classifier gives to its own answer, between 0 and 1.
+        Predicted probability of the predicted class, between 0 and 1.
     correct : array-like of bool, shape (n,)
-        Whether the answer was right.
+        Whether the prediction is correct.
     bins : int
-        Number of bins of equal width.
+        Number of equal-width bins.
 
     Returns
     -------
     DataFrame
-        One row a bin, closed on the right: ``low``, ``high``, ``n``, ``confidence`` (mean
+        One row per bin, closed on the right: ``low``, ``high``, ``n``, ``confidence`` (mean
         probability) and ``accuracy``; the last two are missing where n is 0.
     """
     p, right = np.asarray(probabilities, dtype=np.float64), np.asarray(correct, dtype=np.float64)
@@ -47,7 +42,7 @@ def reliability_table(probabilities: ArrayLike, correct: ArrayLike, bins: int = 
 def expected_calibration_error(
     probabilities: ArrayLike, correct: ArrayLike, bins: int = 15
 ) -> float:
-    """Return the mean gap between confidence and accuracy over the bins, weighted by their size.
+    """Return the mean gap between confidence and accuracy, weighted by the size of the bins.
 
     Parameters
     ----------

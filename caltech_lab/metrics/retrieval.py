@@ -1,8 +1,7 @@
-"""Scores of a ranking, from precision to NDCG.
+"""Scores of a ranking, from precision@k to average precision.
 
-``X`` is a matrix of embeddings, float32 of shape
-(n, d) with one row a photo and rows of length one; ``y`` is an int64 vector of shape (n,) with the
-category of each photo. Scores lie between 0 and 1 unless a docstring says otherwise.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
+int64 vector of shape (n,) with the category of each photo. Scores lie between 0 and 1.
 """
 
 from dataclasses import dataclass
@@ -22,29 +21,28 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class RetrievalScores:
-    """Scores of a ranked answer, one number a query.
+    """Scores of ranked results, one value per query.
 
     Attributes
     ----------
     k : int
-        How many answers `precision` and `recall` look at.
+        Cutoff of `precision` and `recall`.
     queries : ndarray of int64, shape (q,)
-        Row of each scored query; queries without a relevant photo are left out.
+        Row of each scored query; queries without a relevant photo are dropped.
     labels : ndarray of int64, shape (q,)
         Category of each scored query.
     precision : ndarray of float64, shape (q,)
-        precision@k, the share of the first k answers that are relevant.
+        precision@k, the share of the first k results that are relevant.
     recall : ndarray of float64, shape (q,)
-        recall@k, the share of the relevant photos that are among the first k answers.
+        recall@k, the share of the relevant photos that are among the first k results.
     r_precision : ndarray of float64, shape (q,)
         precision@R, where R is the number of relevant photos of the query.
     reciprocal_rank : ndarray of float64, shape (q,)
-        One over the rank of the first relevant answer.
+        One over the rank of the first relevant result.
     average_precision : ndarray of float64, shape (q,)
-        Mean, over the relevant photos, of the precision at the rank of each, over the whole
-        ranking.
+        Mean of the precision at the rank of each relevant photo, over the whole ranking.
     n_dropped : int
-        Queries left out because the gallery holds no photo of their category.
+        Number of queries dropped because the gallery has no photo of their category.
     """
 
     k: int
@@ -58,11 +56,11 @@ class RetrievalScores:
     n_dropped: int
 
     def by_query(self) -> dict[str, NDArray[Any]]:
-        """Return the attributes that hold one value per query, by name."""
+        """Return the attributes with one value per query, by name."""
         return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
 
     def mean(self, metric: str) -> float:
-        """Return the mean of a metric over queries (micro average: large categories weigh more).
+        """Return the mean of a metric over queries (micro average: every query weighs the same).
 
         Parameters
         ----------
@@ -72,7 +70,7 @@ class RetrievalScores:
         return float(np.mean(getattr(self, metric)))
 
     def macro(self, metric: str) -> float:
-        """Return the mean of a metric over categories (macro average: each category weighs one).
+        """Return the mean of a metric over categories (macro average: all weigh the same).
 
         Parameters
         ----------
@@ -92,34 +90,34 @@ def retrieval_scores(
 ) -> RetrievalScores:
     """Rank the gallery by inner product for each query and score the rankings.
 
-    A photo is relevant when it has the category of the query. Photos of equal similarity are
-    ranked by their row. Similarities are computed a few hundred queries at a time, so memory stays
-    near `CHUNK_BYTES` however many queries there are.
+    A photo is relevant when it has the category of the query. Ties are ranked by row number.
+    Similarities are computed in blocks of queries, so memory stays near `CHUNK_BYTES` for any
+    number of queries.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        The gallery, rows of length one.
+        The gallery, rows of unit length.
     y : ndarray of int64, shape (n,)
         Categories of the gallery.
     queries : ndarray of float32, shape (q, d), optional
-        The queries. Without them each gallery photo in turn is the query, and its own row is left
-        out of its answer.
+        The queries. Without them, the scores are leave-one-out: each gallery photo is a query, and
+        its own row is excluded from its results.
     query_labels : ndarray of int64, shape (q,), optional
-        Categories of the queries; given exactly when `queries` are.
+        Categories of the queries; required with `queries`.
     k : int
-        Cut-off of precision@k and recall@k.
+        Cutoff of precision@k and recall@k.
 
     Returns
     -------
     RetrievalScores
-        One number a scored query for each metric.
+        One value per metric and scored query.
 
     Raises
     ------
     ArgumentError
-        When `k` is not between 1 and the number of photos that can be answered, when `queries`
-        and `query_labels` are not given together, or when no query has a relevant photo.
+        When `k` is not between 1 and the number of possible results, when only one of `queries`
+        and `query_labels` is given, or when no query has a relevant photo.
 
     References
     ----------
@@ -133,52 +131,54 @@ def retrieval_scores(
     labels = np.asarray(y if query_labels is None else query_labels)
     answers = len(X) - leave_one_out
     if not 1 <= k <= answers:
-        raise ArgumentError(f"k must be between 1 and the {answers} possible answers, not {k}.")
+        raise ArgumentError(f"k must be between 1 and {answers} for this gallery, not {k}.")
 
     counts = pd.Series(y).value_counts()
     n_relevant = counts.reindex(labels, fill_value=0).to_numpy() - leave_one_out
     kept = np.flatnonzero(n_relevant > 0)
     if not len(kept):
-        raise ArgumentError("No query has another photo of its category in the gallery to find.")
+        raise ArgumentError(
+            "No query has a relevant photo in the gallery: add photos of the queries' categories."
+        )
 
-    columns = np.empty((5, len(kept)))
-    ranks = np.arange(1, answers + 1)
-    step = max(1, CHUNK_BYTES // (32 * len(X)))  # about 32 bytes a pair in the temporaries below
+    blocks = []
+    step = max(1, CHUNK_BYTES // (32 * len(X)))  # about 32 bytes per pair in the temporaries below
     for start in range(0, len(kept), step):
         rows = kept[start : start + step]
         similarity = Q[rows] @ X.T
         if leave_one_out:
-            similarity[np.arange(len(rows)), rows] = -np.inf  # last in its own ranking, cut below
+            similarity[np.arange(len(rows)), rows] = -np.inf  # ranked last, cut off below
         ranking = _ranking(similarity)[:, :answers]
-        hits = y[ranking] == labels[rows, None]
-        found = np.cumsum(hits, axis=1, dtype=np.int32)
-        total = n_relevant[rows]
-        columns[:, start : start + step] = (
-            found[:, k - 1] / k,
-            found[:, k - 1] / total,
-            found[np.arange(len(rows)), total - 1] / total,
-            1 / (1 + hits.argmax(axis=1)),
-            np.sum(found / ranks, axis=1, where=hits) / total,
-        )
-    precision, recall, r_precision, reciprocal_rank, average_precision = columns
+        blocks.append(_measures(y[ranking] == labels[rows, None], n_relevant[rows], k))
     return RetrievalScores(
         k=k,
         queries=kept,
         labels=labels[kept],
-        precision=precision,
-        recall=recall,
-        r_precision=r_precision,
-        reciprocal_rank=reciprocal_rank,
-        average_precision=average_precision,
         n_dropped=len(labels) - len(kept),
+        **{name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]},
     )
 
 
-def _ranking(similarity: NDArray[np.floating[Any]]) -> Ints:
-    """Return the columns of each row, the most similar first, equal ones by their number.
+def _measures(
+    hits: NDArray[np.bool_], n_relevant: NDArray[np.integer[Any]], k: int
+) -> dict[str, Floats]:
+    """Score rankings, one per row, where `hits` marks the relevant photos."""
+    n_hits = np.cumsum(hits, axis=1, dtype=np.int32)  # among the results up to each rank
+    ranks = np.arange(1, hits.shape[1] + 1)
+    return {
+        "precision": n_hits[:, k - 1] / k,
+        "recall": n_hits[:, k - 1] / n_relevant,
+        "r_precision": n_hits[np.arange(len(hits)), n_relevant - 1] / n_relevant,
+        "reciprocal_rank": 1 / (1 + hits.argmax(axis=1)),
+        "average_precision": np.sum(n_hits / ranks, axis=1, where=hits) / n_relevant,
+    }
 
-    The ranking of a stable argsort, in a third of the time: NumPy sorts plain integers with vector
-    instructions, so similarity and column are packed into one.
+
+def _ranking(similarity: NDArray[np.floating[Any]]) -> Ints:
+    """Return the columns of each row by descending similarity, ties by column number.
+
+    Equal to a stable argsort, in a third of the time: similarity and column are packed into one
+    integer, because NumPy sorts integers with vector instructions.
     """
     if similarity.dtype != np.float32:
         return np.argsort(-similarity, axis=1, kind="stable")

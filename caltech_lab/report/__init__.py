@@ -1,1 +1,1 @@
-"""The final report, the cards, and the record of the notebooks' figures."""
+"""The final report, the model and dataset cards, and the recorded figures of the notebooks."""

@@ -1,4 +1,4 @@
-"""What the vectors of notebook 08 and the clusters of notebook 09 reach, for the final report."""
+"""Scores of the vectors of notebook 08 and the clusters of notebook 09, for the final report."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 def best_vectors(lab: "Lab", seeds: Sequence[int] = (0, 1)) -> dict[str, Any]:
-    """Measure the best vectors, which takes some ten minutes, and add them to the final report.
+    """Evaluate the best vectors, which takes about ten minutes, and update the final report.
 
     Parameters
     ----------
     lab : Lab
         With labeled photos.
     seeds : sequence of int
-        Each is a run from scratch.
+        Seeds of independent runs.
 
     Returns
     -------
     dict
-        ``views`` and ``by_seed``, the latter as `protocols.evaluate_all` returns it.
+        ``views`` and ``by_seed``, which has the result of `protocols.evaluate_all` per seed.
     """
     fused = fused_embeddings(lab)
     made: dict[str, Any] = lab.cached(
@@ -46,7 +46,7 @@ def _by_seed(plain: Any, fused: Any, y: Any, views: list[str], seeds: list[int])
 
 
 def best_clusters(lab: "Lab") -> dict[str, Any]:
-    """Measure the best clusters, which takes about two minutes, and add them to the final report.
+    """Evaluate the best clusters, which takes about two minutes, and update the final report.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def best_clusters(lab: "Lab") -> dict[str, Any]:
     Returns
     -------
     dict
-        As `better_clusters.better_clusters` returns it.
+        Result of `better_clusters.better_clusters`.
     """
     embeddings = lab.embeddings
     k, power = CHOSEN.get(lab.photos.name, CHOSEN["all"])

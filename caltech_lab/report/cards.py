@@ -1,7 +1,7 @@
-"""A model card and a dataset card, filled from what was measured.
+"""A model card and a dataset card with measured values.
 
-The prose is in `model_card.md`, `dataset_card.md` and `provenance.json`; every number is put in
-here.
+The text is in `model_card.md`, `dataset_card.md` and `provenance.json`; this module inserts the
+numbers.
 """
 
 import json
@@ -25,21 +25,21 @@ from caltech_lab.studies.fairness import size_quarters, summary
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
 
-LINE = 0.8  # an accuracy below this is told in the card
-NAMED = 10  # categories in the table of the worst
+LINE = 0.8  # the card counts the categories with an accuracy below this
+NAMED = 10  # categories in the table of the lowest accuracies
 
 
 def write_cards(lab: "Lab") -> list[Path]:
-    """Write `model_card.md` and `dataset_card.md`, each whole or not at all.
+    """Write `model_card.md` and `dataset_card.md`, each atomically.
 
-    The final report, the SVM and its temperature are made when they are not there yet. Robustness
-    and doubtful labels are told where they were measured from these embeddings, and said to be
-    missing elsewhere.
+    The final report, the SVM and its temperature are computed if necessary. Robustness and doubtful
+    labels are reported if they were measured for these embeddings; otherwise, the cards say that
+    they are missing.
 
     Parameters
     ----------
     lab : Lab
-        Whose photos and models to tell about.
+        Provides the photos and models.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def model_card(lab: "Lab") -> str:
     Parameters
     ----------
     lab : Lab
-        Whose SVM to tell about.
+        Provides the SVM.
 
     References
     ----------
@@ -85,7 +85,7 @@ def model_card(lab: "Lab") -> str:
     overall = pd.DataFrame(
         {"accuracy": summary(right, y[test]), "precision@10": summary(found.precision, y[test])}
     ).T
-    overall.columns = pd.Index(["photos", "categories", "worst decile", "Gini"])
+    overall.columns = pd.Index(["micro average", "macro average", "worst decile", "Gini"])
     return _template("model_card.md").format(
         report=report,
         backbone=lab.backbone.title,
@@ -97,7 +97,7 @@ def model_card(lab: "Lab") -> str:
         n_test=len(test),
         lowest=min(by_split),
         highest=max(by_split),
-        overall=_markdown(overall.rename_axis("held-out photos")),
+        overall=_markdown(overall.rename_axis("test set")),
         ece=expected_calibration_error(p, best),
         quarters=_markdown(_by_size(features.photos.counts, audit)),
         worst=_markdown(_worst(audit)),
@@ -123,10 +123,10 @@ def _worst(audit: pd.DataFrame) -> pd.DataFrame:
     interval = [f"{low:.2f} to {high:.2f}" for low, high in worst[["low", "high"]].to_numpy()]
     return pd.DataFrame(
         {
-            "held out": worst["n"],
+            "test photos": worst["n"],
             "accuracy": worst["accuracy"],
-            "95 %": interval,
-            "most often taken for": worst["confused_with"].fillna("-"),
+            "95 % interval": interval,
+            "most frequent wrong prediction": worst["confused_with"].fillna("-"),
             "precision@10": worst["precision"],
         }
     ).rename_axis("category")
@@ -135,7 +135,7 @@ def _worst(audit: pd.DataFrame) -> pd.DataFrame:
 def _robustness(lab: "Lab") -> str:
     table = lab.cache.peek("results/robustness/corruptions_plain.parquet")
     if table is None:
-        return "Not measured yet on these embeddings; notebook 10 does."
+        return "Not measured yet on these embeddings; notebook 10 measures it."
     clean = table[table["strength"] == 0].iloc[0]
     wide = table[table["strength"] > 0].pivot_table(
         index="corruption", columns="strength", values=["accuracy", "precision"], sort=False
@@ -143,8 +143,9 @@ def _robustness(lab: "Lab") -> str:
     words = {"accuracy": "accuracy", "precision": "precision@10"}
     wide = wide.set_axis([f"{words[c[0]]}, strength {c[1]}" for c in wide.columns], axis=1)
     return (
-        "Held-out photos, as many of each category, made worse on purpose (Hendrycks and "
-        "Dietterich 2019), answered by the smaller machine of notebook 10. Untouched: "
+        "A sample of the test set with the same number of photos per category, under image "
+        "corruptions (Hendrycks and Dietterich 2019), with the smaller SVM of notebook 10. "
+        "Without corruption: "
         f"accuracy {clean['accuracy']:.3f}, precision@10 {clean['precision']:.3f}.\n\n"
         f"{_markdown(wide)}"
     )
@@ -159,7 +160,7 @@ def dataset_card(lab: "Lab") -> str:
     Parameters
     ----------
     lab : Lab
-        Whose photos to tell about.
+        Provides the photos.
 
     References
     ----------
@@ -176,8 +177,7 @@ def dataset_card(lab: "Lab") -> str:
     words["people"] = words["people"].format(
         faces=int(faces.sum()),
         faces_share=faces.sum() / len(photos),
-        face_folders=" and ".join(f"`{shown_name(name)}`" for name in faces.index)
-        or "none of these photos",
+        face_folders=" and ".join(f"`{shown_name(name)}`" for name in faces.index) or "none",
         faces_easy=int(faces.get("Faces_easy", 0)),
     )
     ends = pd.concat([counts.head(5), counts.tail(5)]) if len(counts) > 10 else counts
@@ -211,11 +211,11 @@ def dataset_card(lab: "Lab") -> str:
 def _doubts(lab: "Lab") -> str:
     table = lab.cache.peek("results/label_errors/label_issues.parquet")
     if table is None:
-        return "How many of them are doubtful was not measured yet; notebook 10 does."
+        return "The number of doubtful labels was not measured yet; notebook 10 measures it."
     train, _ = lab.split()
     return (
-        f"Confident learning doubts {len(table):,} of the {len(train):,} labels of the training "
-        f"part ({len(table) / len(train):.3f}); whether they are wrong, only a person can say."
+        f"Confident learning flags {len(table):,} of the {len(train):,} labels of the training "
+        f"set ({len(table) / len(train):.3f}); a person must check whether they are wrong."
     )
 
 
@@ -227,7 +227,7 @@ def _template(name: str) -> str:
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    """Return a table with its index as Markdown: floats with three decimals, names as code."""
+    """Return a table with its index as Markdown, floats with three decimals."""
 
     def cell(value: Any) -> str:
         if isinstance(value, float):

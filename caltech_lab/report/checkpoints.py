@@ -1,7 +1,7 @@
-"""A notebook's figures against the recorded ones: one line for a reader, a table for the tests.
+"""Compares the figures of a notebook with recorded values.
 
-The record, `notebooks/checkpoints.json`, holds for each dataset, backbone and precision the value
-and the tolerance of each notebook's figures. `recording` makes it.
+`notebooks/checkpoints.json` has the value and tolerance of each figure, per dataset, backbone,
+precision and notebook. `tools.recording` writes it.
 """
 
 import json
@@ -22,40 +22,42 @@ if TYPE_CHECKING:
     from caltech_lab.lab import Lab
 
 STRICT = "CALTECH_LAB_CHECKPOINTS"  # `strict` in tests: a figure that differs is an error
-RECORD = "CALTECH_LAB_RECORD"  # a folder: figures are written there, and compared with nothing
+RECORD = "CALTECH_LAB_RECORD"  # a folder: figures are written there instead of compared
 
-SMALLEST = 0.002  # how far a rate may be off for other builds of the same libraries
+SMALLEST = 0.002  # least tolerance of a rate, for other builds of the same libraries
 TEST_SHARE = 0.2
-SAFETY = 3  # how many times the largest movement that was seen a figure may move
-WIDEST = 0.25  # of a figure's range; a wider tolerance would let faults through
-NAMED = 3  # so many figures are named in the reader's line
+SAFETY = 3  # tolerance divided by the largest observed deviation
+WIDEST = 0.25  # of the range of a figure; a wider tolerance would hide errors
+NAMED = 3  # figures that a summary names
 FORMATS = {"bf16": "bfloat16", "f32": "float32"}
 ROUNDING = 1e-6  # of the recorded values
 
 Number = int | float
-# The value and the tolerance of each figure of a notebook, by name.
+# Value and tolerance of each figure of a notebook, by name.
 Recorded = Mapping[str, Mapping[str, Number]]
 
 
 def check(lab: "Lab", notebook: str, figures: Mapping[str, Any]) -> None:
-    """Hold figures against the record, and print what is to be said about them.
+    """Compare figures with the recorded values, and print a summary.
 
-    A reader gets one line, and never an error. With `CALTECH_LAB_CHECKPOINTS=strict` all figures
-    are printed, and one that differs is an error. With `CALTECH_LAB_RECORD` they are written.
+    By default, a summary of one line is printed, and differences are no error. With
+    `CALTECH_LAB_CHECKPOINTS=strict`, all figures are printed, and a difference is an error. With
+    `CALTECH_LAB_RECORD`, the figures are written to that folder instead.
 
     Parameters
     ----------
     lab : Lab
-        What the figures were measured on.
+        Lab that the figures were measured with.
     notebook : str
-        The notebook's number, such as "03", or its name where it has none.
+        Number of the notebook, such as "03", or its name if it has no number.
     figures : mapping
-        What the notebook measured, by name.
+        Measured figures, by name.
 
     Raises
     ------
     AssertionError
-        In tests: when a figure is outside its tolerance, or figures are missing on either side.
+        In tests, when a figure is outside its tolerance, or is missing in the notebook or in the
+        record.
     """
     measured = {name: _number(value) for name, value in figures.items()}
     kind, precision = f"{lab.photos.name}/{lab.backbone.name}", lab.runtime.precision
@@ -77,12 +79,12 @@ def check(lab: "Lab", notebook: str, figures: Mapping[str, Any]) -> None:
     except LabError as error:
         if strict:
             raise AssertionError(str(error)) from error
-        print(f"{_count(len(measured))}; the record of what they should be cannot be read.")
+        print(f"{_count(len(measured))}; the recorded values cannot be read.")
         return
     found = find(record, kind, precision, notebook)
     if found is None:
         assert not strict, f"Nothing is recorded for notebook {notebook} on {kind}."
-        print(f"{_count(len(measured))}; nothing is recorded for these photos to compare with.")
+        print(f"{_count(len(measured))}; there are no recorded values for these photos.")
         return
     against, recorded = found
     wrong = differing(measured, recorded)
@@ -94,12 +96,12 @@ def check(lab: "Lab", notebook: str, figures: Mapping[str, Any]) -> None:
 
 
 def read_record(path: Path) -> dict[str, dict[str, Recorded]]:
-    """Read the record.
+    """Read the recorded values.
 
     Parameters
     ----------
     path : Path
-        A file that `write_record` wrote.
+        File written by `write_record`.
 
     Returns
     -------
@@ -109,7 +111,7 @@ def read_record(path: Path) -> dict[str, dict[str, Recorded]]:
     Raises
     ------
     LabError
-        When it is missing or is not such a file.
+        When the file is missing or damaged.
     """
     try:
         record: dict[str, dict[str, Recorded]] = read_json(path)
@@ -125,12 +127,12 @@ def read_record(path: Path) -> dict[str, dict[str, Recorded]]:
     except (OSError, LabError, AttributeError, KeyError, TypeError):
         good = False
     if not good:
-        raise LabError(f"{path.name} is missing or damaged: take it from the repository again.")
+        raise LabError(f"{path.name} is missing or damaged: restore it from the repository.")
     return record
 
 
 def write_record(path: Path, record: Mapping[str, Mapping[str, Recorded]]) -> None:
-    """Write the record in a fixed order, one figure per line."""
+    """Write the recorded values in a fixed order, one figure per line."""
     kinds = [
         f"  {json.dumps(kind)}: {{\n"
         + ",\n".join(
@@ -152,7 +154,7 @@ def write_record(path: Path, record: Mapping[str, Mapping[str, Recorded]]) -> No
 def find(
     record: Mapping[str, Mapping[str, Recorded]], kind: str, precision: str, notebook: str
 ) -> tuple[str, Recorded] | None:
-    """Return the precision to compare with, this one where it was recorded, and the figures."""
+    """Return the recorded figures of this precision, or else of another, and which it is."""
     for other in (precision, *(p for p in FORMATS if p != precision)):
         recorded = record.get(f"{kind}/{other}", {}).get(notebook)
         if recorded is not None:
@@ -161,7 +163,7 @@ def find(
 
 
 def differing(measured: Mapping[str, Number], recorded: Recorded) -> list[str]:
-    """Return the names of the figures that are not as recorded, NaN and missing ones among them."""
+    """Return the names of the figures that differ from the record, including NaN and missing."""
     return [
         name
         for name in dict.fromkeys([*measured, *recorded])
@@ -172,16 +174,16 @@ def differing(measured: Mapping[str, Number], recorded: Recorded) -> list[str]:
 def summary(
     measured: Mapping[str, Number], recorded: Recorded, precision: str, against: str
 ) -> str:
-    """Say in one line how many figures are as recorded, which are not, and the likely reason.
+    """Summarize in one line how many figures are as recorded, which differ, and the likely reason.
 
     Parameters
     ----------
     measured : mapping
-        The figures of this run, by name.
+        Figures of this run, by name.
     recorded : mapping
         Value and tolerance of each, by name.
     precision, against : {"bf16", "f32"}
-        That of this run, and that of the record.
+        Precision of this run and of the record.
 
     Returns
     -------
@@ -191,7 +193,7 @@ def summary(
     wrong = differing(measured, recorded)
     here, there = FORMATS.get(precision, precision), FORMATS.get(against, against)
     if not wrong:
-        other = f", although here they are computed in {here} and there in {there}"
+        other = f", although this machine computes in {here} and the record is in {there}"
         return f"{_count(len(measured))} as recorded{other * (precision != against)}."
     named = [_difference(name, measured.get(name), recorded.get(name)) for name in wrong[:NAMED]]
     if len(wrong) > NAMED:
@@ -203,7 +205,7 @@ def summary(
 
 
 def table(measured: Mapping[str, Number], recorded: Recorded) -> "pd.DataFrame":
-    """Return measured and recorded values, tolerances, and whether each figure is as recorded."""
+    """Return a table of measured and recorded values, tolerances, and whether they agree."""
     import pandas as pd
 
     wrong = set(differing(measured, recorded))
@@ -220,7 +222,7 @@ def table(measured: Mapping[str, Number], recorded: Recorded) -> "pd.DataFrame":
 
 
 def floor(value: Number, n_photos: int) -> Number:
-    """Return what a figure may be off by at least: a count nothing, a rate one photo of a test set.
+    """Return the least tolerance of a figure: 0 for a count, one test photo for a rate.
 
     Examples
     --------
@@ -233,22 +235,22 @@ def floor(value: Number, n_photos: int) -> Number:
 
 
 def tolerance(value: Number, others: Iterable[Number], n_photos: int) -> Number:
-    """Return how far a figure may be off, from how far it moves when embeddings are perturbed.
+    """Return the tolerance of a figure, from its values on perturbed embeddings.
 
     Parameters
     ----------
     value : number
-        As measured.
+        Measured value.
     others : iterable of numbers
-        The same figure from perturbed embeddings, or in another precision.
+        Values of the same figure on perturbed embeddings, or in another precision.
     n_photos : int
-        How many photos the dataset has.
+        Number of photos in the dataset.
 
     Returns
     -------
     number
-        Three times the largest movement, or `floor` where that is more. It does not let a rate
-        become 1 when no run came there: a leak would do that.
+        Three times the largest deviation, or `floor` if that is larger. The tolerance of a rate
+        does not reach 1 if no run did, because a data leak would give 1.
 
     Examples
     --------
@@ -269,9 +271,9 @@ def tolerance(value: Number, others: Iterable[Number], n_photos: int) -> Number:
 
 
 def too_wide(record: Mapping[str, Mapping[str, Recorded]]) -> list[str]:
-    """Name the figures that could hardly fail: the tolerance is a quarter of the range or more.
+    """List the figures whose tolerance is a quarter of their range or more, so they hardly fail.
 
-    The range of what lies between -1 and 1 is taken for 1, that of another figure for its value.
+    The range is taken as 1 for figures between -1 and 1, and as the absolute value for others.
     """
     return [
         f"{kind} {notebook} {name}: {entry['value']} ± {entry['tolerance']}"
@@ -291,7 +293,7 @@ def _up(number: float) -> float:
 
 
 def _number(value: Any) -> Number:
-    """Return what JSON can hold of a figure, and NaN for what is no number."""
+    """Convert a figure to int or float; NaN if it is not a number."""
     try:
         plain = getattr(value, "item", lambda: value)()
         return int(plain) if isinstance(plain, bool | int) else float(plain)
@@ -319,7 +321,7 @@ def _difference(name: str, measured: Number | None, recorded: Mapping[str, Numbe
 
 
 def _distinct(*values: Number) -> Sequence[str]:
-    """Format numbers with three decimals, or with more where they would look the same."""
+    """Format numbers with three decimals, or with more if they would look the same."""
     if all(isinstance(value, int) for value in values):
         return [f"{value:,}" for value in values]
     for decimals in range(3, 7):
@@ -331,11 +333,11 @@ def _distinct(*values: Number) -> Sequence[str]:
 
 def _reason(measured: Mapping[str, Number], recorded: Recorded, here: str, there: str) -> str:
     if measured.keys() != recorded.keys():
-        return "the notebook and the record are of two versions"
+        return "the notebook and the record are from different versions"
     if os.environ.get(PERTURB):
         return f"the embeddings are perturbed, because {PERTURB} is set"
     if settings().seed:
-        return f"the likely reason is the seed, {settings().seed} in place of 0"
+        return f"the likely reason is the seed, {settings().seed} instead of 0"
     if here != there:
         return f"the likely reason is that this machine computes in {here}, the record in {there}"
     return (

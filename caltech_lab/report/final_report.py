@@ -1,4 +1,4 @@
-"""The final report: every figure of the series for one dataset and backbone, in one file."""
+"""The final report: the results for one dataset and backbone in one JSON file."""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ PACKAGES = ("faiss-cpu", "numpy", "openvino", "pillow", "scikit-learn", "scipy",
 
 
 def final_report(lab: "Lab") -> dict[str, Any]:
-    """Measure the final report, and write `final_report.json` and `performance_summary.png`.
+    """Compute the final report; write `final_report.json` and `performance_summary.png`.
 
     Parameters
     ----------
@@ -38,11 +38,11 @@ def final_report(lab: "Lab") -> dict[str, Any]:
     Returns
     -------
     dict
-        As `schema()` says: shares between 0 and 1, intervals at 95 %.
+        Report in the format of `schema()`: shares between 0 and 1, 95 % intervals.
     """
     path = lab.folder() / "final_report.json"
     made = _measured(lab)
-    for name in ("vectors", "clusters"):  # where notebooks 08 and 09 go further: see `beyond`
+    for name in ("vectors", "clusters"):  # results of notebooks 08 and 09, see `beyond`
         if found := lab.cache.peek(f"results/beyond/{name}.json"):
             made.setdefault("beyond", {})[name] = found
     with lock(path):

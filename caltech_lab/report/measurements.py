@@ -1,4 +1,4 @@
-"""What the final report and the notebooks both measure, kept by the lab."""
+"""Measurements shared by the final report and the notebooks, cached by the lab."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def splits(lab: "Lab", classifier: str) -> pd.DataFrame:
     """Return the accuracy of `svm` or `random_forest` on five seeded splits.
 
-    The SVM has the parameters of `lab.svm()` in all of them. See `comparison.repeated_splits`.
+    The SVM has the parameters of `lab.svm()` in every split. See `comparison.repeated_splits`.
     """
     if classifier not in ("svm", "random_forest"):
         raise ArgumentError(f"There is no classifier {classifier!r}: choose svm or random_forest.")
@@ -61,15 +61,15 @@ def retrieval(lab: "Lab", setting: str = "leave_one_out", k: int = 10) -> Retrie
     lab : Lab
         With labeled photos.
     setting : {"leave_one_out", "held_out"}
-        Whether each photo is a query to all the others, or the photos of the test set are queries
-        to the training set.
+        Whether each photo is a query against all others, or the test photos are queries against
+        the training set.
     k : int
-        Cut-off of precision and recall.
+        Cutoff of precision and recall.
 
     Returns
     -------
     RetrievalScores
-        As `metrics.retrieval.retrieval_scores` returns it.
+        Result of `metrics.retrieval.retrieval_scores`.
     """
     if setting not in ("leave_one_out", "held_out"):
         raise ArgumentError(f"There is no setting {setting!r}: choose leave_one_out or held_out.")

@@ -1,8 +1,7 @@
-"""How probable is it that an answer has the category of its query? Cosines made into probabilities.
+"""Calibrate cosine similarities: the probability that a result has the category of its query.
 
-A cosine similarity ranks answers and is no probability. What it is worth is learned from the
-training part: each of its photos asks all the others, and we count how often an answer of a given
-similarity is right.
+A cosine similarity is not a probability. The mapping is learned from leave-one-out searches in
+the training set: how often is a result of a given similarity relevant?
 """
 
 import numpy as np
@@ -14,31 +13,31 @@ from caltech_lab.storage.progress import progress
 
 Floats = NDArray[np.float64]
 
-FIRST = 10  # the first ten answers and the later ones get a curve each
-LEAST, MOST = 0.005, 0.995  # no count of finitely many answers makes certain
+FIRST = 10  # one curve for the first ten results, one for later results
+LEAST, MOST = 0.005, 0.995  # a finite sample never justifies a probability of 0 or 1
 GRID = np.linspace(-1, 1, 401)
 
 
 def leave_one_out(
     X: NDArray[np.float32], y: NDArray[np.int64], k: int = 50
 ) -> tuple[Similarities, NDArray[np.bool_]]:
-    """Let every photo ask all the others, with a progress bar.
+    """Search with each photo among all other photos, with a progress bar.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of length one.
+        Embeddings, rows of unit length.
     y : ndarray of int64, shape (n,)
         Their categories.
     k : int
-        Number of answers; one less than the photos at most.
+        Number of results per query; reduced to n - 1 if larger.
 
     Returns
     -------
     similarities : ndarray of float32, shape (n, k)
-        Cosine similarities of the answers, the best first.
+        Cosine similarities of the results, descending.
     relevant : ndarray of bool, shape (n, k)
-        Whether an answer has the category of its query.
+        Whether each result has the category of its query.
     """
     index, k = Index(X), min(k, len(X) - 1)
     parts = np.array_split(np.arange(len(X)), -(-len(X) // 500))
@@ -51,22 +50,21 @@ def leave_one_out(
 
 
 def same_category_curves(similarities: Similarities, relevant: NDArray[np.bool_]) -> Floats:
-    """Learn how often an answer of a given similarity is right.
+    """Learn the probability that a result of a given similarity is relevant.
 
-    Isotonic regression takes nothing for granted but that a more similar answer is no less often
-    right. The first ten answers and the later ones are learned apart: of two photos with the same
-    similarity, the one that is first in a poor answer is right more often than the one that is
-    fortieth in a rich one.
+    Isotonic regression assumes only that this probability does not decrease with similarity. The
+    first ten results and later results get separate curves, because at the same similarity a
+    top-ranked result is relevant more often than one at rank 40.
 
     Parameters
     ----------
     similarities, relevant : ndarray, shape (n, k)
-        From `leave_one_out` on the training part, and on nothing else.
+        From `leave_one_out` on the training set only.
 
     Returns
     -------
     ndarray of float64, shape (2, len(GRID))
-        Probabilities at the cosines of `GRID`, for the first ten answers and for later ones.
+        Probabilities at the cosines of `GRID`, for the first ten results and for later results.
 
     References
     ----------
@@ -75,7 +73,7 @@ def same_category_curves(similarities: Similarities, relevant: NDArray[np.bool_]
     """
     curves = []
     for columns in (slice(None, FIRST), slice(FIRST, None)):
-        if not similarities[:, columns].size:  # a gallery of a dozen photos has no later answers
+        if not similarities[:, columns].size:  # a very small gallery has no later results
             columns = slice(None)
         regression = IsotonicRegression(y_min=LEAST, y_max=MOST, out_of_bounds="clip")
         regression.fit(similarities[:, columns].ravel(), relevant[:, columns].ravel())
@@ -84,21 +82,21 @@ def same_category_curves(similarities: Similarities, relevant: NDArray[np.bool_]
 
 
 def same_category_probability(curves: Floats, similarities: ArrayLike, ranks: ArrayLike) -> Floats:
-    """Return how probable it is that answers have the category of their query.
+    """Return the probability that each result has the category of its query.
 
     Parameters
     ----------
     curves : ndarray of float64, shape (2, len(GRID))
         From `same_category_curves`.
     similarities : array-like of float
-        Cosine similarities of query and answer.
+        Cosine similarities of query and result.
     ranks : array-like of int
-        Places of the answers in the ranking of the whole gallery, from 0; of the same shape.
+        Ranks of the results in the whole gallery, from 0; same shape.
 
     Returns
     -------
     ndarray of float64
-        Between `LEAST` and `MOST`, of the same shape.
+        Between `LEAST` and `MOST`, same shape.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Approximate indexes against the exact one."""
+"""Compare approximate indexes with the exact index: recall, latency and size."""
 
 import time
 from collections.abc import Mapping
@@ -15,28 +15,28 @@ from caltech_lab.storage.progress import progress
 def compare_indexes(
     indexes: Mapping[str, Index], queries: NDArray[np.float32], k: int = 10, rounds: int = 5
 ) -> pd.DataFrame:
-    """Measure indexes of the same photos against the first of them, with a progress bar.
+    """Compare indexes of the same photos with the first of them, with a progress bar.
 
-    The indexes take turns, so that what else the machine does hits them alike, and the medians
-    over the rounds are told.
+    The indexes are timed in turn, so that other load affects all of them equally; times are
+    medians over the rounds.
 
     Parameters
     ----------
     indexes : mapping of str to Index
         By name, the exact one first; `Index.from_faiss` wraps the others.
     queries : ndarray of float32, shape (q, d)
-        What to look up, in one batch and then the first 20 one by one.
+        Queries: the first 20 are timed one by one, then all in one batch.
     k : int
-        Number of answers.
+        Number of results per query.
     rounds : int
-        How often each index is timed.
+        Number of times each index is timed.
 
     Returns
     -------
     DataFrame
-        One row an index: ``recall``, the share of the exact k answers that it gives too;
-        ``single_ms`` and ``batch_ms``, milliseconds a query one by one and in a batch; and
-        ``bytes``, what the saved index takes for each photo.
+        One row per index: ``recall``, the share of the exact k results that it finds;
+        ``single_ms`` and ``batch_ms``, milliseconds per query one by one and in a batch; and
+        ``bytes``, the size of the saved index per photo.
     """
     exact = next(iter(indexes.values())).search(queries, k)[1]
     rows = {}

@@ -1,4 +1,4 @@
-"""Galleries in the memory of this process, through faiss: exact, HNSW and IVF-PQ."""
+"""In-memory galleries that use faiss: exact, HNSW and IVF-PQ."""
 
 import math
 from collections.abc import Sequence
@@ -27,29 +27,28 @@ from caltech_lab.storage.files import (
     write_json,
 )
 
-NARROW = 0.1  # a filter that leaves a smaller share is searched exhaustively
+NARROW = 0.1  # below this share of allowed vectors, the search is exhaustive
 
 
 class FaissGallery:
-    """A gallery in the memory of this process.
+    """An in-memory gallery that uses faiss.
 
     Parameters
     ----------
     kind : {"exact", "hnsw", "ivf-pq"}
-        Compare with all vectors; walk a graph of neighbors (the vectors and about 270 bytes
-        each); or look into a few cells of vectors that are coded in `code_size` bytes each.
+        Exhaustive search; a neighbor graph (the vectors plus about 270 bytes each); or an
+        inverted file with product quantization (`code_size` bytes per vector).
     dimension : int
-        Width of the vectors.
+        Dimension of the vectors.
     folder : Path, optional
-        Where it is kept; what was saved there is opened.
+        Folder for saving; a gallery saved there is opened.
     new : bool
-        Whether to begin with an empty one instead.
+        Whether to start with an empty gallery instead.
 
     Notes
     -----
-    IVF-PQ learns its cells and codes from the vectors that are added first: let these be many,
-    and of all kinds. What is removed is passed over from then on; its memory is free when the
-    gallery is filled anew.
+    IVF-PQ is trained on the vectors that are added first, so add a large and representative batch
+    first. Removed vectors are only hidden; refill the gallery to free their memory.
 
     References
     ----------
@@ -74,12 +73,12 @@ class FaissGallery:
 
     @property
     def ntotal(self) -> int:
-        """How many vectors there are."""
+        """Number of vectors."""
         return int(self._there.sum())
 
     @property
     def bytes_a_vector(self) -> float:
-        """What the saved index takes for each vector."""
+        """Size of the saved index in bytes per vector."""
         return float(faiss.serialize_index(self._index).size / self._index.ntotal)
 
     def add(
@@ -88,7 +87,7 @@ class FaissGallery:
         """See `Gallery.add`."""
         X = checked_vectors(ids, X, self.d)
         if len(np.unique(ids)) != len(ids) or np.isin(ids, self._ids[self._there]).any():
-            raise ArgumentError("Some of these ids are in the gallery already: remove them first.")
+            raise ArgumentError("Some of these ids are already in the gallery: remove them first.")
         if self._index is None:
             self._index = _empty_index(self.kind, X)
         self._index.add(X)
@@ -117,7 +116,7 @@ class FaissGallery:
         if self._index is None or not allowed.any():
             shape = len(queries), k
             return np.full(shape, -np.inf, np.float32), np.full(shape, NOTHING, np.int64)
-        # Cells and graphs are looked into in vain where few of their photos will do.
+        # With a narrow filter, cells and graphs contain too few allowed vectors.
         exhaustively = allowed.mean() < NARROW
         most = k + (exclude is not None)
         similarities, places = self._ask(queries, most, allowed, exhaustively)
@@ -129,9 +128,9 @@ class FaissGallery:
     def _ask(
         self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], exhaustively: bool
     ) -> tuple[Similarities, Ids]:
-        library: Any = faiss  # its type hints know little of search parameters
+        library: Any = faiss  # its type hints lack most search parameters
         options: dict[str, Any] = {}
-        bits = np.packbits(allowed, bitorder="little")  # faiss reads them while it searches
+        bits = np.packbits(allowed, bitorder="little")  # must stay alive during the search
         if not allowed.all():
             options["sel"] = library.IDSelectorBitmap(bits)
         index = self._index
@@ -141,7 +140,7 @@ class FaissGallery:
         elif self.kind == "hnsw" and not exhaustively:
             parameters = library.SearchParametersHNSW(efSearch=max(64, 2 * k), **options)
         else:
-            index = index.storage if self.kind == "hnsw" else index  # the graph's vectors
+            index = index.storage if self.kind == "hnsw" else index  # the vectors of the graph
             parameters = library.SearchParameters(**options)
         similarities, places = index.search(queries, k, params=parameters)
         return similarities, places
@@ -157,7 +156,7 @@ class FaissGallery:
         if self.folder is None or self._index is None:
             raise ArgumentError("Only a gallery with a folder and with vectors can be saved.")
         description = self.folder / "gallery.json"
-        description.unlink(missing_ok=True)  # until all files are there, there is no gallery
+        description.unlink(missing_ok=True)  # the gallery exists only once all files are written
         with write_atomically(self.folder / "gallery.faiss") as temporary:
             faiss.serialize_index(self._index).tofile(temporary)
         table = np.stack([self._ids, self._codes, self._there.astype(np.int64)])
@@ -169,20 +168,20 @@ class FaissGallery:
     def _open(self, folder: Path) -> None:
         about = read_json(folder / "gallery.json")
         try:
-            # faiss believes what it reads, so only the bytes that were written are given to it.
+            # faiss does not validate its input, so the checksums are compared first.
             sound = all(sha256_of(folder / n) == s for n, s in about["sha256"].items())
             fits = (about["kind"], about["dimension"]) == (self.kind, self.d)
         except (OSError, KeyError, TypeError, AttributeError):
             sound = fits = False
         if not (sound and fits):
-            raise CacheError(f"The gallery in {folder} is damaged or of other vectors: delete it.")
+            raise CacheError(f"The gallery in {folder} is damaged or has other vectors: delete it.")
         self._index = faiss.read_index(str(folder / "gallery.faiss"))
         self._ids, self._codes, there = load_array(folder / "rows.npy")
         self._there, self.names = there.astype(np.bool_), list(about["names"])
 
 
 def _empty_index(kind: str, X: NDArray[np.float32]) -> Any:
-    """Make an index without vectors; what it must learn, it learns from X."""
+    """Return an index without vectors, trained on X if its kind requires training."""
     n, d = X.shape
     index: Any
     if kind == "exact":
@@ -191,11 +190,11 @@ def _empty_index(kind: str, X: NDArray[np.float32]) -> Any:
         index = faiss.IndexHNSWFlat(d, 32, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = 80
         return index
-    bits = min(8, int(np.log2(max(n, 2))))  # a code book must not be larger than what it is of
+    bits = min(8, int(np.log2(max(n, 2))))  # a codebook cannot have more entries than vectors
     size = code_size(d)
     coarse = faiss.IndexFlatIP(d)
     index = faiss.IndexIVFPQ(coarse, d, cells(n), size, bits, faiss.METRIC_INNER_PRODUCT)
-    index.cp.niter = index.pq.cp.niter = 8  # more rounds change little, and take minutes
+    index.cp.niter = index.pq.cp.niter = 8  # more iterations change little and take minutes
     index.cp.max_points_per_centroid = 64
     index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1
     random = np.random.default_rng(0)
@@ -205,12 +204,12 @@ def _empty_index(kind: str, X: NDArray[np.float32]) -> Any:
 
 
 def cells(n: int) -> int:
-    """Return how many cells an inverted file of n vectors gets: ``4 sqrt(n)``, at most n / 40."""
+    """Return the number of cells of an inverted file: ``4 sqrt(n)``, at most n / 40."""
     return max(1, min(round(4 * math.sqrt(n)), n // 40))
 
 
 def code_size(d: int) -> int:
-    """Return the bytes of a product quantizer's code: at most 128, and at most d / 4."""
+    """Return the code size of a product quantizer in bytes: at most 128, and at most d / 4."""
     return next(
         m for m in (128, 96, 64, 48, 32, 16, 8, 4, 2, 1) if d % m == 0 and m <= max(d // 4, 1)
     )

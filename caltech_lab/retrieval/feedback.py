@@ -1,4 +1,4 @@
-"""Relevance feedback: a query that moves with the marks, and results without near-duplicates."""
+"""Relevance feedback with Rocchio's rule, and removal of near-duplicates from results."""
 
 import numpy as np
 import pandas as pd
@@ -9,28 +9,28 @@ from caltech_lab.storage.progress import progress
 
 Floats = NDArray[np.float32]
 
-# Weights of the good and of the bad, chosen on the training part of Caltech-101.
+# Weights of positive and negative feedback, chosen on the training set of Caltech-101.
 GOOD, BAD = 2.0, 1.0
-BLOCK = 200  # queries whose rankings are in memory at a time
-NEAR_DUPLICATE = 0.95  # cosine at and above which two photos count as near-duplicates
+BLOCK = 200  # number of queries whose rankings are in memory at a time
+NEAR_DUPLICATE = 0.95  # two photos with at least this cosine are near-duplicates
 
 
 def rocchio(query: Floats, good: Floats, bad: Floats) -> Floats:
-    """Move a query towards the photos marked as good and away from those marked as bad.
+    """Move a query toward the photos marked as good and away from those marked as bad.
 
     Parameters
     ----------
     query : ndarray of float32, shape (d,)
-        What was asked at first, of length one.
+        The original query, of unit length.
     good, bad : ndarray of float32, shape (any number, d)
-        Embeddings of the marked photos, rows of length one.
+        Embeddings of the marked photos, rows of unit length.
 
     Returns
     -------
     ndarray of float32, shape (d,)
-        ``query + GOOD * mean(good) - BAD * mean(bad)``, scaled to length one. Without any good
-        photo the bad ones get the same share against the query alone, since a full one would
-        leave little of what was asked.
+        ``query + GOOD * mean(good) - BAD * mean(bad)``, scaled to unit length. Without good photos,
+        the weight of the bad ones is divided by ``1 + GOOD``, because the full weight would leave
+        little of the query.
 
     References
     ----------
@@ -51,7 +51,7 @@ def rocchio(query: Floats, good: Floats, bad: Floats) -> Floats:
     if len(bad):
         moved = moved - BAD * pull / (1 + GOOD) * bad.mean(axis=0)
     length = np.linalg.norm(moved)
-    if length < 1e-6:  # the marks cancel the query: there is no direction left to ask in
+    if length < 1e-6:  # the marked photos cancel the query, so no direction is left
         return query
     return (moved / length).astype(np.float32)
 
@@ -59,25 +59,25 @@ def rocchio(query: Floats, good: Floats, bad: Floats) -> Floats:
 def without_near_duplicates(
     X: Floats, ids: Ids, k: int, query: Floats | None = None, threshold: float = NEAR_DUPLICATE
 ) -> Ids:
-    """Go down a ranking, and leave out what is nearly the same as the query or as one above it.
+    """Remove from a ranking the near-duplicates of the query and of higher-ranked photos.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings of the gallery, rows of length one.
+        Embeddings of the gallery, rows of unit length.
     ids : ndarray of int64
         A ranking of its rows, the best first.
     k : int
-        How many to keep.
+        Number of photos to keep.
     query : ndarray of float32, shape (d,), optional
-        The query, of length one.
+        The query, of unit length.
     threshold : float
-        Cosine similarity from which on two photos are near-duplicates.
+        Minimum cosine similarity of near-duplicates.
 
     Returns
     -------
     ndarray of int64
-        The first k that are left, or fewer.
+        The first k remaining rows, or fewer.
     """
     kept: list[int] = []
     seen = np.empty((k + 1, X.shape[1]), dtype=np.float32)
@@ -104,13 +104,12 @@ def simulate_feedback(
     k: int = 10,
     rounds: int = 2,
 ) -> pd.DataFrame:
-    """Measure what marking the first k answers gives, with a progress bar.
+    """Evaluate relevance feedback with simulated marks, with a progress bar.
 
-    In each round a simulated person marks all k answers: good when they have the category of the
-    query, else bad. The next answer is taken from the rest of the gallery, so that no mark pays
-    for itself; this is called residual collection. The rest has fewer right photos each time, so
-    the score of a search without feedback falls from page to page, and it is that score with
-    which feedback must be compared.
+    In each round a simulated user marks all k results: good if they have the category of the
+    query, else bad. The next results come from the unmarked rest of the gallery (residual
+    collection), so that marked photos do not count again. The rest has fewer relevant photos in
+    each round, so compare feedback with paging through the results without feedback.
 
     Parameters
     ----------
@@ -119,16 +118,16 @@ def simulate_feedback(
     queries, query_labels : ndarray, shapes (q, d) and (q,)
         Held-out photos, which are not in the gallery.
     k : int
-        Answers that are shown, and marked, in each round.
+        Number of results that are shown and marked per round.
     rounds : int
-        How many times a person marks.
+        Number of rounds of feedback.
 
     Returns
     -------
     DataFrame
-        One row a query and round, from 0 (nothing marked yet): ``query``, ``round``, and
+        One row per query and round, from 0 (nothing marked yet): ``query``, ``round``, and
         precision@k among the photos not yet marked: ``feedback``, ``paging`` (the next page of the
-        first ranking) and ``ceiling`` (what a perfect ranking would reach after `feedback`).
+        first ranking) and ``ceiling`` (that of a perfect ranking of the remaining photos).
 
     References
     ----------

@@ -1,7 +1,7 @@
-"""Galleries: where vectors are kept and searched, exactly or not, in this process or in a server.
+"""Galleries: exact or approximate vector search, in memory or in a Milvus server.
 
-All of them take the same four requests, so that a collection which outgrows one is put into
-another by changing its name: `exact`, `hnsw`, `ivf-pq`, or `milvus:` and an address.
+All galleries have the same interface, so changing the name is enough to switch to another one:
+`exact`, `hnsw`, `ivf-pq`, or `milvus:` and an address.
 """
 
 from collections.abc import Sequence
@@ -22,34 +22,34 @@ MILVUS = "milvus:"
 
 
 class Gallery(Protocol):
-    """Vectors under ids, with categories to filter by.
+    """Vectors with ids, and with categories to filter by.
 
     Attributes
     ----------
     d, ntotal : int
-        Width of the vectors, and how many there are.
+        Dimension and number of the vectors.
     """
 
     d: int
 
     @property
     def ntotal(self) -> int:
-        """How many vectors there are."""
+        """Number of vectors."""
         ...
 
     def add(
         self, ids: Ids, X: NDArray[np.float32], categories: Sequence[str] | None = None
     ) -> None:
-        """Put vectors in.
+        """Add vectors.
 
         Parameters
         ----------
         ids : ndarray of int64, shape (n,)
-            What to call them, 0 or more; not in the gallery yet.
+            New ids, 0 or more.
         X : ndarray of float32, shape (n, d)
             Rows of unit length.
         categories : sequence of str, optional
-            What a search may filter by; empty by default.
+            Category of each vector, for filters; empty strings by default.
         """
         ...
 
@@ -68,69 +68,69 @@ class Gallery(Protocol):
         queries : ndarray of float32, shape (q, d) or (d,)
             Unit vectors to look up.
         k : int
-            Number of results per query; `found` gives those of a single query without padding.
+            Number of results per query; `found` removes the padding for a single query.
         categories : sequence of str, optional
-            The results have one of these; the gallery applies that while it searches, so that k
-            are found where there are k.
+            Categories to search in; the filter applies during the search, so k results are found
+            if there are k.
         exclude : array-like of int, shape (q,), optional
-            The id of each query, which is left out of its results.
+            The id of each query, which is excluded from its results.
 
         Returns
         -------
         similarities : ndarray of float32, shape (q, k)
             Cosine similarities, descending along each row; -inf where there is no result.
         ids : ndarray of int64, shape (q, k)
-            Those of the same similarity in ascending order; `NOTHING` where there is no result.
+            Ids of the results, ties in ascending order; `NOTHING` where there is no result.
 
         Raises
         ------
         ArgumentError
-            When the queries have another dimension than the gallery, or there is not one id to
-            exclude per query.
+            When the dimensions of queries and gallery differ, or `exclude` does not have one id
+            per query.
         """
         ...
 
     def remove(self, ids: Ids) -> int:
-        """Take vectors out, and return how many of these ids there were."""
+        """Remove vectors, and return how many of the ids were in the gallery."""
         ...
 
     def save(self) -> None:
-        """Keep the gallery, so that opening it again finds it as it is."""
+        """Save the gallery, so that it can be opened again."""
         ...
 
 
 def is_gallery(name: str) -> bool:
-    """Tell whether `open_gallery` knows a name."""
+    """Return whether `open_gallery` accepts a name."""
     return name in KINDS or (name.startswith(MILVUS) and len(name) > len(MILVUS))
 
 
 def open_gallery(name: str, dimension: int, folder: Path, *, new: bool = False) -> Gallery:
-    """Open a gallery as it was saved, or an empty one.
+    """Open a saved gallery, or create an empty one.
 
     Parameters
     ----------
     name : str
-        `exact`, `hnsw` or `ivf-pq`, through faiss; or `milvus:` and a file for Milvus Lite, or the
-        address of a Milvus server, such as `milvus:http://localhost:19530`. The address may end in
-        `?index=HNSW` or another index of Milvus; FLAT, which is exact, by default.
+        `exact`, `hnsw` or `ivf-pq` for faiss; `milvus:` and a file for Milvus Lite; or `milvus:`
+        and the address of a Milvus server, such as `milvus:http://localhost:19530`. The address
+        may end in `?index=HNSW` or another Milvus index; the default is FLAT, which is exact.
     dimension : int
-        Width of the vectors.
+        Dimension of the vectors.
     folder : Path
-        Where the faiss ones are kept.
+        Folder of the faiss galleries.
     new : bool
-        Whether to begin with an empty one, whatever was saved.
+        Whether to start with an empty gallery even if one was saved.
 
     Returns
     -------
     Gallery
-        Ready to be asked.
+        Ready to search.
 
     Raises
     ------
     ArgumentError
-        When there is no such gallery, or Milvus is not installed.
+        When the name is unknown, or Milvus is not installed.
     CacheError
-        When what was saved is damaged, or a server cannot be reached.
+        When the saved gallery is damaged, or the server cannot be reached.
     """
     if not is_gallery(name):
         raise ArgumentError(
@@ -185,14 +185,14 @@ def _instead(name: str, categories: list[str]) -> str:
 
 
 def fill(gallery: Gallery, X: NDArray[np.float32], categories: Sequence[str]) -> None:
-    """Put all embeddings into an empty gallery under the numbers of their rows, and save it."""
+    """Add all embeddings to a gallery, with their row numbers as ids, and save it."""
     gallery.remove(np.arange(len(X)))
     gallery.add(np.arange(len(X)), X, categories)
     gallery.save()
 
 
 def found(similarities: Similarities, ids: Ids) -> tuple[Similarities, Ids]:
-    """Return the results of a single query without the padding where there are fewer than k.
+    """Return the results of a single query without the padding.
 
     Examples
     --------
@@ -204,7 +204,7 @@ def found(similarities: Similarities, ids: Ids) -> tuple[Similarities, Ids]:
 
 
 def describe(name: str) -> str:
-    """Return a gallery's name in words."""
+    """Describe a gallery in words, by its name."""
     kind = {"exact": "searched exactly", "hnsw": "searched by a graph of neighbors (HNSW)",
             "ivf-pq": "searched by cells and short codes (IVF-PQ)"}  # fmt: skip
     return kind.get(name, f"searched by Milvus at {name.removeprefix(MILVUS)}")

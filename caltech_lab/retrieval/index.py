@@ -1,4 +1,4 @@
-"""Nearest-neighbor search: one index for notebooks, command line and demo."""
+"""Nearest-neighbor search with one index for notebooks, command line and demo."""
 
 import os
 import struct
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from caltech_lab.errors import ArgumentError, CacheError
 from caltech_lab.storage.files import write_atomically
 
-NOTHING = -1  # the id where there are fewer results than asked for
+NOTHING = -1  # the id that pads rows with fewer than k results
 Similarities = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
@@ -23,7 +23,7 @@ RESERVED = 1 << 20
 
 
 class Index:
-    """Search among unit vectors by cosine similarity, exact unless another index is wrapped.
+    """Nearest-neighbor search by cosine similarity; exact unless another index is wrapped.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Index:
     Attributes
     ----------
     faiss : faiss.IndexFlatIP
-        The index of faiss inside; with `from_faiss`, what was wrapped.
+        The underlying faiss index; with `from_faiss`, the wrapped index.
 
     References
     ----------
@@ -55,12 +55,12 @@ class Index:
 
     @classmethod
     def from_faiss(cls, index: Any) -> Self:
-        """Wrap a filled index, so that it is searched in the same way as an exact one.
+        """Wrap a filled index, to search it in the same way as an exact one.
 
         Parameters
         ----------
         index : faiss.Index or TwoStageIndex
-            Of inner products. Only an `IndexFlatIP` can also `add`, `save` and give all
+            An inner-product index. Only an `IndexFlatIP` also supports `add`, `save` and
             `similarities`.
         """
         made = cls.__new__(cls)
@@ -69,22 +69,22 @@ class Index:
 
     @classmethod
     def load(cls, path: Path, dimension: int, count: int) -> Self:
-        """Read an index written by `save`, once its size and header are what they should be.
+        """Read an index written by `save`, after checking its size and header.
 
         Parameters
         ----------
         path : Path
             File to read.
         dimension : int
-            Width of the embeddings that it must hold.
+            Expected dimension of the vectors.
         count : int
-            Number of embeddings that it must hold.
+            Expected number of vectors.
 
         Raises
         ------
         CacheError
-            When the file is missing, or anything but an `IndexFlatIP` of `count` vectors of
-            `dimension` numbers.
+            When the file is missing, or is not an `IndexFlatIP` of `count` vectors of dimension
+            `dimension`.
         """
         expected = HEADER.pack(
             b"IxFI", dimension, count, RESERVED, RESERVED, True, faiss.METRIC_INNER_PRODUCT,
@@ -99,7 +99,7 @@ class Index:
                         f"{path} is not an exact index of {count} vectors of {dimension} "
                         "dimensions: write it again, with `caltech-lab index` or Index.save."
                     )
-                # faiss believes what it reads, so it sees these bytes only now.
+                # faiss does not validate its input, so it gets the bytes only after the check.
                 data = header + file.read(size - HEADER.size)
         except OSError as error:
             raise CacheError(
@@ -108,13 +108,13 @@ class Index:
         return cls.from_faiss(faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8)))
 
     def save(self, path: Path) -> None:
-        """Write the index, whole or not at all; `faiss.read_index` reads the file too."""
+        """Write the index atomically; `faiss.read_index` can read the file too."""
         with write_atomically(path) as temporary:
             faiss.serialize_index(self._exact()).tofile(temporary)
 
     @property
     def d(self) -> int:
-        """Width of the vectors."""
+        """Dimension of the vectors."""
         return int(self.faiss.d)
 
     @property
@@ -126,22 +126,22 @@ class Index:
         return self.ntotal
 
     def add(self, X: NDArray[np.float32]) -> int:
-        """Append the rows that are new: `X` holds those of the index first.
+        """Append the new rows of `X`, whose first rows are those of the index.
 
         Parameters
         ----------
         X : ndarray of float32, shape (n, d)
-            All embeddings, those of the index first, as `Embeddings.add` gives them.
+            All embeddings, those of the index first, as `Embeddings.add` returns them.
 
         Returns
         -------
         int
-            How many rows were added; the index is then the same as ``Index(X)``.
+            Number of added rows; afterwards the index equals ``Index(X)``.
 
         Raises
         ------
         ArgumentError
-            When the index is not of the first rows of `X`.
+            When the vectors of the index are not the first rows of `X`.
         """
         index, n = self._exact(), self.ntotal
         if n > len(X) or self.d != X.shape[1] or not np.array_equal(self._vectors(), X[:n]):
@@ -164,34 +164,34 @@ class Index:
         k : int
             Number of results per query, 1 to the number of vectors, without the excluded one.
         exclude : array-like of int, shape (q,), optional
-            The row of the index that each query itself is, which is left out of its results. It is
-            recognized by this id and not by coming first, since an exact copy may come before it.
+            The row of each query in the index, which is excluded from its results. The row is
+            identified by this id and not by rank, because an exact copy may rank first.
 
         Returns
         -------
         similarities : ndarray of float32, shape (q, k)
             Cosine similarities, descending along each row.
         ids : ndarray of int64, shape (q, k)
-            Rows of the index; those of the same similarity in ascending order.
+            Rows of the index, ties in ascending order.
 
         Raises
         ------
         ArgumentError
-            When `k` is out of range, the queries have another dimension than the index, or there
-            is not one row to exclude per query.
+            When `k` is out of range, the dimensions of queries and index differ, or `exclude` does
+            not have one row per query.
         """
         most = self.ntotal if exclude is None else self.ntotal - 1
         if most < 1:
-            raise ArgumentError("There is a single photo, so there is nothing to find: add photos.")
+            raise ArgumentError("The index has no other photo to find: add photos.")
         if not 1 <= k <= most:
             others = "photos" if exclude is None else "other photos"
-            raise ArgumentError(f"k must be between 1 and the {most} {others} there, not {k}.")
+            raise ArgumentError(f"k must be between 1 and {most}, the number of {others}, not {k}.")
         queries = checked_queries(queries, self.d, exclude)
         similarities, ids = self.faiss.search(queries, k + (exclude is not None))
         return ranked(similarities, ids, exclude)
 
     def similarities(self, queries: NDArray[np.float32]) -> Similarities:
-        """Return the cosine similarity of each query to each vector, shape (q, n)."""
+        """Return the cosine similarities of all queries to all vectors, shape (q, n)."""
         self._exact()
         queries = checked_queries(queries, self.d)
         similarities: Similarities = queries @ self._vectors().T
@@ -200,13 +200,13 @@ class Index:
     def _exact(self) -> Any:
         if not isinstance(self.faiss, faiss.IndexFlatIP):
             raise ArgumentError(
-                "An approximate index does not keep the vectors as they are: make an exact one of "
-                "them with Index(X)."
+                "An approximate index does not keep the original vectors: build an exact one with "
+                "Index(X)."
             )
         return self.faiss
 
     def _vectors(self) -> NDArray[np.float32]:
-        """Return the vectors where faiss keeps them, without a copy: not beyond the index."""
+        """Return a view of the vectors in faiss, valid only while the index exists."""
         flat: NDArray[np.float32] = faiss.rev_swig_ptr(self.faiss.get_xb(), self.ntotal * self.d)
         return flat.reshape(self.ntotal, self.d)
 
@@ -214,17 +214,17 @@ class Index:
 def checked_queries(
     queries: NDArray[np.float32], d: int, exclude: ArrayLike | None = None
 ) -> NDArray[np.float32]:
-    """Return queries as faiss reads them, once they fit the index and the rows to exclude."""
+    """Return queries as a contiguous float32 matrix, after checking their shape."""
     queries = np.ascontiguousarray(np.atleast_2d(queries), dtype=np.float32)
     if queries.shape[1] != d:
         raise ArgumentError(
             f"The queries have {queries.shape[1]} dimensions and the index has {d}: "
-            "take both from the same backbone."
+            "use the same backbone for both."
         )
     if exclude is not None and np.size(exclude) != len(queries):
         raise ArgumentError(
-            f"There are {len(queries)} queries and {np.size(exclude)} rows to exclude: give the "
-            "row of each query."
+            f"There are {len(queries)} queries but {np.size(exclude)} rows to exclude: pass one "
+            "row per query."
         )
     return queries
 
@@ -232,19 +232,19 @@ def checked_queries(
 def ranked(
     similarities: Similarities, ids: Ids, exclude: ArrayLike | None = None
 ) -> tuple[Similarities, Ids]:
-    """Order results, and leave the query out of its own.
+    """Sort results, and exclude each query from its own results.
 
     Parameters
     ----------
     similarities, ids : ndarray, shape (q, m)
-        What was found, in any order.
+        Results in any order.
     exclude : array-like of int, shape (q,), optional
-        The id of each query. Where it was not found, the last result is left out instead.
+        The id of each query. Where it is not among the results, the last result is dropped.
 
     Returns
     -------
     similarities, ids : ndarray, shape (q, m) or (q, m - 1)
-        By falling similarity, and by rising id where that is the same, which faiss leaves open.
+        By descending similarity; ties, whose order faiss does not define, by ascending id.
     """
     order = np.lexsort((ids, -similarities))
     similarities = np.take_along_axis(similarities, order, 1)
@@ -259,17 +259,17 @@ def ranked(
 
 
 def checked_vectors(ids: Ids, X: NDArray[np.float32], d: int) -> NDArray[np.float32]:
-    """Return the vectors as faiss and Milvus read them.
+    """Return the vectors as a contiguous float32 matrix, after checking their shape.
 
     Raises
     ------
     ArgumentError
-        When there is not one id a vector, or a vector is not of d numbers.
+        When there is not one id per vector, or the vectors are not d-dimensional.
     """
     X = np.ascontiguousarray(X, np.float32)
     if X.ndim != 2 or X.shape[1] != d or len(ids) != len(X):
         raise ArgumentError(
-            f"The gallery takes one id and {d} numbers a vector: take vectors of the "
-            "backbone that it was made with."
+            f"The gallery needs {d}-dimensional vectors and one id per vector: use the backbone "
+            "that it was built with."
         )
     return X

@@ -1,4 +1,4 @@
-"""A gallery in Milvus: in a local file through Milvus Lite, or in a server; the client is one."""
+"""A gallery in Milvus: a local file with Milvus Lite, or a server, through the same client."""
 
 import json
 from collections.abc import Sequence
@@ -19,23 +19,23 @@ from caltech_lab.retrieval.index import (
 )
 
 COLLECTION = "caltech_lab"
-ROWS_AT_ONCE = 1000  # a request may hold 64 MB
+ROWS_AT_ONCE = 1000  # a request is limited to 64 MB
 MAX_NAME = 512  # bytes of a category
 
 
 class MilvusGallery:
-    """A gallery that a server keeps; see `gallery.Gallery`.
+    """A gallery stored in Milvus; see `gallery.Gallery`.
 
     Parameters
     ----------
     address : str
-        A file that ends in .db, for Milvus Lite, or a server, such as `http://localhost:19530`.
+        A file that ends in .db for Milvus Lite, or a server such as `http://localhost:19530`.
     dimension : int
-        Width of the vectors.
+        Dimension of the vectors.
     index : str
-        One of Milvus's indexes, such as FLAT (exact), HNSW or IVF_FLAT.
+        A Milvus index, such as FLAT (exact), HNSW or IVF_FLAT.
     new : bool
-        Whether to begin with an empty one, whatever is there.
+        Whether to start with an empty gallery even if one exists.
 
     References
     ----------
@@ -49,13 +49,12 @@ class MilvusGallery:
             from pymilvus import DataType, MilvusClient, MilvusException
         except ImportError as error:
             raise ArgumentError(
-                "A gallery in Milvus needs an extra: install it with "
-                "`pip install 'caltech-lab[scale]'`."
+                "Milvus is not installed: install it with `pip install 'caltech-lab[scale]'`."
             ) from error
         self.d, self.address, self._fault = dimension, address, MilvusException
         if "://" not in address:
             if not address.endswith(".db"):
-                raise ArgumentError(f"Milvus Lite keeps a file that ends in .db, not {address}.")
+                raise ArgumentError(f"Milvus Lite needs a file that ends in .db, not {address}.")
             Path(address).expanduser().absolute().parent.mkdir(parents=True, exist_ok=True)
             address = str(Path(address).expanduser().absolute())
         try:
@@ -74,19 +73,19 @@ class MilvusGallery:
             fields = self._client.describe_collection(COLLECTION)["fields"]
         except (MilvusException, OSError) as error:
             raise CacheError(
-                f"Milvus at {self.address} cannot be used ({error}): check the address, and that "
-                "no other program holds the file."
+                f"Milvus at {self.address} cannot be used ({error}): check the address, and close "
+                "other programs that use the file."
             ) from error
         (there,) = (f["params"]["dim"] for f in fields if f["name"] == "vector")
         if int(there) != dimension:
             raise CacheError(
-                f"Milvus at {self.address} holds vectors of {there} numbers, not {dimension}: "
-                "take another file, or the backbone that it was filled with."
+                f"Milvus at {self.address} holds {there}-dimensional vectors, not {dimension}: "
+                "use another file, or the backbone that it was filled with."
             )
 
     @property
     def ntotal(self) -> int:
-        """How many vectors there are."""
+        """Number of vectors."""
         found = self._client.query(
             COLLECTION, output_fields=["count(*)"], consistency_level="Strong"
         )
@@ -99,7 +98,7 @@ class MilvusGallery:
         X = checked_vectors(ids, X, self.d)
         names = [""] * len(X) if categories is None else list(categories)
         if self._there(ids):
-            raise ArgumentError("Some of these ids are in the gallery already: remove them first.")
+            raise ArgumentError("Some of these ids are already in the gallery: remove them first.")
         for start in range(0, len(X), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
             rows = zip(np.asarray(ids)[part].tolist(), names[part], X[part], strict=True)
@@ -154,12 +153,12 @@ class MilvusGallery:
         self._client.flush(COLLECTION)
 
     def close(self) -> None:
-        """Let go of the file or the server."""
+        """Close the connection to the file or server."""
         self._client.close()
 
 
 def quoted(names: Sequence[str]) -> str:
-    r"""Return names as a list in the language of Milvus's filters.
+    r"""Return names as a list in Milvus filter syntax.
 
     Examples
     --------

@@ -1,8 +1,7 @@
-"""Is a query unlike anything in the gallery? A score, a threshold, and how often both err.
+"""Out-of-distribution detection: queries that are unlike the photos of the gallery.
 
-The score of a query is the mean cosine similarity of its `NEIGHBORS` most similar photos. What
-is low is learned from the training part alone: the threshold is the score that only a small share
-of its own photos stay below.
+The score of a query is the mean cosine similarity of its `NEIGHBORS` nearest neighbors. The
+threshold is a low quantile of the leave-one-out scores of the training set.
 """
 
 import numpy as np
@@ -17,17 +16,17 @@ FALSE_ALARMS = 0.05
 
 
 def familiarity(similarities: ArrayLike) -> NDArray[np.float64]:
-    """Score queries by how similar their nearest photos are.
+    """Score queries by the similarity of their nearest neighbors.
 
     Parameters
     ----------
     similarities : array-like of float, shape (..., k)
-        Cosine similarities of each query's answers, the best first.
+        Cosine similarities of the results of each query, descending.
 
     Returns
     -------
     ndarray of float64, shape (...)
-        Mean of the first `NEIGHBORS`, or of all when there are fewer. Low is unfamiliar.
+        Mean of the first `NEIGHBORS`, or of all if there are fewer; low means unfamiliar.
 
     References
     ----------
@@ -41,14 +40,14 @@ def familiarity(similarities: ArrayLike) -> NDArray[np.float64]:
 
 
 def novelty_threshold(similarities: Similarities, false_alarms: float = FALSE_ALARMS) -> float:
-    """Choose the familiarity below which a query is called unlike the gallery.
+    """Choose the familiarity below which a query is flagged as out-of-distribution.
 
     Parameters
     ----------
     similarities : ndarray of float32, shape (n, k)
-        From `calibration.leave_one_out` on the training part, and on nothing else.
+        From `calibration.leave_one_out` on the training set only.
     false_alarms : float
-        Share of the training photos that may be called so, between 0 and 1.
+        Share of the training photos that may be flagged, between 0 and 1.
 
     Returns
     -------
@@ -68,26 +67,26 @@ def half_left_out(
 ) -> pd.DataFrame:
     """Measure false alarms and misses with half of the categories left out of the gallery.
 
-    A half is drawn, and then the other one left out instead, so that each category is known once
-    and unknown once a draw. The threshold is chosen anew for each gallery.
+    Per draw, each half of the categories is left out once, so that every category is known once and
+    unknown once. The threshold is chosen for each gallery separately.
 
     Parameters
     ----------
     X, y : ndarray, shapes (n, d) and (n,)
-        Embeddings and categories of the training part: the gallery before half of it goes.
+        Embeddings and categories of the training set: the full gallery.
     X_test, y_test : ndarray, shapes (m, d) and (m,)
         Held-out queries.
     seed : int
         Seed of the draws.
     draws : int
-        How many times the categories are halved.
+        Number of random halvings of the categories.
 
     Returns
     -------
     DataFrame
-        One row a gallery: ``draw``, ``threshold``, ``false_alarms`` (share of the queries of known
-        categories below it), ``misses`` (share of those of unknown categories not below it), and
-        ``auc``, the chance that a known query scores higher than an unknown one.
+        One row per gallery: ``draw``, ``threshold``, ``false_alarms`` (share of the queries of
+        known categories below the threshold), ``misses`` (share of the queries of unknown
+        categories not below it), and ``auc`` (ROC AUC of known against unknown).
     """
     from sklearn.metrics import roc_auc_score
 

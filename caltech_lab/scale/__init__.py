@@ -1,1 +1,1 @@
-"""What outgrows one machine: Ray, Parquet shards, object stores."""
+"""Datasets larger than one machine: Ray, Parquet shards and object stores."""

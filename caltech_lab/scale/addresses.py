@@ -1,8 +1,8 @@
-"""Where photos lie when one machine's folder is not enough: object stores and tar shards.
+"""Photos in local folders, object stores and tar files.
 
-An address is a folder of this machine, or whatever pyarrow has a file system for: `s3://`,
-`gs://`, `hdfs://`, `file://`. Below it lie photos, in one sub-folder a category or all in one, or
-tar files in the layout of WebDataset.
+An address is a local folder or a URI that pyarrow has a file system for: `s3://`, `gs://`,
+`hdfs://`, `file://`. It contains photos, either in one subfolder per category or all in one folder,
+or tar files in the WebDataset layout.
 """
 
 import hashlib
@@ -24,20 +24,21 @@ from caltech_lab.errors import DatasetError
 
 PHOTOS_A_PART = 256
 BYTES_A_PART = 64 * 2**20
-LABELS = (".cls", ".txt")  # of WebDataset, beside a photo of the same name
+LABELS = (".cls", ".txt")  # WebDataset label files have the base name of their photo
 
 
 class Item(NamedTuple):
-    """A photo as it was read.
+    """The file of a photo, or the reason why it could not be read.
 
     Attributes
     ----------
     path : str
-        Relative to the address; of a photo in a tar file, its path and the name in it.
+        Relative to the address; for a photo in a tar file, the path of the tar file followed by
+        the name in it.
     category : str
-        Empty where there is none.
+        Empty if there is none.
     data : bytes
-        The file; empty where it could not be read.
+        Content of the file; empty if it could not be read.
     fault : str
         Why it could not be read, or empty.
     """
@@ -50,18 +51,18 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """Photos that are extracted together, and kept in one shard.
+    """Photos that are embedded together and stored in one shard.
 
     Attributes
     ----------
     number : int
-        Its place among the parts.
+        Position among the parts.
     paths, categories : list of str
-        The photos; empty where the part is a tar file.
+        The photos; empty if the part is a tar file.
     tar : str
         Path of the tar file, or empty.
     key : str
-        A hash that changes when any of it changes.
+        A hash of the paths, categories and versions of the photos.
     """
 
     number: int
@@ -72,7 +73,7 @@ class Part:
 
 
 def file_system(address: str) -> tuple[fs.FileSystem, str]:
-    """Return the file system of an address, and the path in it.
+    """Return the file system of an address and the path in it.
 
     Raises
     ------
@@ -97,12 +98,12 @@ def parts_of(photos: Photos) -> list[Part]:
 
 
 def parts_at(address: str) -> list[Part]:
-    """Find what lies at an address, and divide it into parts: a tar file is one.
+    """List the photos at an address and divide them into parts, each tar file being one part.
 
     Raises
     ------
     DatasetError
-        When the address cannot be read, or nothing that could be extracted is there.
+        When the address cannot be read, or has neither photos nor tar files.
     """
     system, root = file_system(address)
     try:
@@ -125,8 +126,8 @@ def parts_at(address: str) -> list[Part]:
         sizes = {path: sizes[path] for path in filed}
     if not sizes:
         raise DatasetError(
-            f"No photos were found at {address}: it takes files ending in "
-            f"{', '.join(sorted(SUFFIXES))}, or tar files that hold such."
+            f"No photos were found at {address}: choose a folder with files ending in "
+            f"{', '.join(sorted(SUFFIXES))}, or with tar files of these."
         )
     named = [(path.partition("/")[0] if "/" in path else "", path) for path in sizes]
     named.sort(key=lambda row: (row[0].lower(), row))
@@ -135,12 +136,12 @@ def parts_at(address: str) -> list[Part]:
 
 
 def read(address: str, part: Part) -> Iterator[Item]:
-    """Read the photos of a part, one after the other.
+    """Read the photos of a part one by one.
 
     Parameters
     ----------
     address : str
-        What paths are relative to.
+        Address that the paths are relative to.
     part : Part
         From `parts_of` or `parts_at`.
 
@@ -164,14 +165,14 @@ def read(address: str, part: Part) -> Iterator[Item]:
 
 
 def shown(address: str, path: str) -> str:
-    """Return what to call a photo in a sentence."""
+    """Return the full path of a photo for messages."""
     if "://" in address:
         return f"{address.partition('?')[0].rstrip('/')}/{path}"
     return str(Path(address).expanduser().absolute() / path)
 
 
 def _in_tar(tar: str, stream: Any) -> Iterator[Item]:
-    """Read a WebDataset: files that differ in their ending only belong together.
+    """Read a WebDataset, in which files with the same base name form one sample.
 
     References
     ----------
@@ -179,7 +180,7 @@ def _in_tar(tar: str, stream: Any) -> Iterator[Item]:
     Data 2019.
     """
     key, photo, label = "", None, None
-    # "r|" reads forward only, as an object store gives it.
+    # "r|" reads sequentially, because object stores provide streams.
     with tarfile.open(fileobj=io.BufferedReader(stream, 1 << 20), mode="r|") as members:
         for member in members:
             path = PurePosixPath(member.name)
@@ -207,7 +208,7 @@ def _item(tar: str, photo: tuple[str, bytes], label: str | None) -> Item:
 
 
 def _divided(rows: list[tuple[str, str, str]], sizes: list[int]) -> list[Part]:
-    """Divide (path, category, stamp) into parts of bounded number and bytes."""
+    """Divide rows of (path, category, stamp) into parts with at most so many photos and bytes."""
     parts: list[Part] = []
     start, held = 0, 0
     for i, size in enumerate(sizes):

@@ -1,4 +1,4 @@
-"""Galleries of a lab's embeddings, of whatever make."""
+"""Search galleries filled with the embeddings of a lab."""
 
 import hashlib
 from typing import TYPE_CHECKING
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 def gallery(lab: "Lab", name: str | None = None) -> Gallery:
-    """Return a gallery of all embeddings, under the numbers of their rows, with categories.
+    """Return a gallery of all embeddings and categories; the ids are row numbers.
 
-    One that holds other embeddings is emptied and filled again.
+    A gallery with other embeddings is emptied and filled again.
 
     Parameters
     ----------
     lab : Lab
-        Whose embeddings to search.
+        Provides the embeddings.
     name : str, optional
-        As `gallery.open_gallery` takes it; that of the settings by default.
+        As in `gallery.open_gallery`; that of the settings by default.
     """
     embeddings = lab.embeddings
     name = name or settings().gallery
     folder = lab.folder("models/galleries")
-    # What a server holds is known by its own address, whatever else this folder has seen.
+    # One record per gallery, because several galleries may share this folder.
     key = hashlib.sha256(name.encode()).hexdigest()[:12]
     record = folder / f"{key}.json"
     key_now = {"gallery": name, **lab.cache.made_from}

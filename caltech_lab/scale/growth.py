@@ -1,7 +1,6 @@
-"""Makes more vectors than there are photos, in the neighborhoods of the real ones.
+"""Synthetic vectors for scaling experiments with more vectors than photos.
 
-To see how search behaves at a million photos takes a million vectors. These come from the real
-embeddings by reflections, which change no similarity.
+They are reflections of the real embeddings. A reflection preserves all similarities within a copy.
 """
 
 from typing import Any
@@ -19,21 +18,21 @@ from caltech_lab.storage.files import read_json
 def principal_coordinates(
     X: NDArray[np.float32], others: NDArray[np.float32], dimensions: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Express vectors in the directions that keep most of the inner products of `X`.
+    """Project vectors on the directions that preserve most of the inner products of `X`.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Embeddings that the directions are fitted to.
     others : ndarray of float32, shape (m, d)
-        Embeddings to be expressed likewise.
+        Embeddings to project on the same directions.
     dimensions : int
-        How many directions, 1 to d; the strongest comes first.
+        Number of directions, 1 to d, in descending order of their eigenvalues.
 
     Returns
     -------
     tuple of ndarray of float32, shapes (n, dimensions) and (m, dimensions)
-        Coordinates, rows scaled to length one.
+        Coordinates, rows of unit length.
 
     Raises
     ------
@@ -48,27 +47,28 @@ def principal_coordinates(
 
 
 def grow(coordinates: NDArray[np.float32], n: int, seed: int = 0) -> NDArray[np.float32]:
-    """Make n vectors out of fewer: the real ones, and copies of all of them under reflections.
+    """Extend a set of vectors to n vectors by reflected copies.
 
-    Each copy is mirrored in randomly chosen principal directions, the first and strongest, which
-    all photos share, left alone. Within a copy all similarities are those of the real photos, and
-    the second moments of the whole stay what they are, so that neighborhoods, spectrum and
-    lengths are kept; between copies similarities are as between unlike categories. It is a
-    collection with n / len(coordinates) times as many categories, each as dense as before.
+    Each copy is reflected in randomly chosen principal directions, except for the first and
+    strongest, which all photos share. Within a copy, all similarities are those of the real
+    photos, and the second moments of the whole set do not change, so neighborhoods, spectrum and
+    norms are preserved. Between copies, similarities are like those between unrelated categories.
+    The result is like a dataset with n / len(coordinates) times as many categories of the same
+    density.
 
     Parameters
     ----------
     coordinates : ndarray of float32, shape (m, d)
         From `principal_coordinates`.
     n : int
-        How many vectors are wanted, at least m.
+        Number of vectors, at least m.
     seed : int
         Seed of the reflections.
 
     Returns
     -------
     ndarray of float32, shape (n, d)
-        The first m rows are the real ones.
+        The first m rows are the real vectors.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def grow(coordinates: NDArray[np.float32], n: int, seed: int = 0) -> NDArray[np.
     """
     m, d = coordinates.shape
     if n < m:
-        raise ArgumentError(f"There are {m} vectors already: ask for at least as many, not {n}.")
+        raise ArgumentError(f"n must be at least the number of given vectors, {m}, not {n}.")
     random = np.random.default_rng(seed)
     grown = np.empty((n, d), np.float32)
     signs = np.ones(d, np.float32)
@@ -89,17 +89,17 @@ def grow(coordinates: NDArray[np.float32], n: int, seed: int = 0) -> NDArray[np.
 
 
 def fitted_exponent(n: NDArray[np.float64], cost: NDArray[np.float64]) -> tuple[float, float]:
-    """Fit cost = factor * n ** exponent, as a straight line through the logarithms.
+    """Fit cost = factor * n ** exponent by linear regression on the logarithms.
 
     Parameters
     ----------
     n, cost : ndarray of float64, shape (m,)
-        Sizes and what was measured at them, all above zero; at least two.
+        Sizes and measured costs, all above zero; at least two.
 
     Returns
     -------
     exponent, factor : float
-        By least squares.
+        Least-squares estimates.
 
     Examples
     --------
@@ -112,14 +112,14 @@ def fitted_exponent(n: NDArray[np.float64], cost: NDArray[np.float64]) -> tuple[
 
 
 def recorded(name: str) -> Any:
-    """Read what a benchmark measured before, from `benchmarks/results/`.
+    """Read the results of a benchmark from `benchmarks/results/`.
 
     Raises
     ------
     DatasetError
-        When the results are not there, as in an installation without a checkout.
+        When the results are missing, as in an installation without a checkout.
     """
     path = settings().home / "benchmarks" / "results" / f"{name}.json"
     if not path.is_file():
-        raise DatasetError(f"There is no {path}: it comes with a checkout of the project.")
+        raise DatasetError(f"{path} is missing: run this from a checkout of the project.")
     return read_json(path)

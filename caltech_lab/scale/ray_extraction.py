@@ -1,9 +1,9 @@
-"""Extraction by Ray: the same rows, made by as many workers as there are machines.
+"""Distributed extraction with Ray; the embeddings are those of an extraction on one machine.
 
-Reading tasks fetch the bytes of one part of the photos after the other, ahead of a pool of workers
-that hold the backbone; Ray stops the reading while its store of objects is full. A worker embeds a
-part and writes it as one Parquet shard. Rows depend on nothing but their photo and the config, so
-that it does not matter which worker made them, beside which others, or whether it was twice.
+Reading tasks load the files of one part of the photos at a time, ahead of a pool of workers with
+the backbone; Ray pauses the reading while its object store is full. A worker embeds a part and
+writes it as one Parquet shard. The embedding of a photo depends only on the photo and the config,
+so it does not matter which worker computes it, or whether it is computed twice.
 """
 
 import json
@@ -38,8 +38,8 @@ from caltech_lab.scale.shards import (
 )
 from caltech_lab.settings import settings
 
-OBJECT_STORE = 512 * 2**20  # bytes for photos on their way, where Ray is started here
-PARTS_AHEAD = 2  # read for each worker while it embeds another
+OBJECT_STORE = 512 * 2**20  # bytes, for photos in transit, if Ray is started here
+PARTS_AHEAD = 2  # parts to read per worker while it embeds another
 
 
 def ray_embedding(
@@ -50,28 +50,28 @@ def ray_embedding(
     address: str | None = None,
     workers: int | None = None,
 ) -> Embedding:
-    """Return what lets `extraction.extract` have its rows made by Ray.
+    """Return a function for `extraction.extract` that embeds photos with Ray.
 
     Parameters
     ----------
     backbone, runtime
-        As for `extraction.extract`.
+        As in `extraction.extract`.
     to : str
-        A folder for the shards, which all machines can write to.
+        Folder for the shards, to which all machines can write.
     address, workers
-        As for `extract_shards`.
+        As in `extract_shards`.
 
     Returns
     -------
     callable
-        For `extract(..., embedding=...)`; the folder of the photos must be there, under the same
-        path, on all machines.
+        For `extract(..., embedding=...)`; the folder of the photos must exist under the same path
+        on all machines.
     """
 
     def embed(
         photos: Photos, todo: list[int], reasons: dict[str, str]
     ) -> Iterator[tuple[str, np.ndarray]]:
-        # All photos are divided, whatever is left to do, so that finished shards fit.
+        # All photos are divided, not only the remaining ones, so that finished shards stay valid.
         parts, root = parts_of(photos), str(photos.root.absolute())
         run(root, parts, backbone, runtime, to, address=address, workers=workers)
         wanted = {photos.sha256[i] for i in todo}
@@ -98,38 +98,38 @@ def extract_shards(
     address: str | None = None,
     workers: int | None = None,
 ) -> ExtractionReport:
-    """Embed the photos at an address, and write the rows as shards; see `shards.write_shard`.
+    """Embed the photos at an address and write the rows as shards; see `shards.write_shard`.
 
-    It may be stopped at any moment: shards that are finished, of photos that have not changed, are
-    kept.
+    It can be interrupted at any time: finished shards whose photos have not changed are kept.
 
     Parameters
     ----------
     source : str
-        Where the photos are; see `addresses`.
+        Address of the photos; see `addresses`.
     backbone : Backbone
-        With what.
+        Backbone to embed with.
     to : str
-        Where the shards go, a folder or an address.
+        Folder or address for the shards.
     runtime : Runtime, optional
         Engine and precision, the same for all workers; chosen for this machine by default.
     address : str, optional
-        Of a Ray cluster, such as `ray://head:10001` or `auto`; Ray is started here by default, for
-        this run.
+        Address of a Ray cluster, such as `ray://head:10001` or `auto`; by default, Ray is started
+        on this machine for this run.
     workers : int, optional
-        How many hold the backbone; by default as many as have the processors of one machine each.
+        Number of workers, each with a copy of the backbone; by default as many as fit, each with
+        as many threads as the smallest machine has cores.
 
     Returns
     -------
     ExtractionReport
-        As of an extraction on one machine; also written as `outcome.json` beside the shards.
+        As for an extraction on one machine; also written to `outcome.json` next to the shards.
 
     Raises
     ------
     DatasetError
-        When nothing is at the address, or no photo there can be read.
+        When there are no photos at the address, or none of them can be read.
     ArgumentError
-        When Ray is not installed, or a machine of the cluster would give other rows.
+        When Ray is not installed, or a machine of the cluster would compute different rows.
     """
     import time
 
@@ -150,7 +150,7 @@ def extract_shards(
         first = next(iter(failed.values()), "there are none.")
         raise DatasetError(f"None of the {n_photos:,} photos could be read; the first: {first}")
     outcome = ExtractionReport(
-        why=f"{len(done):,} of {len(parts):,} shards were made, the others were there.",
+        why=f"{len(done):,} of {len(parts):,} shards were written, the others were up to date.",
         n_photos=n_photos,
         n_extracted=n_new,
         n_reused=n_photos - len(failed) - n_new,
@@ -173,21 +173,21 @@ def run(
     address: str | None = None,
     workers: int | None = None,
 ) -> set[int]:
-    """Make the shards that are not there, and remove those of other photos.
+    """Write the missing shards, and remove those that belong to no part.
 
     Parameters
     ----------
     source : str
-        What the parts lie below.
+        Address that the parts are relative to.
     parts : list of Part
         The photos.
     backbone, runtime, to, address, workers
-        As for `extract_shards`.
+        As in `extract_shards`.
 
     Returns
     -------
     set of int
-        The numbers of the shards that were made now.
+        Numbers of the shards that were written in this run.
     """
     system, folder = file_system(to)
     system.create_dir(folder, recursive=True)
@@ -221,15 +221,15 @@ def _through_ray(
 
     threads, workers = _shares(workers, len(todo))
     rows = [{"part": json.dumps(asdict(part))} for part in todo]
-    # Half of the processors that a worker uses are asked for: when a machine is lost, there is
-    # room for its worker on another.
+    # A worker requests half of the cores that it uses, so that when a machine is lost, its worker
+    # fits on another one.
     resources: dict[str, Any] = {"num_cpus": threads / 2}
     if runtime.engine == "cuda":
         resources["num_gpus"] = 1
     pool = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=PARTS_AHEAD)
     embedded = (
         ray.data.from_items(rows, override_num_blocks=len(rows))
-        # Reading waits for disks and networks, and so takes no processor from the workers.
+        # Reading is I/O-bound, so it takes no cores from the workers.
         .map(_reader(source), num_cpus=0, compute=ray.data.TaskPoolStrategy(PARTS_AHEAD * workers))
         .map(
             Worker,
@@ -239,7 +239,7 @@ def _through_ray(
         )
     )
     try:
-        # The shards are the result; what comes back is a number each, and Ray's own progress.
+        # The result is in the shards; Ray only returns their numbers.
         for _ in embedded.iter_batches(batch_size=None):
             pass
     except ray.exceptions.RayError as error:
@@ -256,7 +256,7 @@ def _reader(source: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 class Worker:
-    """Holds the backbone, embeds parts and writes them as shards; Ray makes and calls it."""
+    """Ray actor with a copy of the backbone, which embeds parts and writes them as shards."""
 
     def __init__(
         self, source: str, config: dict[str, Any], runtime: dict[str, Any], to: str, threads: int
@@ -269,9 +269,9 @@ class Worker:
         here = choose_runtime(self.backbone, self.runtime.precision)
         if here != self.runtime or self.backbone.weights() != self.config.weights_sha256:
             raise ArgumentError(
-                f"A machine of the cluster would run {self.backbone.title} with {here} and not "
-                f"with {self.runtime}, or with other weights: give all the same, or "
-                "CALTECH_LAB_PRECISION=f32."
+                f"A machine of the cluster would run {self.backbone.title} with {here} instead of "
+                f"{self.runtime}, or with other weights: install the same on all machines, or "
+                "set CALTECH_LAB_PRECISION=f32."
             )
         self.engine = compile_backbone(self.backbone, self.runtime)
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
@@ -319,15 +319,16 @@ class Worker:
 
 @contextmanager
 def _cluster(address: str | None, workers: int | None) -> Iterator[None]:
-    """Join a cluster, or start one here for the time being."""
+    """Connect to a Ray cluster, or start one on this machine for this run."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # workers are what this run is for
+    os.environ.setdefault("RAY_worker_niceness", "0")  # workers run at normal priority
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise ArgumentError(
-            "Extraction by Ray needs an extra: install it with `pip install 'caltech-lab[scale]'`."
+            "Extraction with Ray needs an extra package: install it with "
+            "`pip install 'caltech-lab[scale]'`."
         ) from error
     if ray.is_initialized():
         yield
@@ -339,7 +340,7 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[None]:
                    "object_store_memory": OBJECT_STORE}  # fmt: skip
     try:
         ray.init(**options, log_to_driver=False, logging_level="WARNING")
-    except Exception as error:  # Ray raises anything, bare exceptions among it
+    except Exception as error:  # Ray also raises bare exceptions
         where = f"There is no Ray cluster at {address}" if address else "Ray could not be started"
         raise ArgumentError(
             f"{where} ({str(error).splitlines()[0]}): start one with `ray start --head`, or try "
@@ -352,7 +353,7 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[None]:
 
 
 def _shares(workers: int | None, n_parts: int) -> tuple[int, int]:
-    """Return how many threads a worker has, and how many workers there are."""
+    """Return the number of threads per worker and the number of workers."""
     import ray
 
     machines = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
@@ -366,7 +367,7 @@ def _shares(workers: int | None, n_parts: int) -> tuple[int, int]:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the sentence of ours that made Ray fail, where there is one."""
+    """Return the `LabError` that caused an error of Ray, if there is one."""
     seen: BaseException | None = error
     while seen is not None:
         for inner in (seen, getattr(seen, "cause", None)):

@@ -1,4 +1,4 @@
-"""Embeddings as Parquet shards, at an address: each shard whole or not there."""
+"""Embeddings as Parquet shards, each written atomically."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from caltech_lab.embedding.extraction import ExtractionConfig
 from caltech_lab.errors import CacheError, DatasetError
 from caltech_lab.scale.addresses import Item, Part
 
-NOTE = b"caltech_lab"  # the key, in a shard's metadata, of what it was made from
+NOTE = b"caltech_lab"  # metadata key of the hash of everything that a shard depends on
 
 
 def name_of(number: int) -> str:
@@ -26,7 +26,7 @@ def name_of(number: int) -> str:
 
 
 def note_of(part: Part, config: ExtractionConfig) -> str:
-    """Return a hash of all that a shard depends on."""
+    """Return a hash of everything that a shard depends on."""
     text = json.dumps([part.key, asdict(config)])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -42,24 +42,24 @@ def write_shard(
 ) -> None:
     """Write a shard.
 
-    It has the columns `path`, `category`, `sha256` (hexadecimal, of the file), `embedding`
+    Its columns are `path`, `category`, `sha256` (hexadecimal, of the file), `embedding`
     (fixed-size list of float32, null for a photo that could not be read) and `outcome` (empty, or
-    the sentence that says why it could not be read).
+    the reason why the photo could not be read).
 
     Parameters
     ----------
     system, folder : FileSystem and str
-        Where to.
+        Destination of the shard.
     part : Part
-        What it is of.
+        Part that is embedded in this shard.
     note : str
         From `note_of`.
     items : sequence of Item
         The n photos of the part.
     faults : sequence of str, length n
-        What was wrong with each, or empty.
+        Reason why each photo could not be read, or empty.
     rows : ndarray of float32, shape (n, width)
-        Embeddings, zero where there is a fault.
+        Embeddings, zero for photos that could not be read.
     """
     bad = pa.array([bool(fault) for fault in faults], pa.bool_())
     flat = pa.array(np.ascontiguousarray(rows, np.float32).ravel())
@@ -79,14 +79,14 @@ def write_shard(
     path = f"{folder}/{name_of(part.number)}"
     temporary = f"{folder}/.{name_of(part.number)}.{uuid4().hex[:8]}"
     with system.open_output_stream(temporary) as file:
-        # Numbers of a network do not get smaller by compression; checksums find flipped bits.
+        # Embeddings hardly compress. Checksums detect flipped bits.
         pq.write_table(table, file, compression="none", use_dictionary=False,
                        write_statistics=False, write_page_checksum=True)  # fmt: skip
     system.move(temporary, path)
 
 
 def is_finished(system: fs.FileSystem, path: str, note: str) -> bool:
-    """Tell whether a shard is there, whole, and made from just this."""
+    """Return whether a shard exists, is complete and has this note."""
     try:
         with system.open_input_file(path) as file:
             return bool((pq.read_schema(file).metadata or {}).get(NOTE) == note.encode())
@@ -95,7 +95,7 @@ def is_finished(system: fs.FileSystem, path: str, note: str) -> bool:
 
 
 def names_in(system: fs.FileSystem, folder: str) -> list[str]:
-    """Return the names of the shards in a folder, in their order."""
+    """Return the names of the shards in a folder, in order."""
     found = system.get_file_info(fs.FileSelector(folder, allow_not_found=True))
     names = [PurePosixPath(info.path).name for info in found if info.is_file]
     return sorted(n for n in names if n.startswith("shard-") and n.endswith(".parquet"))
@@ -104,30 +104,31 @@ def names_in(system: fs.FileSystem, folder: str) -> list[str]:
 def read_shards(
     system: fs.FileSystem, folder: str, columns: list[str] | None = None
 ) -> Iterator[pd.DataFrame]:
-    """Read shards one by one, in their order, and check every page of them.
+    """Read shards one by one, in order, and verify the checksum of every page.
 
     Parameters
     ----------
     system, folder : FileSystem and str
-        Where they are.
+        Location of the shards.
     columns : list of str, optional
-        Which to read; all by default.
+        Columns to read; all by default.
 
     Yields
     ------
     DataFrame
-        `embedding`, where it is asked for, holds rows of float32; None where there is none.
+        One per shard; `embedding`, if it is read, has arrays of float32, or None for a photo
+        without an embedding.
 
     Raises
     ------
     CacheError
-        When a shard is damaged; it is removed, so that another run makes it again.
+        When a shard is damaged; it is removed, so that the next run writes it again.
     DatasetError
-        When there are none.
+        When there are no shards.
     """
     names = names_in(system, folder)
     if not names:
-        raise DatasetError(f"There are no shards in {folder}: extract photos to there first.")
+        raise DatasetError(f"There are no shards in {folder}: extract photos into it first.")
     for name in names:
         path = f"{folder}/{name}"
         try:
@@ -136,6 +137,6 @@ def read_shards(
         except (OSError, pa.ArrowInvalid) as error:
             system.delete_file(path)
             raise CacheError(
-                f"{path} was damaged and has been removed: extract again to have it made anew."
+                f"{path} was damaged and has been removed: extract again to restore it."
             ) from error
         yield table.to_pandas()

@@ -1,8 +1,8 @@
-"""One cache for everything that is made from embeddings.
+"""Cache for all results that are computed from embeddings.
 
-An entry is a file, named so that a reader knows it, and beside it a `.json` that says what it was
-made from: the embeddings, the arguments, the code and the libraries. It is loaded only when all of
-these are as they were and the file has the bytes that were written.
+An entry is a file with a readable name, and next to it a `.json` file with everything that the
+entry depends on: embeddings, arguments, code and library versions. An entry is loaded only if all
+of these are unchanged and the file has the recorded sha256.
 """
 
 import ast
@@ -40,7 +40,7 @@ from caltech_lab.storage.files import (
 from caltech_lab.storage.memory import release
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# Infrastructure, which cannot change a result.
+# Infrastructure, which cannot affect results.
 PLUMBING = ("caltech_lab.storage", "caltech_lab.settings", "caltech_lab.errors")
 DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless", "faiss": "faiss-cpu",
                  "skimage": "scikit-image", "sklearn": "scikit-learn"}  # fmt: skip
@@ -54,45 +54,45 @@ FORMATS: dict[str, tuple[Callable[[Path], Any], Callable[[Path, Any], None]]] = 
 
 @dataclass(frozen=True)
 class Cache:
-    """What was made from one set of embeddings, in files below one folder.
+    """Cached results for one set of embeddings, as files in one folder.
 
     Parameters
     ----------
     folder : Path
-        Where the entries are.
+        Folder of the entries.
     made_from : mapping
-        What all of them depend on, JSON-serializable: the embeddings, their photos and the seed.
+        Common part of all keys, JSON-serializable: the embeddings, their photos and the seed.
     """
 
     folder: Path
     made_from: Mapping[str, Any]
 
     def get(self, name: str, make: Callable[..., Any], /, *args: Any, **parameters: Any) -> Any:
-        """Load an entry, or make it and keep it.
+        """Load an entry, or compute and save it.
 
         Parameters
         ----------
         name : str
-            Its file below the folder: an estimator as `.skops`, an array as `.npy`, a table as
+            Path of its file in the folder: an estimator as `.skops`, an array as `.npy`, a table as
             `.parquet` or a JSON value as `.json`.
         make : callable
-            Makes it; its code and the libraries that it uses are part of the key.
+            Computes the entry; its code and the libraries that it uses are part of the key.
         *args
             Passed to `make`. Arrays, tables, estimators, embeddings and plain values are part of
-            the key by what is in them, functions by their code, other objects by their type.
+            the key by their content, functions by their code, other objects by their type.
         **parameters
             Passed to `make`; JSON-serializable, and part of the key by name.
 
         Returns
         -------
         BaseEstimator, ndarray, DataFrame or JSON value
-            What `make` returned, now or then. A damaged entry is named, set aside as `….damaged`
-            and made again.
+            Result of `make`, computed or loaded. A damaged entry is reported, renamed to
+            `….damaged` and computed again.
 
         Raises
         ------
         CacheError
-            When the folder cannot be written, and the entry is not there.
+            When the entry does not exist and the folder is not writable.
         """
         path, key = self.folder / name, self.key(make, args, parameters)
         load, save = FORMATS[path.suffix]
@@ -101,20 +101,20 @@ class Cache:
                 return load(path)
         with lock(path):
             if path.is_file() and _read_record(path).get("made_from") == key:
-                if _is_current(path, key):  # another kernel made it meanwhile
+                if _is_current(path, key):  # another process has computed it meanwhile
                     with suppress(CacheError):
                         return load(path)
-                print(f"{path} is damaged: it is made again, and kept as {set_aside(path).name}.")
+                print(f"{path} is damaged: it is renamed to {set_aside(path).name} and rebuilt.")
             _record(path).unlink(missing_ok=True)
             made = make(*args, **parameters)
             save(path, made)
             release()
             write_json(_record(path), {"made_from": key, "sha256": sha256_of(path)})
-        # JSON has lists where there were tuples: the first call returns what later ones do.
+        # JSON turns tuples into lists; loading makes the first call return the same as later ones.
         return load(path) if path.suffix == ".json" else made
 
     def peek(self, name: str) -> Any:
-        """Return an entry made from these embeddings, whatever its parameters; None without one."""
+        """Return an entry for these embeddings with any parameters; None if there is none."""
         path = self.folder / name
         made_from = _read_record(path)["made_from"]
         if not made_from or not self.made_from.items() <= made_from.items():
@@ -126,7 +126,7 @@ class Cache:
     def key(
         self, make: Callable[..., Any], args: Sequence[Any], parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Return all that an entry depends on, as JSON gives it back."""
+        """Return everything that an entry depends on, after a JSON round trip."""
         arguments = hashlib.sha256()
         _add_to(arguments, make)
         _add_to(arguments, args)
@@ -141,7 +141,7 @@ class Cache:
 
 
 def _add_to(digest: Any, value: Any) -> None:
-    """Add what an argument is to a hash, each part with its type and its length."""
+    """Add an argument to a hash, each part with its type and length."""
     digest.update(f"<{type(value).__qualname__}".encode())
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         digest.update(f"{value.dtype} {value.shape}".encode())
@@ -174,7 +174,7 @@ def _add_to(digest: Any, value: Any) -> None:
 
 
 def _is_current(path: Path, key: Mapping[str, Any]) -> bool:
-    """Tell whether an entry was made from this, and has the bytes that were written."""
+    """Return whether an entry has this key and the recorded sha256."""
     record = _read_record(path)
     try:
         return bool(record["made_from"] == key and sha256_of(path) == record["sha256"])
@@ -187,7 +187,7 @@ def _record(path: Path) -> Path:
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    """Return `made_from` and `sha256` of an entry; both empty without a sound record."""
+    """Return `made_from` and `sha256` of an entry; both empty without a valid record."""
     with suppress(CacheError, OSError):
         record = read_json(_record(path))
         if isinstance(record, dict) and isinstance(record.get("made_from"), dict):
@@ -195,16 +195,17 @@ def _read_record(path: Path) -> dict[str, Any]:
     return {"made_from": {}, "sha256": None}
 
 
-# ---- what code and libraries make an entry ------------------------------------------------------
+# ---- code and libraries of an entry -------------------------------------------------------------
 
 
 def provenance(make: Callable[..., Any]) -> dict[str, Any]:
     """Return a hash of the code behind a function, and the versions of the libraries it uses.
 
-    Of a function of this package it is the code of its module and of all modules that this one
-    imports, `PLUMBING` left out. Of a function written elsewhere, such as a notebook's, it is its
-    own text, the functions and plain values beside it that it names, and the modules behind the
-    other names in it. Comments and docstrings of the package do not count.
+    For a function of this package, the hash covers its module and all modules of the package that
+    this imports, directly or indirectly, except `PLUMBING`. For other functions, such as those of
+    a notebook, it covers their source, the functions and plain values of the same module that they
+    use, and the modules of the other names in them. Comments and docstrings of the package are
+    ignored.
     """
     roots, texts, libraries = set[str](), list[str](), set[str]()
     waiting, seen = [*_parts(make)], set[int]()
@@ -238,7 +239,7 @@ def provenance(make: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _parts(make: Any) -> Iterator[Any]:
-    """Yield the function itself, or the functions that a `partial` is made of."""
+    """Yield the function itself, or the functions in a `partial`."""
     if isinstance(make, partial):
         for part in (make.func, *make.args, *make.keywords.values()):
             if inspect.isroutine(part) or isinstance(part, partial):
@@ -254,7 +255,7 @@ def _is_ours(module: str) -> bool:
 def _text(function: Any) -> str:
     try:
         return inspect.getsource(function)
-    except (OSError, TypeError):  # typed into a console, or compiled
+    except (OSError, TypeError):  # from a console, or compiled
         code = getattr(function, "__code__", None)
         return _compiled(code) if code else str(function.__qualname__)
 
@@ -265,7 +266,7 @@ def _compiled(code: CodeType) -> str:
 
 
 def _named(function: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each global and closed-over variable that a function names, with its value."""
+    """Yield the name and value of each global and closure variable that a function uses."""
     code = getattr(function, "__code__", None)
     if code is not None:
         values = function.__globals__ | inspect.getclosurevars(function).nonlocals
@@ -301,9 +302,9 @@ def _closure(roots: frozenset[str]) -> set[str]:
 
 @cache
 def _read_module(name: str) -> tuple[str, frozenset[str], frozenset[str]]:
-    """Return a module's code without comments and docstrings, and what of ours and others' it uses.
+    """Return a module's code without comments and docstrings, and the modules that it imports.
 
-    Imports for type checkers alone do not count.
+    Modules of this package and other libraries are separate; imports for type checkers are ignored.
     """
     path = PACKAGE.joinpath(*name.split(".")[1:])
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
@@ -329,7 +330,7 @@ def _is_module(name: str) -> bool:
 
 
 class _Bare(ast.NodeTransformer):
-    """Drops docstrings, and imports that only a type checker sees."""
+    """Removes docstrings, and imports for type checkers."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if isinstance(node.value, ast.Constant) else node

@@ -1,4 +1,4 @@
-"""What a step will take of the memory: known, said and refused before it is taken."""
+"""Checks that a step fits into memory before it runs."""
 
 import ctypes
 import gc
@@ -13,47 +13,49 @@ import psutil
 from caltech_lab.errors import MemoryLimitError
 
 CHUNK_BYTES = 256 * 2**20
-"""Working memory, in bytes, that a chunked computation aims to stay under."""
+"""Target for the working memory of chunked computations, in bytes."""
 GIB = 2**30
-WORTH_SAYING = GIB  # what takes less than this, in bytes, is not worth a line
-CONTROL_GROUP = Path("/sys/fs/cgroup")  # where Linux tells what a container may take
+WORTH_SAYING = GIB  # steps that need less than this, in bytes, are not announced
+CONTROL_GROUP = Path("/sys/fs/cgroup")  # memory limits of a container on Linux
 
 
 def require(step: str, needed: int, instead: str) -> None:
-    """Say what a step will take, and refuse it when that does not fit.
+    """Print the memory that a step needs, or raise an error if that exceeds the free memory.
 
     Parameters
     ----------
     step : str
-        What takes the memory, as the subject of a sentence, such as "t-SNE of 9,000 photos".
+        Name of the step, as the subject of a sentence, such as "t-SNE of 9,000 photos".
     needed : int
-        An estimate, in bytes.
+        Estimated memory, in bytes.
     instead : str
-        What to do when it does not fit, as an order.
+        What to do if the memory is too small, in the imperative.
 
     Raises
     ------
     MemoryLimitError
-        When more is needed than is free.
+        When more memory is needed than is free.
 
     Examples
     --------
-    >>> require("A dream of all photos", 10**15, "dream of a sample")  # doctest: +ELLIPSIS
+    >>> require("t-SNE of all photos", 10**15, "draw a sample")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    caltech_lab.errors.MemoryLimitError: A dream of all photos takes 931,322.6 GiB of memory and ...
+    caltech_lab.errors.MemoryLimitError: t-SNE of all photos needs 931,322.6 GiB of memory, but ...
     """
     free = free_bytes()
     if needed > free:
         raise MemoryLimitError(
-            f"{step} takes {needed / GIB:,.1f} GiB of memory and only {free / GIB:,.1f} GiB are "
+            f"{step} needs {needed / GIB:,.1f} GiB of memory, but only {free / GIB:,.1f} GiB are "
             f"free: {instead}."
         )
     if needed >= WORTH_SAYING:
-        print(f"{step} takes about {needed / GIB:,.1f} GiB of the {free / GIB:,.1f} GiB free.")
+        print(
+            f"{step} needs about {needed / GIB:,.1f} GiB of memory; {free / GIB:,.1f} GiB are free."
+        )
 
 
 def free_bytes() -> int:
-    """Return the memory that can still be taken, in bytes: of the machine, or of the container.
+    """Return the free memory of the machine or container, in bytes.
 
     References
     ----------
@@ -66,82 +68,82 @@ def free_bytes() -> int:
         statistics = (CONTROL_GROUP / "memory.stat").read_text()
     except (OSError, ValueError):  # no container, or one without a limit ("max")
         return int(free)
-    # What was read from files and not looked at since is given up when memory is short.
+    # Linux frees the inactive file cache when memory is short.
     files = re.search(r"^inactive_file (\d+)$", statistics, re.MULTILINE)
     return int(min(free, max(limit - used + (int(files[1]) if files else 0), 0)))
 
 
 def require_pairs(n: int, m: int, bytes_each: int = 4) -> None:
-    """Refuse a matrix of similarities or distances between n and m photos that does not fit.
+    """Check that an n x m matrix of similarities or distances fits into memory.
 
     Parameters
     ----------
     n, m : int
-        Rows and columns.
+        Numbers of rows and columns.
     bytes_each : int
-        Of a number: 4 for float32, 8 for float64.
+        Bytes per value: 4 for float32, 8 for float64.
 
     Raises
     ------
     MemoryLimitError
-        When it does not fit into the memory that is free.
+        When it does not fit into the free memory.
     """
     require(
         f"The matrix of {n:,} by {m:,} pairs of photos",
         n * m * bytes_each,
-        "take a sample of the photos, or search an index of them with "
-        "caltech_lab.retrieval.index.Index, which goes through the pairs in pieces",
+        "draw a sample of the photos, or search them with caltech_lab.retrieval.index.Index, "
+        "which computes the pairs in chunks",
     )
 
 
 def tsne_bytes(n: int, perplexity: float = 30.0) -> int:
-    """Estimate what t-SNE of n photos takes beside the photos' vectors, in bytes.
+    """Estimate the memory of t-SNE for n photos, in bytes, without the input vectors.
 
     Parameters
     ----------
     n : int
         Number of photos.
     perplexity : float
-        That of the t-SNE; three times as many neighbors are looked at.
+        Perplexity of the t-SNE, which uses three times as many neighbors per photo.
 
     Returns
     -------
     int
-        Bytes, rounded up generously.
+        A generous estimate, in bytes.
     """
     return round(n * (2000 + 3 * perplexity * 64))
 
 
 def require_tsne(n: int, perplexity: float = 30.0) -> None:
-    """Refuse a t-SNE of n photos that does not fit; parameters as in `tsne_bytes`.
+    """Check that t-SNE of n photos fits into memory; parameters as in `tsne_bytes`.
 
     Raises
     ------
     MemoryLimitError
-        When it does not fit into the memory that is free.
+        When it does not fit into the free memory.
     """
     require(
         f"t-SNE of {n:,} photos",
         tsne_bytes(n, perplexity),
-        "draw a sample of the photos, or take a smaller perplexity",
+        "draw a sample of the photos, or choose a smaller perplexity",
     )
 
 
 @contextmanager
 def watch(every: float = 0.1) -> Iterator[Callable[[], int]]:
-    """Watch the memory of the processes that this one has started, and of theirs.
+    """Measure the peak memory of all child processes.
 
     Parameters
     ----------
     every : float
-        Seconds between two looks.
+        Seconds between two measurements.
 
     Yields
     ------
     callable
-        Gives the most memory that they had together so far, in bytes: all that is resident of
-        each process that this one started, and what those started have for themselves, since
-        a process that has just forked seems to have all of its parent's memory again.
+        Returns the peak of their total memory so far, in bytes: the resident memory of direct
+        children, plus the unshared memory of their descendants, because a forked process shares
+        the memory of its parent.
     """
     peak, done, own = 0, threading.Event(), psutil.Process()
 
@@ -167,10 +169,10 @@ def watch(every: float = 0.1) -> Iterator[Callable[[], int]]:
 
 
 def release() -> None:
-    """Give freed memory back to the system.
+    """Return freed memory to the operating system.
 
-    What the threads of a random forest freed, glibc keeps for each of them: five forests in turn
-    would hold as much as five at once.
+    glibc keeps the memory that each thread of a random forest has freed, so that five forests in
+    turn would hold as much memory as five at once.
 
     References
     ----------

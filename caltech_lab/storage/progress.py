@@ -1,4 +1,4 @@
-"""Progress bars that look right in a notebook and in a terminal."""
+"""Progress bars for notebooks and terminals."""
 
 import sys
 from collections.abc import Iterable, Sized
@@ -12,20 +12,20 @@ LOG_SECONDS = 30.0
 def progress(iterable: Iterable[Any] | None = None, **options: Any) -> "tqdm[Any]":
     """Return a tqdm bar: on standard output in a notebook, on standard error elsewhere.
 
-    JupyterLab paints what comes on standard error red, as if something had gone wrong.
+    JupyterLab shows standard error in red, like an error message.
 
     Parameters
     ----------
     iterable : iterable, optional
-        What to go through.
+        Items to iterate over.
     **options
-        What tqdm takes: `total`, `desc`, `unit` ...
+        Options of tqdm: `total`, `desc`, `unit` ...
 
     Returns
     -------
     tqdm
-        The bar, which disappears when it is done. Where there is nothing to do there is none,
-        and in a log only after `LOG_SECONDS`, and no more often.
+        The bar, which disappears when it is finished. Where there is nothing to do there is none;
+        in a log it appears after `LOG_SECONDS`, and changes no more often.
     """
     stream = sys.stdout if in_notebook() else sys.stderr
     defaults: dict[str, Any] = {"file": stream, "leave": False, "dynamic_ncols": True}
@@ -39,5 +39,5 @@ def progress(iterable: Iterable[Any] | None = None, **options: Any) -> "tqdm[Any
 
 
 def in_notebook() -> bool:
-    """Tell whether this runs in a Jupyter kernel."""
+    """Return whether this runs in a Jupyter kernel."""
     return "ipykernel" in sys.modules

@@ -1,4 +1,4 @@
-"""Work spread over threads, its results in order."""
+"""Parallel map over threads, with results in order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,31 +11,32 @@ from caltech_lab.settings import settings
 S = TypeVar("S")
 T = TypeVar("T")
 
-# To hand a result over costs a switch between threads, half as long as a small photo takes to
-# decode and resample, so several are handed over together.
+# Passing a result on costs a thread switch, which takes half as long as decoding and resampling a
+# small photo, so results are passed on in batches.
 AT_ONCE = 16
 
 
 def map_ahead(
     work: Callable[[S], T], items: Iterable[S], at_once: int = AT_ONCE, ahead: int = 2
 ) -> Iterator[T]:
-    """Apply a function to each item in several threads, a little ahead of the results' use.
+    """Apply a function to each item in several threads, slightly ahead of the consumer.
 
     Parameters
     ----------
     work : callable
-        Takes an item; best one that leaves the interpreter's lock, to read, decode or compute.
+        Function of one item; it should release the global interpreter lock, as reading, decoding
+        and numeric code do.
     items : iterable
-        What to work on; read as far as it is needed.
+        Items, which are consumed lazily.
     at_once : int
-        How many items a thread takes at a time.
+        Number of items per batch; a thread processes one batch at a time.
     ahead : int
-        How many such portions may wait, for each thread.
+        Number of batches per thread that may wait.
 
     Yields
     ------
     object
-        What `work` gave for each item, in the order of the items; or its exception is raised.
+        Result of `work` for each item, in the order of the items; exceptions are propagated.
     """
     rest, threads = iter(items), settings().threads
     waiting: deque[Future[list[T]]] = deque()
@@ -47,5 +48,5 @@ def map_ahead(
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
-        finally:  # a caller who stops early waits for no more than what is under way
+        finally:  # if the caller stops early, only the running batches are finished
             pool.shutdown(cancel_futures=True)

@@ -1,1 +1,1 @@
-"""One module or folder for each advanced notebook."""
+"""Studies: one module or folder per advanced notebook."""

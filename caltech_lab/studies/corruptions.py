@@ -1,11 +1,11 @@
-"""Photos made worse on purpose: blur, noise, compression, light, rotation, occlusion.
+"""Image corruptions: blur, noise, JPEG compression, brightness, rotation, occlusion.
 
-The protocol is that of Hendrycks and Dietterich (2019): a fixed list of corruptions in fixed
-strengths, put on photos that the model was not trained on, and never used in training. Four of the
-six are theirs, in their strengths 1, 3 and 5; rotation and occlusion are not among theirs.
+The protocol is that of Hendrycks and Dietterich (2019): a fixed list of corruptions at fixed
+strengths, applied to held-out photos and never used in training. Four of the six are theirs, at
+their severities 1, 3 and 5; rotation and occlusion are additions.
 
-What is random (noise, the side of a rotation, the place of an occlusion) follows from the photo's
-sha256, so that the same photo is always made worse in the same way, on any machine.
+Random choices (noise, direction of a rotation, position of an occlusion) are seeded by the photo's
+sha256, so that each photo is always corrupted in the same way, on any machine.
 """
 
 import io
@@ -19,26 +19,26 @@ from PIL import Image, ImageFilter
 
 from caltech_lab.errors import ArgumentError
 
-VERSION = 1  # raised whenever this code would give other pixels
-SIDE = 224  # pixels of the shorter side, for which the strengths are meant
-GRAY = (124, 116, 104)  # the mean color of ImageNet: what a network takes least notice of
+VERSION = 1  # increase whenever a change to this code changes pixels
+SIDE = 224  # pixels of the shorter side, for which the strengths are defined
+GRAY = (124, 116, 104)  # the mean color of ImageNet, which is the least conspicuous to a network
 
 Photo = Image.Image
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way of making a photo worse.
+    """A corruption and its strengths.
 
     Attributes
     ----------
     apply : callable
-        Takes a photo, a strength in its own unit, and a random generator; returns a photo of the
-        same size.
+        Takes a photo, a strength in `unit`, and a random generator; returns a photo of the same
+        size.
     strengths : tuple of float
         Three, from light to heavy.
     unit : str
-        What the strengths are.
+        Unit of the strengths.
     """
 
     apply: Callable[[Photo, float, np.random.Generator], Photo]
@@ -63,7 +63,7 @@ def _jpeg(photo: Photo, quality: float, _: np.random.Generator) -> Photo:
 
 
 def _brightness(photo: Photo, added: float, _: np.random.Generator) -> Photo:
-    # Hue and saturation stay, the value of HSV (the largest channel) grows.
+    # Hue and saturation are kept; the value in HSV (the largest channel) increases.
     pixels = _floats(photo)
     value = pixels.max(axis=2, keepdims=True)
     brighter = np.minimum(value + added, 1)
@@ -96,32 +96,32 @@ CORRUPTIONS = {
 
 
 def corrupt(photo: Photo, name: str, strength: int, sha256: str) -> Photo:
-    """Make a photo worse.
+    """Corrupt a photo.
 
-    It is first scaled until its shorter side has `SIDE` pixels, so that a blur of three pixels is
-    the same damage to every photo.
+    The photo is first scaled so that its shorter side has `SIDE` pixels, because strengths are in
+    pixels.
 
     Parameters
     ----------
     photo : PIL.Image.Image
-        Upright RGB, as `images.read_photo` gives it; it is not changed.
+        Upright RGB, from `images.read_photo`; it is not changed.
     name : str
-        A key of `CORRUPTIONS`; at strength 0 any other word will do.
+        A key of `CORRUPTIONS`; ignored at strength 0.
     strength : int
         0 (only scaled), 1 (light), 2 or 3 (heavy).
     sha256 : str
-        Hexadecimal digits of the photo's file, from which all randomness follows. The strength is
-        not among what it follows from: the same noise grows, and the same place is covered.
+        Hexadecimal sha256 of the photo's file, which seeds all random choices. They do not depend
+        on the strength: the noise pattern and the occluded position stay the same.
 
     Returns
     -------
     PIL.Image.Image
-        RGB, the shorter side of `SIDE` pixels.
+        RGB; the shorter side has `SIDE` pixels.
 
     Raises
     ------
     ArgumentError
-        When there is no such corruption or strength.
+        When the corruption or strength does not exist.
 
     References
     ----------

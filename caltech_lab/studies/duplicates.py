@@ -1,20 +1,19 @@
-"""Near-duplicates: photos that are the same but for size, compression, retouching or a crop.
+"""Near-duplicates: photos that differ only in size, compression, retouching or a crop.
 
-Two measures must agree, since each alone is fooled. A perceptual hash takes all motorbikes before
-a white wall for one; embeddings take all photos of a category for alike. A copy is a pair whose
-hashes and embeddings are both near. A crop is found in two steps: embeddings say which photos may
-show the same, template matching says where in the larger the smaller one would lie, and the hashes
-of that part and of the smaller photo must be near.
+Two measures must agree, because each alone gives false positives: perceptual hashes of similar
+objects on a white background are close, and so are embeddings of photos of the same category. A
+copy is a pair whose hashes and embeddings are both close. A crop is found in three steps:
+embeddings select candidate pairs, template matching locates the smaller photo in the larger one,
+and the hashes of that region and of the smaller photo must be close.
 
-What it does not find: mirrored or turned copies, copies of a small photo that are much smaller
-still (the embedding sees the blur), crops to less than `SMALLEST_CROP` of the side
-or more than `LARGEST_CROP` of the area (the copies have most of these),
-crops of changed proportions, and crops that the embedding no longer takes for alike.
+Not found: mirrored or rotated copies, copies much smaller than a photo that is already small,
+crops to less than `SMALLEST_CROP` of the side or more than `LARGEST_CROP` of the area (most of
+these are found as copies), crops with another aspect ratio, and crops with a distant embedding.
 
 On Caltech-101 (101 categories) it finds 194 copies and 280 crops. Of the 435 photos of `Faces`,
-each of which is in `Faces_easy` as a crop, it pairs 196 with their own crop and one with another's.
-Looked at by eye, 24 copies of 24 were right, and about two thirds of 30 crops outside the faces;
-the others were motorbikes, pistols and drawings of one shape before white.
+each of which is in `Faces_easy` as a crop, it pairs 196 with the correct crop and one with a wrong
+one. In a visual check, 24 of 24 copies were correct, and about two thirds of 30 crops outside the
+faces; the errors were motorbikes, pistols and drawings of similar shape on white.
 
 References
 ----------
@@ -51,29 +50,29 @@ if TYPE_CHECKING:
 Gray = NDArray[np.uint8]
 Hashes = NDArray[np.uint8]
 
-SIDE = 96  # longer side, in pixels, of the gray copies that are compared
-MATCHED_SIDE = 40  # of those in which a crop is looked for
-LARGEST_CROP = 0.75  # of the area of the whole photo
-SMALLEST_CROP = 0.32  # of the side of the whole photo that the crop fills most
+SIDE = 96  # longer side in pixels of the gray thumbnails for hashing
+MATCHED_SIDE = 40  # longer side in pixels of the thumbnails for template matching
+LARGEST_CROP = 0.75  # largest share of the whole photo's area
+SMALLEST_CROP = 0.32  # smallest share of the side that the crop fills most
 SCALE_STEP = 0.85
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """How near is near; chosen by looking at pairs of Caltech-101.
+    """Thresholds for near-duplicates, chosen by inspecting pairs of Caltech-101.
 
     Attributes
     ----------
     hash_distance : int
-        Most bits, of 64, in which the hashes of two copies differ.
+        Maximum number of differing bits, of 64, between the hashes of two copies.
     cosine : float
-        Least cosine similarity of the embeddings of two copies.
+        Minimum cosine similarity of the embeddings of two copies.
     crop_hash_distance, crop_cosine : int, float
-        The same for a photo and its crop, which differ more in the embedding.
+        The same for a photo and its crop, whose embeddings differ more.
     crop_correlation : float
-        Least normalized cross-correlation of a crop with its place in the whole, -1 to 1.
+        Minimum normalized cross-correlation of a crop with its region in the whole, -1 to 1.
     crop_candidates : int
-        Nearest neighbors of each photo among which a crop is looked for.
+        Number of nearest neighbors of each photo to check for crops.
     """
 
     hash_distance: int = 12
@@ -85,7 +84,7 @@ class Thresholds:
 
 
 def near_duplicates(lab: "Lab", *, crops: bool = True) -> pd.DataFrame:
-    """Return `find_duplicates` of all photos of a lab, kept in `results/duplicates/`."""
+    """Return `find_duplicates` for all photos of a lab, cached in `results/duplicates/`."""
     name = f"results/duplicates/{'pairs' if crops else 'copies'}.parquet"
     pairs: pd.DataFrame = lab.cached(name, _found, lab.embeddings, crops=crops)
     return pairs
@@ -98,29 +97,28 @@ def _found(embeddings: Embeddings, crops: bool) -> pd.DataFrame:
 def find_duplicates(
     features: Embeddings, *, crops: bool = True, thresholds: Thresholds | None = None
 ) -> pd.DataFrame:
-    """Find pairs of photos that are nearly the same, with progress bars.
+    """Find near-duplicate pairs of photos, with progress bars.
 
     Parameters
     ----------
     features : Embeddings
         Photos and their embeddings.
     crops : bool
-        Whether to look for crops too; it takes most of the time, about a
-        millisecond a candidate.
+        Whether to find crops too; this takes most of the time, about a millisecond per candidate.
     thresholds : Thresholds, optional
-        How near is near.
+        Thresholds; those for Caltech-101 by default.
 
     Returns
     -------
     DataFrame
-        One row a pair, the most similar first: ``a``, ``b`` (rows of `features`, a < b), ``kind``
-        ("same bytes", "copy" or "crop"), ``hash_distance`` (bits of 64, of the matching parts),
-        ``cosine`` (of the embeddings).
+        One row per pair, the most similar first: ``a``, ``b`` (rows of `features`, a < b), ``kind``
+        ("same bytes", "copy" or "crop"), ``hash_distance`` (0 to 64 bits, between the matching
+        regions), ``cosine`` (of the embeddings).
 
     Raises
     ------
     PhotoError
-        When a photo can no longer be read.
+        When a photo cannot be read.
     """
     t = thresholds or Thresholds()
     views = gray_views(features.photos)
@@ -128,7 +126,7 @@ def find_duplicates(
     first_of: dict[str, int] = {}
     shas = features.photos.sha256
     first = np.array([first_of.setdefault(sha, row) for row, sha in enumerate(shas)], np.int64)
-    # Of photos with the same bytes the first stands for all, or n copies would be n^2 pairs.
+    # One photo represents all with the same bytes; otherwise n copies would give n^2 pairs.
     kept = np.flatnonzero(first == np.arange(len(first)))
     tables = [_same_bytes(first)]
     tables += [_copies(features.X, hashes, kept, t)]
@@ -140,12 +138,12 @@ def find_duplicates(
 
 
 def groups(pairs: pd.DataFrame, n: int) -> NDArray[np.int64]:
-    """Join pairs into groups: whatever is linked by a chain of pairs belongs together.
+    """Group near-duplicates: the connected components of the graph of pairs.
 
     Parameters
     ----------
     pairs : DataFrame
-        As `find_duplicates` gives them.
+        From `find_duplicates`.
     n : int
         Number of photos.
 
@@ -160,7 +158,7 @@ def groups(pairs: pd.DataFrame, n: int) -> NDArray[np.int64]:
     array([ 0,  0, -1,  0, -1])
     """
     if len(pairs) and int(pairs[["a", "b"]].to_numpy().max()) >= n:
-        raise ArgumentError(f"The pairs are of more than {n} photos: find them again.")
+        raise ArgumentError(f"The pairs belong to more than {n} photos: find them again.")
     edges = coo_array((np.ones(len(pairs), np.int8), (pairs["a"], pairs["b"])), shape=(n, n))
     found = connected_components(edges, directed=False)[1]
     sizes = np.bincount(found, minlength=1)
@@ -171,7 +169,7 @@ def groups(pairs: pd.DataFrame, n: int) -> NDArray[np.int64]:
 
 
 def gray_views(photos: Photos) -> list[Gray]:
-    """Read photos as small gray pictures, `SIDE` pixels on the longer side."""
+    """Read photos as gray thumbnails, with `SIDE` pixels on the longer side."""
 
     def view(i: int) -> Gray:
         photo = read_photo(photos.file(i)).convert("L")
@@ -183,20 +181,20 @@ def gray_views(photos: Photos) -> list[Gray]:
 
 
 def perceptual_hash(gray: Gray) -> Hashes:
-    """Say in 64 bits what a picture looks like from afar.
+    """Compute a 64-bit perceptual hash by cosine transform.
 
-    The picture is shrunk to 32 x 32; of its cosine transform the 8 x 8 lowest frequencies are
-    kept, each as one bit: above their median or not. Retouching and scaling turn few bits.
+    The image is resized to 32 x 32. Each of the 8 x 8 lowest frequencies of its cosine transform
+    gives one bit: above their median or not. Retouching and scaling change few bits.
 
     Parameters
     ----------
     gray : ndarray of uint8, shape (height, width)
-        A gray picture.
+        A gray image.
 
     Returns
     -------
     ndarray of uint8, shape (8,)
-        Compare two by the number of bits in which they differ.
+        The packed bits; compare hashes by the number of differing bits.
 
     References
     ----------
@@ -255,8 +253,8 @@ def _crops(
         a, b = (views[row] for row in pair)
         return min(_crop_distance(a, b, t), _crop_distance(b, a, t))
 
-    # One thread: the steps are so small that two would mostly wait for the interpreter's lock.
-    bar = progress(candidates, desc="Looking for crops", unit=" pairs")
+    # One thread: the steps are so short that two would mostly wait for the global interpreter lock.
+    bar = progress(candidates, desc="Finding crops", unit=" pairs")
     distances = np.fromiter(map(distance, bar), np.int64, len(candidates))
     right = distances <= t.crop_hash_distance
     a, b = candidates[right].T
@@ -264,7 +262,7 @@ def _crops(
 
 
 def _crop_distance(whole: Gray, part: Gray, t: Thresholds) -> int:
-    """Return the bits in which `part` differs from its likeliest place in `whole`; 64 for none."""
+    """Return the hash distance of `part` and its best match in `whole`; 64 if there is no match."""
     height, width = whole.shape
     scale = MATCHED_SIDE / max(height, width)
     small = _shrunk(Image.fromarray(whole), scale)
@@ -285,7 +283,7 @@ def _crop_distance(whole: Gray, part: Gray, t: Thresholds) -> int:
 
 
 def _templates(part: Gray, shape: tuple[int, ...]) -> Iterator[NDArray[np.float32]]:
-    """Yield `part` in falling sizes, from the largest crop of a photo of that `shape`."""
+    """Yield `part` at decreasing sizes, from the largest possible crop of a photo of `shape`."""
     picture = Image.fromarray(part)
     scale = min(shape[0] / part.shape[0], shape[1] / part.shape[1])
     while True:
@@ -293,7 +291,7 @@ def _templates(part: Gray, shape: tuple[int, ...]) -> Iterator[NDArray[np.float3
         sides = np.array(template.shape) / shape
         if sides.max() < SMALLEST_CROP or min(template.shape) < 8:
             return
-        # A plain surface correlates with nothing.
+        # Correlation is undefined for a uniform template.
         if sides.prod() <= LARGEST_CROP and cv2.meanStdDev(template)[1][0, 0] > 1:
             yield template
         scale *= SCALE_STEP

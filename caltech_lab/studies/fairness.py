@@ -1,8 +1,9 @@
-"""Who pays for a good average: calibration by category, weights, and the folder of everything else.
+"""Disaggregated evaluation: per-category calibration, class weights and a background class.
 
-Scores by category are `categories.category_audit`, their inequality is `categories.unevenness`.
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo.
+Per-category scores are in `categories.category_audit`, their inequality in
+`categories.unevenness`.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length; ``y`` is an
+int64 vector of shape (n,) with the category of each photo.
 """
 
 from collections.abc import Sequence
@@ -35,12 +36,12 @@ Rows = NDArray[np.float32]
 
 
 def summary(scores: ArrayLike, y: Ints) -> dict[str, float]:
-    """Put the average over photos beside what it hides.
+    """Compare the average over photos with per-category summaries.
 
     Parameters
     ----------
     scores : array-like of float or bool, shape (n,)
-        One score a photo, 0 to 1.
+        One score per photo, 0 to 1.
     y : ndarray of int64, shape (n,)
         Category of each photo.
 
@@ -67,12 +68,12 @@ def summary(scores: ArrayLike, y: Ints) -> dict[str, float]:
 
 
 def size_quarters(sizes: ArrayLike) -> Ints:
-    """Sort categories by size into four groups of as many categories.
+    """Split the categories by size into four groups of equally many categories.
 
     Parameters
     ----------
     sizes : array-like of int, shape (c,)
-        Photos of each category.
+        Number of photos per category.
 
     Returns
     -------
@@ -94,27 +95,27 @@ def size_quarters(sizes: ArrayLike) -> Ints:
 def calibration_by_category(
     probabilities: Floats, y: Ints, categories: Sequence[str]
 ) -> pd.DataFrame:
-    """Hold what a classifier says of its answers against what comes true, category by category.
+    """Compare predicted probability and accuracy per category.
 
-    A category has few test photos, so a gap between the two may be chance. If the probabilities
-    were right, the number of right answers would have the sum of p as mean and the sum of
-    p (1 - p) as variance; ``z`` is how many standard deviations it is off.
+    A category has few test photos, so a gap may be due to chance. If the probabilities were
+    calibrated, the number of correct predictions would have mean sum(p) and variance
+    sum(p (1 - p)); ``z`` is its deviation from the mean in standard deviations.
 
     Parameters
     ----------
     probabilities : ndarray of float64, shape (n, c)
-        Of each category, for each test photo.
+        Predicted probability of each category, per test photo.
     y : ndarray of int64, shape (n,)
-        The right categories.
+        True categories.
     categories : sequence of str
-        Their names.
+        Names of the categories.
 
     Returns
     -------
     DataFrame
-        One row a category, the most overconfident first: ``n``, ``confidence`` (mean probability
-        of the answers), ``accuracy``, ``gap`` (the first minus the second) and ``z`` (above 0
-        where it is right more often than it says).
+        One row per category, the most overconfident first: ``n``, ``confidence`` (mean probability
+        of the predicted class), ``accuracy``, ``gap`` (confidence minus accuracy) and ``z``
+        (positive where the classifier is underconfident).
 
     References
     ----------
@@ -134,19 +135,19 @@ def calibration_by_category(
     return table.sort_values("gap", ascending=False, kind="stable")
 
 
-# ---- categories that count alike -----------------------------------------------------------
+# ---- class weights and balanced sampling ----------------------------------------------------
 
 
 def balanced_rows(y: Ints, seed: int = 0) -> Ints:
-    """Draw about as many photos as there are, the same number from each category.
+    """Draw a balanced sample of about n photos, with the same number from each category.
 
-    A category that has more gives some of them; one that has fewer gives all, and some of them
-    several times.
+    Large categories are undersampled, and small categories are oversampled.
 
     Parameters
     ----------
     y : ndarray of int64, shape (n,)
-        Categories of the training part: after the split, or copies leak into the test part.
+        Categories of the training set. Oversample only after the split, or copies leak into the
+        test set.
     seed : int
         Seed of the draw.
 
@@ -167,21 +168,21 @@ def balanced_rows(y: Ints, seed: int = 0) -> Ints:
     drawn = []
     for category in categories:
         own = rng.permutation(np.flatnonzero(y == category))
-        drawn.append(np.resize(own, each))  # goes round again where there are too few
+        drawn.append(np.resize(own, each))  # repeats photos where there are too few
     return np.sort(np.concatenate(drawn))
 
 
 def weighted_answers(
     model: Pipeline, X: Rows, y: Ints, X_test: Rows, seed: int = 0
 ) -> dict[str, Ints]:
-    """Train a classifier on photos that count alike, and on categories that do.
+    """Compare a classifier with and without class weights and balanced sampling.
 
     Parameters
     ----------
     model : Pipeline
-        Its last step takes a `class_weight`; it is not changed.
+        Its last step has a `class_weight`; it is not changed.
     X, y : ndarray
-        The training part.
+        The training set.
     X_test : ndarray of float32, shape (m, d)
         Embeddings of the held-out photos.
     seed : int
@@ -190,8 +191,8 @@ def weighted_answers(
     Returns
     -------
     dict of str to ndarray of int64, shape (m,)
-        What it says of the held-out photos: as it is (``plain``), with weights that are inverse
-        to the size of a category (``class weights``), and trained on `balanced_rows`
+        Predictions for the held-out photos: unweighted (``plain``), with weights inversely
+        proportional to the category sizes (``class weights``), and trained on `balanced_rows`
         (``balanced sampling``).
 
     References
@@ -214,22 +215,22 @@ def weighted_answers(
     return answers
 
 
-# ---- the folder of everything else ---------------------------------------------------------
+# ---- background class -----------------------------------------------------------------------
 
 
 def known_and_background(lab: "Lab") -> tuple[Embeddings, Embeddings]:
-    """Return the photos of categories, and those of no category in particular.
+    """Return the photos of the categories, and background photos of no category.
 
     Parameters
     ----------
     lab : Lab
-        On Caltech-101 the second are the photos of ``BACKGROUND_Google``, embedded when they are
-        not yet. Elsewhere the photos of the two last categories stand in for them.
+        On Caltech-101, the background is ``BACKGROUND_Google``, which is embedded if necessary. On
+        other datasets, the photos of the last two categories are used instead.
 
     Returns
     -------
     known, background : Embeddings
-        Without a photo in common.
+        Disjoint sets of photos.
     """
     features = lab.embeddings
     if lab.photos.name in caltech101.SUBSETS:
@@ -244,17 +245,17 @@ def known_and_background(lab: "Lab") -> tuple[Embeddings, Embeddings]:
 def background_effect(
     known: Embeddings, background: Embeddings, model: Pipeline, temperature: float, seed: int = 0
 ) -> pd.DataFrame:
-    """Measure everything without the background, and with it as one more category.
+    """Compare all scores without the background, and with it as an additional category.
 
-    The known photos are split as `splits.split` does, and the background is split beside them,
-    so that the first two columns are scores of the very same held-out photos.
+    The background is split separately from the known photos, so that the first two columns are
+    scores of the same held-out photos.
 
     Parameters
     ----------
     known, background : Embeddings
         From `known_and_background`.
     model : Pipeline
-        `svm.svm`, whose parameters are used; it is not changed.
+        `svm.svm`; only its parameters are used, and it is not changed.
     temperature : float
         From `probabilities.best_temperature`.
     seed : int
@@ -263,9 +264,9 @@ def background_effect(
     Returns
     -------
     DataFrame
-        One row a figure; ``without`` the background, ``with`` it there while the same photos are
-        asked about as before, ``counted`` as one more category in the average, and
-        ``background`` alone.
+        One row per score; ``without`` the background, ``with`` it in the training set and gallery
+        but scored on the same photos, ``counted`` as an additional category in the average, and
+        the ``background`` alone.
     """
     c = len(known.categories)
     X, y = known.X, known.y
@@ -292,7 +293,7 @@ def background_effect(
 def _figures(
     X: Rows, y: Ints, train: Ints, test: Ints, model: Pipeline, temperature: float, seed: int
 ) -> dict[str, Any]:
-    """Everything that `_row` takes means of, for all held-out photos and all photos."""
+    """Compute the per-photo scores that `_row` averages."""
     solver = pca_solver(len(train), X.shape[1])
     fitted = clone(model).set_params(pca__svd_solver=solver).fit(X[train], y[train])
     probabilities = softmax(margins(fitted, X[test]) / temperature, axis=1)
@@ -309,11 +310,11 @@ def _figures(
 
 
 def _row(made: dict[str, Any], asked: Ints, clustered: Ints) -> dict[str, float]:
-    """Take the means over some of the held-out photos, and over some of all photos."""
+    """Average the scores over some of the held-out photos, and over some of all photos."""
     y, mine = made["y"], made["y"][made["test"]][asked]
     accuracy, found = summary(made["right"][asked], mine), summary(made["precision"][asked], mine)
     agreement = agreement_scores(made["clusters"][clustered], y[clustered])
-    one = len(np.unique(mine)) == 1  # agreement with a single category says nothing
+    one = len(np.unique(mine)) == 1  # agreement with a single category is meaningless
     return {
         "accuracy": accuracy["photos"],
         "accuracy, mean of categories": accuracy["categories"],

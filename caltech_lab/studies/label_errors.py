@@ -1,9 +1,9 @@
-"""Photos whose label is doubtful, and what a person decided about them.
+"""Possible label errors, found by confident learning, and a person's decisions about them.
 
-A classifier that never saw a photo says how probable each category is. Where it is sure of another
-category than the label, one of the two is wrong. Confident learning (in the library cleanlab)
-takes into account that a classifier is surer of some categories than of others. Whether the label
-is wrong, only a person can say, so decisions are kept apart and no photo or folder is changed.
+A label is suspicious if the out-of-fold probability of another category is high. Confident
+learning (in the library cleanlab) accounts for different average confidence per category. Only a
+person can decide whether a label is wrong, so decisions are stored separately, and no photo or
+folder is changed.
 """
 
 from pathlib import Path
@@ -43,22 +43,22 @@ def out_of_fold_probabilities(
     seed: int = 0,
     n_folds: int = 3,
 ) -> Floats:
-    """Ask, for each photo, a machine that never saw it; a progress bar shows the folds.
+    """Return out-of-fold probabilities of each photo, with a progress bar.
 
     Parameters
     ----------
     model : Pipeline
-        `svm.svm`, whose parameters are used; it is not changed.
+        `svm.svm`; only its parameters are used, and it is not changed.
     X : ndarray of float32, shape (n, d)
         Embeddings of the training set.
     y : ndarray of int64, shape (n,)
-        Their categories, numbered from 0 without a gap.
+        Their categories, numbered from 0 without gaps.
     temperature : float
         From `probabilities.best_temperature`.
     seed : int
         Seed of the folds.
     n_folds : int
-        Folds of the stratified cross-validation.
+        Number of folds of the stratified cross-validation.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def out_of_fold_probabilities(
     Raises
     ------
     ArgumentError
-        When there are fewer than two categories, or one has fewer photos than there are folds.
+        When there are fewer than two categories, or a category has fewer photos than `n_folds`.
     """
     found = out_of_fold_margins(model, X, y, seed, n_folds)
     probabilities: Floats = softmax(found / temperature, axis=1)
@@ -76,22 +76,22 @@ def out_of_fold_probabilities(
 
 
 def out_of_fold_for_all(lab: "Lab", model: Pipeline) -> tuple[Floats, float]:
-    """Ask, for every photo of a lab, a machine that never saw it; kept in `results/label_errors/`.
+    """Return out-of-sample probabilities of all photos; cached in `results/label_errors/`.
 
     Parameters
     ----------
     lab : Lab
-        Whose photos to ask about.
+        The photos and their split.
     model : Pipeline
-        `svm.svm`, fitted on the training set: it answers the held-out photos. Those
-        of the training set are answered in three folds, by `probabilities.out_of_fold_margins`.
+        `svm.svm`, fitted on the training set, which predicts the test set. The training set is
+        predicted in three folds, by `probabilities.out_of_fold_margins`.
 
     Returns
     -------
     probabilities : ndarray of float64, shape (n, number of categories)
         Rows that sum to one, in the order of ``lab.embeddings``.
     temperature : float
-        That makes them, found on the training set.
+        Temperature of the probabilities, found on the training set.
     """
     X, y = lab.embeddings.X, lab.embeddings.y
     train, test = lab.split()
@@ -115,23 +115,23 @@ def _margins(X: Any, y: Any, seed: int, parameters: dict[str, float]) -> Floats:
 
 
 def label_issues(features: Embeddings, rows: Ints, probabilities: Floats) -> pd.DataFrame:
-    """List the photos whose label confident learning doubts, the most doubtful first.
+    """List the photos with a suspicious label by confident learning, the most suspicious first.
 
     Parameters
     ----------
     features : Embeddings
         All photos.
     rows : ndarray of int64, shape (n,)
-        Those that were asked about, such as the training set.
+        Rows of the predicted photos, such as the training set.
     probabilities : ndarray of float64, shape (n, number of categories)
         From `out_of_fold_probabilities`.
 
     Returns
     -------
     DataFrame
-        One row per doubted photo: ``row`` in `features`, ``path``, ``category``, ``p_category``
-        (how probable its label is), ``suggested`` (the most probable other category) and
-        ``p_suggested``.
+        One row per suspicious label: ``row`` in `features`, ``path``, ``category``, ``p_category``
+        (predicted probability of the label), ``suggested`` (the most probable other category) and
+        ``p_suggested`` (its probability).
 
     References
     ----------
@@ -158,19 +158,19 @@ def label_issues(features: Embeddings, rows: Ints, probabilities: Floats) -> pd.
 
 
 def find_label_issues(y: Ints, probabilities: Floats) -> Ints:
-    """Return which labels confident learning doubts, the most doubtful first.
+    """Return the suspicious labels by confident learning, the most suspicious first.
 
     Parameters
     ----------
     y : ndarray of int64, shape (n,)
-        Labels, numbered from 0 without a gap.
+        Labels, numbered from 0 without gaps.
     probabilities : ndarray of float64, shape (n, c)
-        Out of sample.
+        Out-of-fold probabilities.
 
     Returns
     -------
     ndarray of int64
-        Positions in `y`, by rising probability of the label.
+        Positions in `y`, by ascending probability of the label.
 
     References
     ----------
@@ -185,19 +185,19 @@ def find_label_issues(y: Ints, probabilities: Floats) -> Ints:
     return np.asarray(ranked, dtype=np.int64)
 
 
-# ---- what a person decided -----------------------------------------------------------------
+# ---- decisions -----------------------------------------------------------------------------
 
 
 class Decisions:
-    """Decisions about labels, in a CSV file that is written whole at each of them.
+    """Decisions about labels, in a CSV file that is written atomically after each decision.
 
-    A row is found by the sha256 of its photo, so that a photo that was moved keeps its decision.
-    Two kernels on one file take turns, and neither loses what the other wrote.
+    Rows are identified by the sha256 of the photo, so that a moved photo keeps its decision. A lock
+    protects the file when several processes write to it.
 
     Parameters
     ----------
     path : Path
-        The file; it need not be there yet.
+        The file; it need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -209,13 +209,13 @@ class Decisions:
         Returns
         -------
         DataFrame
-            Indexed by ``sha256``: ``path``, ``category`` (the label that was there), ``decision``
-            (keep, relabel or drop) and ``label`` (the one to use; the old one unless relabeled).
+            Indexed by ``sha256``: ``path``, ``category`` (the original label), ``decision`` (keep,
+            relabel or drop) and ``label`` (the label to use; the original unless relabeled).
 
         Raises
         ------
         CacheError
-            When the file is something else; it is left as it is.
+            When the file is not a table of decisions; it is not changed.
         """
         if not self.path.is_file():
             return pd.DataFrame(columns=COLUMNS, index=pd.Index([], name="sha256"), dtype=object)
@@ -224,40 +224,40 @@ class Decisions:
             table = table.set_index("sha256")[COLUMNS]
         except (ValueError, KeyError) as error:
             raise CacheError(
-                f"{self.path} is not a table of decisions: move it away to begin a new one."
+                f"{self.path} is not a table of decisions: move it away to start a new one."
             ) from error
         if not set(table["decision"]) <= {*get_args(Decision)} or table.index.has_duplicates:
             raise CacheError(
-                f"{self.path} holds other decisions than keep, relabel and drop, or two on one "
-                "photo: mend it, or move it away to begin a new one."
+                f"{self.path} has decisions other than keep, relabel and drop, or two for the same "
+                "photo: fix it, or move it away to start a new one."
             )
         return table.astype(object)
 
     def decide(
         self, features: Embeddings, row: int, decision: Decision | None, label: str | None = None
     ) -> None:
-        """Write down what was decided about a photo; a later decision replaces an earlier one.
+        """Save the decision about a photo, replacing any earlier decision.
 
         Parameters
         ----------
         features : Embeddings
-            Where the photo is.
+            All photos.
         row : int
-            Its row there.
+            Row of the photo.
         decision : {"keep", "relabel", "drop"}, optional
-            None takes the decision back.
+            None removes the decision.
         label : str, optional
-            The right category; needed to relabel, and used for nothing else.
+            The correct category; required to relabel, otherwise ignored.
 
         Raises
         ------
         ArgumentError
-            When there is no such decision, a label is missing, or it is no category.
+            When the decision does not exist, or the label is missing or not a category.
         CacheError
-            When the file cannot be read or written; the decisions in it stay.
+            When the file cannot be read or written; it is not changed.
         """
         if decision not in (None, *get_args(Decision)):
-            raise ArgumentError(f"Decide keep, relabel or drop, not {decision!r}.")
+            raise ArgumentError(f"The decision must be keep, relabel or drop, not {decision!r}.")
         category = str(features.photos.table["category"].iat[row])
         if decision == "relabel" and label not in features.categories:
             raise ArgumentError(f"Relabeling needs one of the categories, not {label!r}.")
@@ -272,7 +272,7 @@ class Decisions:
                 temporary.write_text(text, encoding="utf-8", newline="\n")
 
     def apply(self, features: Embeddings, rows: Ints) -> tuple[Ints, Ints]:
-        """Return the rows without the dropped ones, and their labels as decided.
+        """Apply the decisions: return the rows that are not dropped, and their labels.
 
         Parameters
         ----------
@@ -284,7 +284,7 @@ class Decisions:
         Returns
         -------
         rows, y : ndarray of int64, shape (m,)
-            What is left of `rows`, and the category of each.
+            Remaining rows, and their labels.
         """
         table = self.table()
         sha = pd.Index([features.photos.sha256[i] for i in rows])

@@ -1,7 +1,7 @@
-"""The claims of the report that this series grew out of, measured under every reading of them.
+"""The results of the original report, measured under every plausible definition.
 
-The report worked on 5,163 photos in 51 folders with a ResNet-50, and does not say how each of
-its figures was computed. So each is measured here in each way that it might have been.
+The report used 5,163 photos in 51 folders with a ResNet-50, but does not define its scores. So
+each score is measured under each definition that the report may have used.
 """
 
 from collections.abc import Iterator
@@ -36,22 +36,22 @@ Split = tuple[np.ndarray, np.ndarray]
 
 
 def readings(features: Embeddings, seed: int = 0, k: int = 50) -> pd.DataFrame:
-    """Measure each claim under each definition that the report might have used.
+    """Measure each reported score under each definition that the report may have used.
 
     Parameters
     ----------
     features : Embeddings
         Embeddings; the report's own photos are the subset `report51`.
     seed : int
-        Seed of the 80/20 split and of the PCA.
+        Seed of the 80/20 split and the PCA.
     k : int
         Number of clusters.
 
     Returns
     -------
     DataFrame
-        One row a reading: `claim`, `definition`, `reported`, `measured` and `off`, the measured
-        figure minus the reported one. About a minute on two cores for 5,163 photos.
+        One row per claim and definition: `claim`, `definition`, `reported`, `measured` and `off`,
+        the measured score minus the reported one. About a minute on two cores for 5,163 photos.
     """
     X, y = features.X, features.y
     parts = split(features.y, seed)
@@ -69,7 +69,7 @@ def readings(features: Embeddings, seed: int = 0, k: int = 50) -> pd.DataFrame:
 
 
 def closest(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the reading of each claim that comes closest to the reported figure."""
+    """Return the definition of each claim whose score is closest to the reported one."""
     return table.loc[table["off"].abs().groupby(table["claim"], sort=False).idxmin()]
 
 
@@ -77,10 +77,10 @@ def _svm_readings(Z: np.ndarray, y: np.ndarray, split: Split, k: int) -> Iterato
     train, test = split
     ordered = np.concatenate([train, test])
     Z, y, n = Z[ordered].astype(np.float64), y[ordered], len(train)
-    # All inner products at once: a machine then looks up what it would work out again and again.
+    # Precompute all inner products, which every SVM would otherwise compute again.
     products = Z @ Z.T
     squares = products.diagonal()
-    gamma = 1 / (Z.shape[1] * Z[:n].var())  # what SVC calls "scale"
+    gamma = 1 / (Z.shape[1] * Z[:n].var())  # gamma="scale" in SVC
     gaussian = 2 * products
     gaussian -= squares[:, None]
     gaussian -= squares

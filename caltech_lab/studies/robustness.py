@@ -1,4 +1,4 @@
-"""How well figures hold up when the photos get worse."""
+"""Accuracy and retrieval under image corruptions."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -41,9 +41,9 @@ def even_sample(y: Ints, rows: Ints, each: int = 5, seed: int = 0) -> Ints:
     y : ndarray of int64, shape (n,)
         Categories of all rows.
     rows : ndarray of int64
-        Those to draw from, such as the held-out part.
+        Rows to draw from, such as the test set.
     each : int
-        Rows a category; a category that has fewer gives all it has.
+        Rows per category; of a category with fewer rows, all are drawn.
     seed : int
         Seed of the draw.
 
@@ -63,26 +63,26 @@ def even_sample(y: Ints, rows: Ints, each: int = 5, seed: int = 0) -> Ints:
 
 
 def corrupted_embeddings(lab: "Lab", rows: Ints, *, fused: bool = False) -> dict[str, Rows]:
-    """Embed photos after each corruption in each strength, with a progress bar.
+    """Embed photos after each corruption at each strength, with a progress bar.
 
-    They are kept in `results/robustness/` by corruption, and made again when the photos, the
-    backbone, its precision or the corruption have changed.
+    The embeddings are cached in `results/robustness/`, and computed again when the photos, the
+    backbone, its precision or the corruption change.
 
     Parameters
     ----------
     lab : Lab
-        Whose photos and backbone to use.
+        The photos and the backbone.
     rows : ndarray of int64, shape (m,)
-        Which photos, as rows of ``lab.embeddings``.
+        Photos to corrupt, as rows of ``lab.embeddings``.
     fused : bool
-        Whether also through the views of `views.FusedViews`.
+        Whether to add the views of `views.FusedViews`.
 
     Returns
     -------
     dict of str to ndarray of float32, shape (3, m, width)
-        By name of the corruption, the strengths from light to heavy; rows of length one. Under
-        `CLEAN` the photos only scaled as the others are, of shape (1, m, width). With `fused`, the
-        fused vector of a photo stands behind its plain one in the same row.
+        Embeddings by corruption, from light to heavy; rows of unit length. `CLEAN` has the photos
+        that are only scaled, of shape (1, m, width). With `fused`, each row is the embedding
+        followed by the fused vector.
     """
     photos = lab.embeddings.photos
     digest = hashlib.sha256("".join(photos.sha256[i] for i in rows).encode()).hexdigest()
@@ -105,13 +105,13 @@ def _corrupted(
 
 
 def _plain(lab: "Lab") -> Embed:
-    """Return what embeds photos through the lab's backbone, compiled when it is first needed."""
+    """Return a function that embeds photos with the lab's backbone, compiled on first use."""
     compiled = cache(lambda: compile_backbone(lab.backbone, lab.runtime))
     return lambda photos: embed_few(photos, lab.backbone, compiled())
 
 
 def _plain_and_fused(lab: "Lab") -> Embed:
-    """Return what embeds photos by the lab's backbone and by all views, each pass made once."""
+    """Return a function that embeds photos with the lab's backbone and all views."""
     views, plain = FusedViews(), _plain(lab)
 
     def embed(photos: list[Image.Image]) -> Rows:
@@ -129,7 +129,7 @@ def _embedded(features: Embeddings, rows: Ints, name: str, embed: Embed) -> Rows
         return [corrupt(photo, name, strength, sha) for strength in strengths]
 
     found = []
-    # A few at a time, so that photos do not pile up ahead of the network.
+    # In small batches, so that few photos are in memory at a time.
     made = iter(
         progress(map_ahead(worse, rows.tolist()), total=len(rows), desc=f"Robustness, {name}")
     )
@@ -148,31 +148,31 @@ def evaluate_corruptions(
     project: Callable[[Rows], Rows] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Score photos after each corruption in each strength.
+    """Score photos after each corruption at each strength.
 
     Parameters
     ----------
     worse : mapping of str to ndarray of float32, shape (s, m, d)
-        As `corrupted_embeddings` gives it.
+        From `corrupted_embeddings`.
     y : ndarray of int64, shape (m,)
         Categories of the photos.
     gallery : ndarray of float32, shape (n, e)
-        Vectors of the training part, of clean photos, rows of length one.
+        Vectors of the training set, without corruption, rows of unit length.
     gallery_labels : ndarray of int64, shape (n,)
         Their categories.
     predict : callable
-        From vectors to the categories that a classifier gives.
+        Maps vectors to predicted categories.
     project : callable, optional
-        From embeddings of width d to vectors of width e, such as those of a learned projection.
+        Maps d-dimensional embeddings to e-dimensional vectors, such as a learned projection.
     seed : int
-        Seed of K-Means, which makes as many clusters of the gallery as there are categories.
+        Seed of K-Means on the gallery, with as many clusters as categories.
 
     Returns
     -------
     DataFrame
-        One row a corruption and strength (first `CLEAN` with 0), with ``accuracy``, ``precision``
-        (mean precision@10 into the gallery), ``same_cluster`` (share of the photos that stay in
-        the cluster of their clean copy) and ``cosine`` (mean, to the clean copy).
+        One row per corruption and strength (first `CLEAN` with 0), with ``accuracy``, ``precision``
+        (mean precision@10 in the gallery), ``same_cluster`` (share of the photos in the same
+        cluster as without corruption) and ``cosine`` (mean, to the clean photo).
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The browsers of the notebooks, each a thin view of a class that works without a browser."""
+"""Interactive browsers for the notebooks; each is a class that also works without a browser."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first asked for: pictures of photos need no ipywidgets.
+    # Imported on first use, because other modules of this package need no ipywidgets.
     if name in _ROOMS:
         return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

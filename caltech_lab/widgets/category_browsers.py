@@ -1,4 +1,4 @@
-"""Browsers of a confusion matrix, and of categories by accuracy, precision or size."""
+"""Browsers for a confusion matrix, and for categories by accuracy, precision or size."""
 
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -31,11 +31,11 @@ class ConfusionBrowser(FigureBrowser):
     features : Embeddings
         All photos.
     rows : ndarray of int64, shape (m,)
-        Those that the classifier was tested on.
+        Photos that the classifier was tested on.
     probabilities : ndarray of float64, shape (m, number of categories)
-        What it says of them, in the order of ``features.categories``.
+        Predicted probabilities, in the order of ``features.categories``.
     predicted : ndarray of int64, shape (m,), optional
-        Its answers, where they are not always the most probable category.
+        Predicted categories, if they are not always the most probable ones.
     """
 
     def __init__(
@@ -56,26 +56,26 @@ class ConfusionBrowser(FigureBrowser):
         _, ax = plt.subplots(figsize=(10.5, 9), layout="constrained")
         confusion_heatmap(self.matrix, names, ax=ax)
         super().__init__(
-            features, ax, "Click a cell: its photos appear below, with what the classifier says."
+            features, ax, "Click a cell to see its photos and their predicted probabilities below."
         )
         pairs = confused_pairs(features.y[rows], self.predicted, names)
         self._pairs = {
-            f"{a} taken for {b}: {n}": (names.index(a), names.index(b))
+            f"{a} predicted as {b}: {n}": (names.index(a), names.index(b))
             for a, b, n in pairs[["category", "taken_for", "mistakes"]].to_numpy()
         }
         self.choice.options = [NEITHER, *self._pairs]
 
     def clicked(self, ax: Axes, x: float, y: float) -> None:
-        """Show the photos of a cell, or of the nearest one that has any."""
+        """Show the photos of the nearest cell that has any."""
         full = np.argwhere(self.matrix > 0)
         away = np.hypot(full[:, 1] - x, full[:, 0] - y)
         near = int(away.argmin())
         if away[near] > 2.5:
-            raise LabError("No photo is near there: click a colored cell.")
+            raise LabError("There are no photos near this place: click a colored cell.")
         self._show_cell(*full[near].tolist())
 
     def chosen(self, name: str) -> None:
-        """Show the photos of a frequent mistake."""
+        """Show the photos of a frequent error."""
         self._show_cell(*self._pairs[name])
 
     def _show_cell(self, category: int, answer: int) -> None:
@@ -87,33 +87,33 @@ class ConfusionBrowser(FigureBrowser):
             int(row): [f"{names[c]} {100 * p[i, c]:.0f} %" for c in best[i]]
             for i, row in enumerate(rows)
         }
-        verdict = "rightly " if category == answer else ""
+        verdict = "correctly " if category == answer else ""
         self.outline(self.axes[0], answer - 0.5, category - 0.5, answer + 0.5, category + 0.5)
         total = int(self.matrix[category].sum())
         self.show(
-            f"{len(rows)} of the {total} photos of {names[category]} are {verdict}taken for "
-            f"{names[answer]}; below each the three most probable categories.",
+            f"{len(rows)} of the {total} photos of {names[category]} are {verdict}predicted as "
+            f"{names[answer]}; each is shown with its three most probable categories.",
             rows, lines,
         )  # fmt: skip
 
 
 class CategoryBrowser(FigureBrowser):
-    """Categories by accuracy, precision or size, and their worst answers.
+    """Categories by accuracy, precision or size, and their worst queries.
 
     Parameters
     ----------
     features : Embeddings
         All photos.
     table : DataFrame
-        One row a category (its name is the index): ``accuracy``, ``precision@10``, ``photos``.
+        One row per category (its name is the index): ``accuracy``, ``precision@10``, ``photos``.
     rows : ndarray of int64, shape (m,)
-        The photos that were asked.
+        The queries.
     precision : ndarray of float64, shape (m,)
-        precision@10 of each.
+        precision@10 of each query.
     predicted : ndarray of int64, shape (m,)
-        What a classifier took each for.
+        Predicted category of each query.
     neighbors : ndarray of int64, shape (m, k)
-        The answers of each, as rows of `features`.
+        Results of each query, as rows of `features`.
     """
 
     def __init__(
@@ -135,10 +135,10 @@ class CategoryBrowser(FigureBrowser):
         self.list.add_class("cl-table")
         self._ranked: list[str] = []
         super().__init__(
-            features, self._profile(), "Click a column or a line of the list: the category's worst "
-            "answers appear below. Click a photo there to see its own ten answers."
+            features, self._profile(), "Click a column or a line of the list to see the queries of "
+            "that category below, the worst first. Click a photo to see its ten results."
         )  # fmt: skip
-        self.grid = PhotoGrid([("answers", "Show its answers", "")], self._photo_clicked, 124)
+        self.grid = PhotoGrid([("answers", "Show its results", "")], self._photo_clicked, 124)
         self.answers_text, self.answers = HTML(layout=WIDE), PhotoGrid(tile=124)
         self.order.observe(self._sorted, "value")
         self.list.observe(self._listed, "value")
@@ -175,11 +175,11 @@ class CategoryBrowser(FigureBrowser):
             self.chosen(self._lines[self.list.value])
 
     def clicked(self, ax: Axes, x: float, y: float) -> None:
-        """Show the worst answers of the category of a column."""
+        """Show the queries of the category of a column."""
         self.chosen(self._ranked[min(max(round(x), 0), len(self._ranked) - 1)])
 
     def chosen(self, name: str) -> None:
-        """Show the worst answers of a category."""
+        """Show the queries of a category, the worst first."""
         names = self.features.categories
         mine = np.flatnonzero(self.features.y[self.rows] == names.index(name))
         right = self.predicted[mine] == names.index(name)
@@ -187,20 +187,20 @@ class CategoryBrowser(FigureBrowser):
         lines = {
             int(self.rows[i]): [
                 f"precision@10 {self.precision[i]:.1f}",
-                "the classifier is right" if self.predicted[i] == names.index(name)
-                else f"taken for {names[self.predicted[i]]}",
+                "correctly predicted" if self.predicted[i] == names.index(name)
+                else f"predicted as {names[self.predicted[i]]}",
             ]
             for i in mine
         }  # fmt: skip
         place = self._ranked.index(name)
         self.outline(self.axes[0], place - 0.45, -0.02, place + 0.45, 1.02)
         self.answers_text.value, self.answers.items = "", []
-        self.show(f"{name}: {len(mine)} photos were asked; the worst come first.",
+        self.show(f"{name}: {len(mine)} queries, the worst first.",
                   self.rows[mine], lines)  # fmt: skip
 
     @guarded
     def _photo_clicked(self, _: str, row: int) -> None:
         i = int(np.flatnonzero(self.rows == row)[0])
         path = str(self.features.photos.table["path"].iat[row])
-        self.answers_text.value = f"<b>The answers to {escape(path)}</b>"
+        self.answers_text.value = f"<b>Results for {escape(path)}</b>"
         self.answers.items = [self._item(int(j), []) for j in self.neighbors[i]]

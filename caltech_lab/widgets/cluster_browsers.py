@@ -1,4 +1,4 @@
-"""Browsers of clusters, as points and bars or as branches of a tree."""
+"""Browsers for clusters, as points and bars or as branches of a dendrogram."""
 
 from typing import TYPE_CHECKING
 
@@ -21,16 +21,16 @@ Ints = NDArray[np.int64]
 
 
 class ClusterBrowser(FigureBrowser):
-    """Clusters as points and as bars; a click shows the photos of one.
+    """Clusters as points and bars; a click shows the photos of a cluster.
 
     Parameters
     ----------
     features : Embeddings
         All photos.
     clusters : ndarray of int64, shape (n,)
-        The cluster of each photo.
+        Cluster of each photo.
     places : ndarray of float32, shape (n, 2)
-        Where each photo lies on a plane.
+        Coordinates of each photo in the plane.
     """
 
     def __init__(self, features: "Embeddings", clusters: Ints, places: Floats) -> None:
@@ -40,14 +40,14 @@ class ClusterBrowser(FigureBrowser):
         super().__init__(
             features,
             clusters_and_contents(places, clusters, counts),
-            "Click a point or a bar: the photos of its cluster appear below.",
+            "Click a point or a bar to see the photos of its cluster below.",
         )
         sizes = counts.sum(axis=1).sort_values(kind="stable")
         self._order: list[int] = sizes.index.to_numpy().tolist()
         self.choice.options = [NEITHER, *(f"cluster {c}" for c in self.groups)]
 
     def clicked(self, ax: Axes, x: float, y: float) -> None:
-        """Show the cluster of the nearest point, or of a bar."""
+        """Show the cluster of the nearest point or bar."""
         if ax is self.axes[1]:
             self._show_cluster(self._order[min(max(round(y), 0), len(self._order) - 1)])
             return
@@ -56,7 +56,7 @@ class ClusterBrowser(FigureBrowser):
         self._show_cluster(int(self.clusters[row]), row)
 
     def chosen(self, name: str) -> None:
-        """Show a cluster by its name."""
+        """Show the cluster with this name."""
         self._show_cluster(int(name.rpartition(" ")[2]))
 
     def _show_cluster(self, cluster: int, first: int | None = None) -> None:
@@ -75,9 +75,9 @@ class TreeBrowser(FigureBrowser):
     features : Embeddings
         All photos.
     tree : ndarray of float64, shape (n - 1, 4)
-        A linkage matrix of them.
+        Their linkage matrix.
     leaves : int
-        How many branches are drawn.
+        Number of leaves in the drawing.
     """
 
     def __init__(self, features: "Embeddings", tree: NDArray[np.float64], leaves: int = 30) -> None:
@@ -89,8 +89,8 @@ class TreeBrowser(FigureBrowser):
         names = features.photos.table["category"].tolist()
         dendrogram(tree, names, leaves=leaves, ax=ax)
         super().__init__(
-            features, ax, "Click a branch: its photos appear below. A line leads to what is right "
-            "of it."
+            features, ax, "Click a branch to see its photos below. A line stands for everything to "
+            "its right."
         )  # fmt: skip
         drawn = self.branches[self.branches["is_leaf"]]
         order: list[int] = drawn.sort_values("position")["node"].to_numpy().tolist()
@@ -110,7 +110,7 @@ class TreeBrowser(FigureBrowser):
         self._show_branch(b["node"].to_numpy().tolist()[int(away.argmin())])
 
     def chosen(self, name: str) -> None:
-        """Show a branch by its name."""
+        """Show the branch with this name."""
         self._show_branch(self._options[name])
 
     def _show_branch(self, node: int) -> None:
@@ -137,17 +137,17 @@ def show_portrait(
     Parameters
     ----------
     browser : FigureBrowser
-        Where to show them.
+        Browser to show them in.
     title, kind : str
-        What to call this group, and groups as such.
+        Name of this group, and the plural noun for groups.
     rows : ndarray of int64
-        Its photos.
+        Photos of the group.
     others : dict
-        The other groups, by number.
+        Photos of the other groups, by number.
     first : int, optional
         The photo that was clicked, shown first.
     names : dict, optional
-        What to call the others; their numbers and most frequent categories by default.
+        Names of the other groups; their numbers and most frequent categories by default.
     """
     features = browser.features
     about = portrait(features.X, features.y, features.categories, rows, others)
@@ -162,7 +162,7 @@ def show_portrait(
         shown = np.concatenate([[first], shown[shown != first]])
     browser.show(
         f"{title}: {len(rows):,} photos, purity {about.purity:.2f} ({contents}). "
-        f"The nearest other {kind}: {'; '.join(near) or 'none'}. The photos nearest to its middle "
-        f"come first{'' if first is None else ', after the one that was clicked'}.",
+        f"The nearest other {kind}: {'; '.join(near) or 'none'}. The photos nearest to the "
+        f"centroid come first{'' if first is None else ', after the one that was clicked'}.",
         shown,
     )

@@ -1,4 +1,4 @@
-"""What a group of photos is made of, and where the branches of a drawn tree lie."""
+"""Summaries of groups of photos, and the layout of clusters and dendrograms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Portrait:
-    """A group of photos.
+    """Summary of a group of photos.
 
     Attributes
     ----------
     rows : ndarray of int64
-        Its photos, the one nearest to the middle first.
+        Photos of the group, in descending similarity to the centroid.
     purity : float
-        Share of its most frequent category, 0 to 1.
+        Share of the most frequent category, 0 to 1.
     contents : list of (str, int)
-        Its categories and how many photos each has, the most frequent first.
+        Categories and their numbers of photos, the most frequent first.
     nearest : list of (hashable, float)
-        The other groups and the cosine similarity of the middles, the most similar first.
+        Other groups and the cosine similarities of their centroids, the most similar first.
     """
 
     rows: Ints
@@ -40,23 +40,23 @@ def portrait(
     rows: Ints,
     others: Mapping[int, Ints],
 ) -> Portrait:
-    """Describe a group of photos.
+    """Summarize a group of photos.
 
     Parameters
     ----------
     X, y : ndarray, shapes (n, d) and (n,)
-        Embeddings of all photos, rows of length one, and their categories.
+        Embeddings of all photos, rows of unit length, and their categories.
     categories : sequence of str
         Names of the categories.
     rows : ndarray of int64
-        The photos of the group.
+        Photos of the group.
     others : mapping of int to ndarray of int64
-        The other groups by name, each with its photos.
+        Photos of the other groups, by number.
 
     Returns
     -------
     Portrait
-        Its photos, its purity, and its nearest other groups.
+        Photos, purity, categories and nearest other groups.
     """
     middle = _middle(X, rows)
     counts = np.bincount(y[rows], minlength=len(categories))
@@ -77,25 +77,25 @@ def _middle(X: Floats, rows: Ints) -> NDArray[np.float64]:
 
 
 def cluster_plane(X: Floats, clusters: Ints, seed: int = 0) -> Floats:
-    """Lay photos out on a plane, cluster by cluster.
+    """Lay out photos in the plane, cluster by cluster.
 
-    The middles of the clusters are laid out by t-SNE, so that similar clusters are neighbors.
-    Around its middle a cluster is spread along its own two principal components, as far as the
-    next cluster leaves room. The two scales have nothing to do with each other.
+    The centroids are laid out by t-SNE, so that similar clusters are neighbors. Around its
+    centroid, each cluster is spread along its own two principal components, as far as the nearest
+    cluster allows. Distances within and between clusters have different scales.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of length one.
+        Embeddings, rows of unit length.
     clusters : ndarray of int64, shape (n,)
-        The cluster of each photo.
+        Cluster of each photo.
     seed : int
         Seed of t-SNE.
 
     Returns
     -------
     ndarray of float32, shape (n, 2)
-        Where each photo lies; the axes have no unit.
+        Coordinates of each photo, without unit.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -121,21 +121,22 @@ def cluster_plane(X: Floats, clusters: Ints, seed: int = 0) -> Floats:
 
 
 def drawn_branches(tree: NDArray[np.float64], leaves: int) -> pd.DataFrame:
-    """Tell where the branches of a tree lie in a dendrogram of its last merges.
+    """Compute the positions of the branches in a dendrogram of the last merges.
 
     Parameters
     ----------
     tree : ndarray of float64, shape (n - 1, 4)
         A linkage matrix.
     leaves : int
-        How many branches are drawn, as for `plots.clustering.dendrogram`.
+        Number of leaves in the drawing, as in `plots.clustering.dendrogram`.
 
     Returns
     -------
     DataFrame
-        One row a branch but for the root: ``node`` (its number in the tree), ``position`` (across
-        the drawing, 5 for the first, 15 for the second ...), ``height`` where it splits (0 for a
-        leaf of the drawing), ``joined``, the height where it merges, and ``is_leaf``.
+        One row per branch except the root: ``node`` (cluster number in the linkage matrix),
+        ``position`` (across the drawing, 5 for the first leaf, 15 for the second ...), ``height``
+        of its split (0 for a leaf of the drawing), ``joined``, the height of its merge, and
+        ``is_leaf``.
     """
     from scipy.cluster.hierarchy import dendrogram
 
@@ -156,7 +157,7 @@ def drawn_branches(tree: NDArray[np.float64], leaves: int) -> pd.DataFrame:
 
 
 def branch_members(tree: NDArray[np.float64], node: int) -> Ints:
-    """Return the photos below a node of a linkage tree, as ndarray of int64."""
+    """Return the photos below a node of a linkage matrix, as ndarray of int64."""
     n, found, open_nodes = len(tree) + 1, [], [int(node)]
     while open_nodes:
         current = open_nodes.pop()

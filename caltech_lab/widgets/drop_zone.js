@@ -1,5 +1,5 @@
-// A place to drop a photo on, or to click. The file goes to the kernel in chunks, because
-// Jupyter's web socket drops a message of more than 10 MB without a word.
+// An upload area for one photo. The file is sent to the kernel in chunks, because Jupyter's web
+// socket silently drops messages of more than 10 MB.
 const CHUNK = 2 * 2 ** 20;
 
 async function send(model, file, tell) {
@@ -42,7 +42,7 @@ export default {
     const take = async (files) => {
       if (!files.length) return;
       await send(model, files[0], (text) => (words.textContent = text));
-      input.value = ""; // lets the same file come again
+      input.value = ""; // allows the same file again
     };
     input.addEventListener("change", () => take(input.files));
     for (const kind of ["dragenter", "dragover"])

@@ -1,6 +1,6 @@
-"""What all browsers share: a figure of `caltech_lab.plots` that takes clicks, and photos below it.
+"""Base class of all browsers: a clickable figure of `caltech_lab.plots` with photos below it.
 
-On a page without a kernel the figure stays.
+Without a kernel, the page shows a static figure.
 """
 
 import base64
@@ -32,16 +32,16 @@ NEITHER = "choose ..."
 
 
 class FigureBrowser(Panel):
-    """A figure that takes clicks, a list that does the same, and photos.
+    """A clickable figure, a list with the same choices, and photos.
 
     Parameters
     ----------
     features : Embeddings
-        Whose photos to show.
+        Embeddings whose photos are shown.
     axes : Axes or sequence of Axes
-        Of one figure, which is closed.
+        Axes of one figure, which is closed.
     hint : str
-        What to do, in a sentence.
+        One sentence on how to use the figure.
     """
 
     def __init__(self, features: "Embeddings", axes: "Axes | tuple[Axes, ...]", hint: str) -> None:
@@ -65,7 +65,7 @@ class FigureBrowser(Panel):
         Parameters
         ----------
         axes : Axes or sequence of Axes
-            Of one figure, which is closed.
+            Axes of one figure, which is closed.
         """
         self.axes = axes if isinstance(axes, tuple) else (axes,)
         figure = self.axes[0].get_figure(root=True)
@@ -80,7 +80,7 @@ class FigureBrowser(Panel):
         self.figure.src = data_uri(self._png)
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        # The still is what a page without a kernel can show.
+        # A page without a kernel shows this image.
         bundle = super()._repr_mimebundle_(**options)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         still = base64.b64encode(self._still).decode()
@@ -108,15 +108,15 @@ class FigureBrowser(Panel):
             self.chosen(self.choice.value)
 
     def clicked(self, ax: Axes, x: float, y: float) -> None:
-        """Answer a click at a place in the units of the axes."""
+        """Handle a click, in the coordinates of the axes."""
         raise NotImplementedError
 
     def chosen(self, name: str) -> None:
-        """Answer a choice from the list."""
+        """Handle a choice from the list."""
         raise NotImplementedError
 
     def outline(self, ax: Axes, left: float, bottom: float, right: float, top: float) -> None:
-        """Outline a rectangle, given in the units of the axes."""
+        """Outline a rectangle, in the coordinates of the axes."""
         (x0, y0), (x1, y1) = ax.transData.transform([(left, bottom), (right, top)])
         wide, high = self._size
         x0, x1, y0, y1 = min(x0, x1), max(x0, x1), min(y0, y1), max(y0, y1)
@@ -129,11 +129,11 @@ class FigureBrowser(Panel):
         Parameters
         ----------
         sentence : str
-            What they are, plain text.
+            Description of the photos, plain text.
         rows : ndarray of int64
-            Which ones; the first `SHOWN` are shown.
+            Photos; the first `SHOWN` are shown.
         lines : dict, optional
-            What to say about each.
+            Captions of each photo.
         """
         more = f" The first {SHOWN} of {len(rows):,} are shown." if len(rows) > SHOWN else ""
         self.say(self.hint)
@@ -154,7 +154,7 @@ class FigureBrowser(Panel):
         file = self.features.photos.file(row)
         try:
             return small_jpeg(file) or thumbnail(read_photo(file))
-        except LabError:  # the file is gone: its card says so, and the others are shown
+        except LabError:  # the card of this photo says that the file is missing
             return None
 
 

@@ -1,4 +1,4 @@
-"""Doubtful labels, one page of photos after the other: keep, relabel or drop."""
+"""Review of doubtful labels, page by page: keep, relabel or drop."""
 
 from collections import Counter
 from pathlib import Path
@@ -22,27 +22,26 @@ if TYPE_CHECKING:
 PAGE = 12
 DONE = {"keep": "kept", "relabel": "relabeled as {}", "drop": "dropped"}
 ACTIONS = [
-    ("choose", "Choose this photo, to give it another category", ""),
-    ("keep", "keep", "The label is right"),
-    ("relabel", "relabel", "The suggestion is right"),
-    ("drop", "drop", "Neither: leave the photo out of training"),
+    ("choose", "Choose another category for this photo", ""),
+    ("keep", "keep", "The label is correct"),
+    ("relabel", "relabel", "The suggestion is correct"),
+    ("drop", "drop", "Neither is correct: exclude the photo from training"),
 ]
 
 
 class LabelReview(FigureBrowser):
-    """Doubtful labels with their photos, and what a person decides about them.
+    """Shows photos with doubtful labels and records decisions about them.
 
-    A decision is in the file before the next click. A click on a decision that is there takes it
-    back.
+    Each decision is saved immediately. Clicking the same decision again revokes it.
 
     Parameters
     ----------
     features : Embeddings
         All photos.
     doubts : DataFrame
-        As `label_errors.label_issues` gives it, the most doubtful first.
+        Result of `label_errors.label_issues`, the most doubtful first.
     path : Path
-        CSV file of the decisions; earlier ones in it are shown and stay.
+        CSV file of the decisions; earlier decisions in it are shown and kept.
     """
 
     def __init__(self, features: "Embeddings", doubts: pd.DataFrame, path: Path) -> None:
@@ -53,8 +52,8 @@ class LabelReview(FigureBrowser):
         decided = self._decided(features)
         super().__init__(
             features, doubtful_labels(self.doubts, decided),
-            "Click a photo's button: keep its label, relabel it as suggested, or drop it. For "
-            "another category click the photo itself, and choose from the list.",
+            "Use the buttons to keep the label of a photo, relabel it as suggested, or drop it. "
+            "For another category, click the photo and choose from the list.",
         )  # fmt: skip
         self.grid = PhotoGrid(ACTIONS, self._clicked, 150)
         self.before = Button(description="Previous", layout=Layout(width="auto"))
@@ -125,7 +124,7 @@ class LabelReview(FigureBrowser):
         table, sha = self.decisions.table(), self.features.photos.sha256[row]
         suggested = str(self.doubts["suggested"].iat[self._place[row]])
         there = sha in table.index and table.at[sha, "decision"] == action
-        if there and action == "relabel":  # relabeled as something else before: no taking back
+        if there and action == "relabel":  # revoked only if relabeled as suggested
             there = table.at[sha, "label"] == suggested
         self._decide(row, None if there else cast(Decision, action), suggested)
 
@@ -143,16 +142,16 @@ class LabelReview(FigureBrowser):
         self._show_page()
 
     def clicked(self, ax: Axes, x: float, y: float) -> None:
-        """Show the page with the photo nearest to a place of the figure."""
+        """Show the page with the photo nearest to the clicked point."""
         if not len(self.doubts):
-            raise LabError("No label is doubted, so there is no photo to show.")
+            raise LabError("There are no doubtful labels, so there are no photos to show.")
         places = self.doubts[["p_category", "p_suggested"]].to_numpy(dtype=float)
         self._listed = np.arange(len(self.doubts))
         self._page = int(np.hypot(*(places - (x, y)).T).argmin()) // PAGE
         self._show_page()
 
     def chosen(self, name: str) -> None:
-        """Show the doubts of a pair of categories."""
+        """Show the doubtful labels of a pair of categories."""
         pair = self.doubts[["category", "suggested"]].to_numpy() == self._pairs[name]
         self._listed, self._page = np.flatnonzero(pair.all(axis=1)), 0
         self._show_page()

@@ -1,4 +1,4 @@
-"""A map of all photos to hover over, and to draw a lasso on."""
+"""An interactive map of all photos, with thumbnails on hover and a lasso."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-# One transparent pixel: an empty preview would leave the last photo in its place.
+# One transparent pixel, because an empty preview would keep showing the previous photo.
 NO_PHOTO = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
 
@@ -29,15 +29,15 @@ class MapBrowser(FigureBrowser):
     features : Embeddings
         All photos.
     places : ndarray of float32, shape (n, 2)
-        Where each photo lies, as t-SNE gives it.
+        Coordinates of each photo, such as from t-SNE.
     highlighted : sequence of int
-        Categories to color and to name in the figure.
+        Categories to color and label in the figure.
     """
 
     def __init__(self, features: "Embeddings", places: Floats, highlighted: Ints) -> None:
         self.places = places
         ax = embedding_map(places, features.y, features.categories, highlighted.tolist())
-        super().__init__(features, ax, "Click near a point: the photos around it appear below.")
+        super().__init__(features, ax, "Click near a point to see the photos around it below.")
         self.choice.options = [NEITHER, *features.categories]
         self.scatter = _scatter(self)
         if self.scatter is None:
@@ -47,16 +47,16 @@ class MapBrowser(FigureBrowser):
             )
             return
         self.hint = (
-            "Hover over a point to see its photo. Take the lasso on the left and draw around "
-            "points, or choose a category: the photos appear below."
+            "Hover over a point to see its photo. Draw around points with the lasso on the left, "
+            "or choose a category, to see the photos below."
         )
         self.say(self.hint)
         self.children = [self.scatter.show(), *self.children[1:]]
 
     def clicked(self, ax: Axes, x: float, y: float) -> None:
-        """Show the photos around a place."""
+        """Show the photos around the clicked point."""
         near = np.argsort(np.hypot(*(self.places - np.array([x, y])).T), kind="stable")[:SHOWN]
-        self.show("The photos around this place, the nearest first.", near)
+        self.show("The photos around this point, the nearest first.", near)
 
     def chosen(self, name: str) -> None:
         """Show the photos of a category, and select them on the map."""
@@ -68,9 +68,9 @@ class MapBrowser(FigureBrowser):
 
     @guarded
     def _hovered(self, change: Any) -> None:
-        # jupyter-scatter wants all previews beforehand; they are made when they are looked at.
-        # It asks for one half a second after a point was reached, and finds it in the table. A
-        # question that came before this is answered here: no answer is heeded before it is asked.
+        # jupyter-scatter expects all previews beforehand, but they are computed on hover. It
+        # requests one after half a second of hovering and reads it from the table. If the request
+        # came first, the message below answers it; otherwise the message is ignored.
         if change["new"] is None:
             return
         row, scatter = int(change["new"]), change["owner"]
@@ -92,7 +92,7 @@ class MapBrowser(FigureBrowser):
 
 
 def _scatter(browser: MapBrowser) -> Any:
-    """Return a jupyter-scatter of the map, or None where it is not installed."""
+    """Return a jupyter-scatter plot of the map, or None if it is not installed."""
     try:
         from jscatter import Scatter
     except ImportError:

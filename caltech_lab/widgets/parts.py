@@ -1,4 +1,4 @@
-"""The parts that the demo and the browsers are made of; what they do is in the files beside."""
+"""Widgets shared by the demo and the browsers; their JavaScript is in the files of this folder."""
 
 import base64
 import logging
@@ -20,18 +20,18 @@ WIDE = {"width": "100%"}
 GROUND = "var(--jp-layout-color2, #eee)"
 LIMITS = (
     f"JPEG, PNG, WebP, BMP or GIF, up to {MAX_BYTES / 2**20:.0f} MB, "
-    f"{MAX_PIXELS / 1e6:.0f} million pixels and {MAX_SIDE:,} pixels a side"
+    f"{MAX_PIXELS / 1e6:.0f} million pixels and {MAX_SIDE:,} pixels per side"
 )
 log = logging.getLogger(__name__)
 
 
 class Panel(VBox):  # type: ignore[misc]
-    """A box of widgets that says what is going on, and what went wrong, in a line of its own.
+    """A box of widgets with a status line for progress and errors.
 
     Attributes
     ----------
     status : HTML
-        The line; `say` writes it.
+        The status line, set by `say`.
     """
 
     def __init__(self) -> None:
@@ -39,14 +39,14 @@ class Panel(VBox):  # type: ignore[misc]
         self.status = HTML(layout=WIDE)
 
     def say(self, sentence: str, wrong: bool = False) -> None:
-        """Show a sentence where the person looks for it.
+        """Show a sentence in the status line.
 
         Parameters
         ----------
         sentence : str
             Plain text.
         wrong : bool
-            Whether it tells of a fault.
+            Whether it reports an error.
         """
         color = "var(--jp-error-color1, #b00020)" if wrong else "inherit"
         role = "alert" if wrong else "status"
@@ -57,7 +57,7 @@ class Panel(VBox):  # type: ignore[misc]
 
 
 def guarded(callback: Callable[..., None]) -> Callable[..., None]:
-    """Make a callback of a panel show what goes wrong, which JupyterLab shows nowhere."""
+    """Make a callback of a panel show its errors, which JupyterLab does not show."""
 
     @wraps(callback)
     def safe(panel: Panel, *arguments: Any) -> None:
@@ -68,8 +68,7 @@ def guarded(callback: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             log.exception("A callback of %s failed.", type(panel).__name__)
             panel.say(
-                f"This did not work, for a reason that nobody foresaw ({type(error).__name__}): "
-                "go on with another photo.",
+                f"There was an unexpected error ({type(error).__name__}): try another photo.",
                 wrong=True,
             )
 
@@ -77,14 +76,14 @@ def guarded(callback: Callable[..., None]) -> Callable[..., None]:
 
 
 class DropZone(anywidget.AnyWidget):
-    """A place to drop a photo on, or to click; the photo comes in chunks.
+    """An upload area for one photo, which is received in chunks.
 
     Parameters
     ----------
     take : callable
-        Called with the name and the bytes of a file that has come whole.
+        Called with the name and the bytes of a complete file.
     refuse : callable
-        Called with a sentence when there is none.
+        Called with an error message when the upload fails.
     """
 
     _esm = HERE / "drop_zone.js"
@@ -103,7 +102,7 @@ class DropZone(anywidget.AnyWidget):
         if content.get("kind") == "refused":
             size = content.get("size", 0) / 2**20
             self._refuse(
-                f"{name} has {size:,.0f} MB, and at most {MAX_BYTES / 2**20:.0f} MB are taken: "
+                f"{name} has {size:,.0f} MB, but the limit is {MAX_BYTES / 2**20:.0f} MB: "
                 "save a smaller copy."
             )
         elif content.get("kind") == "unreadable":
@@ -115,7 +114,7 @@ class DropZone(anywidget.AnyWidget):
     def _append(self, name: str, start: int, last: bool, chunk: Any) -> None:
         if start == 0:
             self._data = bytearray()
-        if len(self._data) != start:  # the rest of an upload that was given up
+        if len(self._data) != start:  # the rest of an aborted upload
             return
         self._data += chunk
         if len(self._data) > MAX_BYTES:
@@ -127,16 +126,16 @@ class DropZone(anywidget.AnyWidget):
 
 
 class Picture(anywidget.AnyWidget):
-    """A picture that can be clicked, cut, marked, or dimmed where it does not matter.
+    """An image with clicks, a crop box, outlined rectangles and a heat map.
 
-    Places are shares of width and height, from the left and from the top.
+    Coordinates are fractions of width and height, from the left and from the top.
 
     Attributes
     ----------
     box : list of float
-        Left, top, right, bottom of the part that was dragged out; empty for none.
+        Left, top, right, bottom of the selected part; empty for none.
     heat : list of list of float
-        Light, from 0 (dimmed) to 1, on a grid that fills `frame`; empty for none.
+        Brightness, from 0 (dimmed) to 1, on a grid that fills `frame`; empty for none.
     marks : list of list of float
         Rectangles to outline: left, top, width, height.
     """
@@ -154,7 +153,7 @@ class Picture(anywidget.AnyWidget):
     marks = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True)
 
     def on_click(self, callback: Callable[[float, float], None]) -> None:
-        """Call a function with the place of each click."""
+        """Call a function with the coordinates of each click."""
 
         def received(_: Any, content: dict[str, Any], __: Any) -> None:
             if content.get("kind") == "click":
@@ -164,17 +163,17 @@ class Picture(anywidget.AnyWidget):
 
 
 class PhotoGrid(anywidget.AnyWidget):
-    """Photos in rows, each with its caption and its buttons.
+    """A grid of photos with captions and buttons.
 
     Parameters
     ----------
     actions : sequence of tuple of str
-        Name, label and explanation of what can be done with a photo; the first is done by
-        clicking the photo itself, the others have buttons.
+        Name, label and tooltip of each action; the first is triggered by clicking the photo, the
+        others by buttons.
     act : callable, optional
         Called with the name of the action and the row of the photo.
     tile : int
-        Least width of a photo, in pixels.
+        Minimum width of a photo, in pixels.
     """
 
     _esm = HERE / "photo_grid.js"
@@ -203,7 +202,7 @@ class PhotoGrid(anywidget.AnyWidget):
 
 
 def data_uri(picture: bytes | None) -> str:
-    """Return a JPEG or PNG as the address of an image; empty for none."""
+    """Return the data URI of a JPEG or PNG; empty for None."""
     if not picture:
         return ""
     kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"

@@ -1,4 +1,4 @@
-// Photos in rows, each in its own proportions, with what is to be said and done about it.
+// A grid of photos in their own aspect ratios, with captions and buttons.
 export default {
   render({ model, el }) {
     const grid = document.createElement("div");

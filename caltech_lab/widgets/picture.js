@@ -1,4 +1,4 @@
-// A picture that can be clicked, cut, marked, or dimmed where it does not matter.
+// An image with clicks, a crop box, outlined rectangles and a heat map.
 export default {
   render({ model, el }) {
     const frame = document.createElement("div");

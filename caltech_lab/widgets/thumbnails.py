@@ -1,21 +1,21 @@
-"""Small copies of photos, for a page."""
+"""Thumbnails for web pages."""
 
 import io
 from pathlib import Path
 
 from PIL import Image
 
-SIDE = 160  # pixels: sharp at the 120 or so that a card shows
+SIDE = 160  # pixels; cards show about 120
 SMALL = 40_000  # bytes
 
 
 def thumbnail(photo: Image.Image, side: int = SIDE) -> bytes:
-    """Shrink a photo until it fits into a square, with its proportions kept.
+    """Shrink a photo to fit into a square, keeping its aspect ratio.
 
     Parameters
     ----------
     photo : PIL.Image.Image
-        As `read_photo` gives it; it is not changed. A smaller photo is not enlarged.
+        As returned by `read_photo`; it is not changed, and smaller photos are not enlarged.
     side : int
         Side of the square, in pixels.
 
@@ -30,12 +30,12 @@ def thumbnail(photo: Image.Image, side: int = SIDE) -> bytes:
 
 
 def shrunk(photo: Image.Image, side: int) -> Image.Image:
-    """Return a photo that fits into a square, with its proportions kept.
+    """Return a photo that fits into a square, keeping its aspect ratio.
 
     Parameters
     ----------
     photo : PIL.Image.Image
-        It is not changed, and is returned itself when it fits.
+        It is not changed; if it already fits, the same object is returned.
     side : int
         Side of the square, in pixels.
     """
@@ -47,19 +47,19 @@ def shrunk(photo: Image.Image, side: int) -> Image.Image:
 
 
 def small_jpeg(file: Path) -> bytes | None:
-    """Return a photo as it is on disk, if a page can show it as it is.
+    """Return the file of a photo if a page can show it unchanged.
 
-    To read a file takes a tenth of the time of making a thumbnail, and an answer shows up to fifty.
+    Reading a file takes a tenth of the time of making a thumbnail, and a search shows up to fifty.
 
     Parameters
     ----------
     file : Path
-        A photo that was read before, when the gallery was embedded.
+        A photo that was already read when the gallery was embedded.
 
     Returns
     -------
     bytes or None
-        A JPEG file of at most `SMALL` bytes, or None when this is none.
+        The JPEG file if it has at most `SMALL` bytes, otherwise None.
     """
     try:
         if file.stat().st_size > SMALL:

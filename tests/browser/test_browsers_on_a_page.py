@@ -121,7 +121,7 @@ def test_the_browsers_in_jupyterlab(page, lab_address, all_browsers, shoot):
             ("clusters", 0.75, 0.3, "purity"),
             ("tree", 0.6, 0.4, "purity"),
             ("confusion", 0.35, 0.32, "three most probable categories"),
-            ("categories", 0.25, 0.4, "the worst come first"),
+            ("categories", 0.25, 0.4, "queries, the worst first"),
         ]
     ):
         cell = page.locator(".jp-CodeCell").nth(place + 1)
@@ -133,7 +133,7 @@ def test_the_browsers_in_jupyterlab(page, lab_address, all_browsers, shoot):
         assert browser.locator("div[role=alert]").count() == 0
         if name == "categories":
             browser.locator("figure button.cl-photo").first.click()
-            browser.get_by_text("The answers to").wait_for()
+            browser.get_by_text("Results for").wait_for()
             browser.locator(".cl-grid").last.locator("figure").nth(9).wait_for()
         for width in (900, 1280):
             page.set_viewport_size({"width": width, "height": 1800})

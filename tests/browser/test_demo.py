@@ -32,13 +32,13 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
     page.on("pageerror", lambda error: errors.append(str(error)))
     open_and_run(page, lab_address, demo(notebooks))
     person = Demo(page)
-    person.wait("Answered", SECONDS)
+    person.wait("Results for", SECONDS)
     person.wait_for_cards(10)
     page.locator(".cl-drop").scroll_into_view_if_needed()
 
     # An upload that the gallery does not know, answered with scores.
     person.upload("holiday.jpg", photos[0])
-    person.wait("Answered holiday.jpg", 120)
+    person.wait("Results for holiday.jpg", 120)
     person.wait_for_cards(10)
     text = person.grid.inner_text()
     assert len(re.findall(r"cosine \d\.\d{3}", text)) == 10
@@ -50,7 +50,7 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
     for number, photo in enumerate(photos * 3):
         began = time.perf_counter()
         person.upload(f"photo{number}.jpg", photo)
-        said = person.wait(f"Answered photo{number}.jpg")
+        said = person.wait(f"Results for photo{number}.jpg")
         person.wait_for_cards(10)
         waits.append(1000 * (time.perf_counter() - began) - int(re.search(r"embed (\d+)", said)[1]))
     print(
@@ -74,7 +74,7 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
     # A bad mark takes a photo out and changes the order; forgetting the marks brings it back.
     before = person.titles()
     person.grid.locator("figure").nth(1).get_by_role("button", name="bad", exact=True).click()
-    page.get_by_text("1 bad: ranked anew").wait_for()
+    page.get_by_text("1 bad: ranking adjusted").wait_for()
     after = person.titles()
     assert before[1] not in after
     assert after != before
@@ -82,7 +82,7 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
     person.grid.locator("figure").nth(0).get_by_role("button", name="good", exact=True).click()
     page.get_by_text("1 marked good, 1 bad").wait_for()
     assert page.locator("figure.cl-good").count() == 1
-    page.get_by_role("button", name="Forget the marks").click()
+    page.get_by_role("button", name="Clear the marks").click()
     page.wait_for_function(
         "t => document.querySelectorAll('.cl-grid')[1].textContent.includes(t)", arg=before[1][:12]
     )
@@ -97,9 +97,9 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
 
     # A file larger than a message of Jupyter may be comes through; one that is too large is told.
     person.upload("long.jpg", photos[1] + b" " * 12_000_000)
-    person.wait("Answered long.jpg", 60)
+    person.wait("Results for long.jpg", 60)
     person.upload("huge.jpg", photos[1] + bytes(49_000_000))
-    person.wait("Answered huge.jpg", 60)
+    person.wait("Results for huge.jpg", 60)
     page.evaluate(
         """() => {
           const zone = document.querySelector('.cl-drop'), data = new DataTransfer();
@@ -118,7 +118,7 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
         }""",
         list(photos[2]),
     )
-    person.wait("Answered dropped.jpg")
+    person.wait("Results for dropped.jpg")
 
     # A part of the photo, dragged out.
     picture = page.locator(".cl-picture").first
@@ -129,19 +129,19 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
     page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.9 * box["height"], steps=5)
     page.mouse.up()
     page.get_by_role("button", name="Search with this part").click()
-    person.wait("Answered a part of dropped.jpg")
+    person.wait("Results for a part of dropped.jpg")
     page.get_by_role("button", name="Whole photo").click()
-    person.wait("Answered dropped.jpg")
+    person.wait("Results for dropped.jpg")
 
     # Why: both photos, then one region of the query.
     page.get_by_role("button", name="why?").nth(1).click()
-    page.get_by_text("Light regions give most").wait_for(timeout=120_000)
+    page.get_by_text("Light regions contribute most").wait_for(timeout=120_000)
     region = page.locator(".cl-picture").nth(1)
     box = region.bounding_box()
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
     page.get_by_text("the outlined region of the query").wait_for()
     page.get_by_role("button", name="All regions").click()
-    page.get_by_text("Light regions give most").wait_for()
+    page.get_by_text("Light regions contribute most").wait_for()
 
     # It fits, at 1280 and at 900 pixels, and no photo is distorted.
     output = page.locator(".jp-OutputArea-output:has(.cl-drop)")
@@ -161,11 +161,11 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
     before = person.grid.inner_text()
     page.get_by_role("button", name="Surprise me").click()
     person.wait_for_text(before, same=False)
-    person.wait("Answered")
+    person.wait("Results for")
 
     # Other vectors, which the notebook has made: the same query, answered anew, and back.
     plain = person.grid.inner_text()
-    spaces = page.locator(".jupyter-widgets select").filter(has_text="learned the categories")
+    spaces = page.locator(".jupyter-widgets select").filter(has_text="learned from the categories")
     for (label, _), same in zip(reversed(SPACES), (False, True), strict=True):
         spaces.select_option(label=label)
         person.wait_for_text(plain, same=same)
@@ -183,17 +183,17 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
 def test_the_demo_in_voila(page, voila_address, photos, shoot):
     page.goto(voila_address, timeout=1000 * SECONDS)
     person = Demo(page)
-    person.wait("Answered", SECONDS)
+    person.wait("Results for", SECONDS)
     person.wait_for_cards(10)
     assert page.locator(".jp-CodeCell .jp-InputArea:visible").count() == 0
     assert "import caltech_lab" not in page.inner_text("body")
     person.upload("holiday.jpg", photos[0])
-    person.wait("Answered holiday.jpg", 120)
+    person.wait("Results for holiday.jpg", 120)
     person.wait_for_cards(10)
     assert "cosine" in person.grid.inner_text()
     before = person.titles()
     person.grid.locator("figure").nth(0).get_by_role("button", name="bad", exact=True).click()
-    page.get_by_text("1 bad: ranked anew").wait_for()
+    page.get_by_text("1 bad: ranking adjusted").wait_for()
     assert before[0] not in person.titles()
     person.upload("letter.jpg", b"Dear all, this is no photo.")
     person.wait("is not a JPEG")

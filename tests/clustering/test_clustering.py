@@ -151,9 +151,11 @@ def test_trees_that_share_their_distances_are_the_same_as_alone(blobs, monkeypat
 
 def test_faults_of_a_tree_are_sentences(blobs):
     X, _ = blobs
-    with pytest.raises(ArgumentError, match=r"^Ward's method needs Euclidean .* cosine ones\.$"):
+    with pytest.raises(
+        ArgumentError, match=r"^Ward's method needs the Euclidean distance, not cosine\.$"
+    ):
         linkage_matrix(X, "ward", "cosine")
-    with pytest.raises(ArgumentError, match="at least two photos, but there are 1"):
+    with pytest.raises(ArgumentError, match="at least two photos, but this dataset has 1"):
         linkage_matrix(X[:1])
 
 

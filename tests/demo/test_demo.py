@@ -418,7 +418,7 @@ def test_the_reasons_are_shown(mapped):
 
 def test_it_opens_with_an_answer(demo):
     assert not is_alert(demo)
-    assert "Answered" in shown(demo.status)
+    assert "Results for" in shown(demo.status)
     assert len(demo.grid.items) == 10
     assert demo.answer.query.row == demo.shelf.items[0]["row"]
     for place, item in enumerate(demo.grid.items):
@@ -472,7 +472,7 @@ def test_an_upload_that_was_given_up_does_not_spoil_the_next(demo):
 def test_what_is_too_large_is_refused_with_a_sentence(demo, monkeypatch):
     message = {"kind": "refused", "name": "a.png", "size": 70 * 2**20}
     demo.drop._received(demo.drop, message, [])
-    assert "a.png has 70 MB, and at most 64 MB" in shown(demo.status)
+    assert "a.png has 70 MB, but the limit is 64 MB" in shown(demo.status)
     monkeypatch.setattr(parts, "MAX_BYTES", 5000)  # whatever the browser says
     upload(demo, b"x" * 9000)
     assert is_alert(demo)
@@ -520,7 +520,7 @@ def test_the_path_box(demo, tmp_path):
     assert is_alert(demo)
     assert "does not exist" in shown(demo.status)
     demo.path.value = ""
-    assert "no path yet" in shown(demo.status)
+    assert "The path is empty" in shown(demo.status)
 
 
 def test_surprises_are_gallery_photos_and_differ(demo):
@@ -566,7 +566,7 @@ def test_the_summary_counts_the_right_answers(demo):
     press(demo, "search", 1, demo.shelf)
     y, ids = demo.session.gallery.y, demo.answer.ids[:10]
     right = (y[ids] == y[demo.answer.query.row]).sum()
-    assert f"of 83 photos, the query left out: {right} of 10" in shown(demo.summary)
+    assert f"of 83 photos, without the query: {right} of 10" in shown(demo.summary)
 
 
 def test_marking_and_taking_it_back(demo):
@@ -603,7 +603,7 @@ def test_filters_are_drawn(demo):
     assert {demo.session.category(row) for row in rows_of(demo)} == {first, second}
     demo.categories.value = [second]
     assert {demo.session.category(row) for row in rows_of(demo)} == {second}
-    assert "that the filters let through" in shown(demo.summary)
+    assert "that match the filters" in shown(demo.summary)
     demo.categories.value = []
     demo.own_cluster.value = True
     clusters = demo.session.kmeans.labels_[rows_of(demo)]
@@ -620,7 +620,7 @@ def test_filters_that_let_nothing_through_say_so(demo):
         if demo.grid.items:
             press(demo, "bad", 0)
     assert demo.grid.items == []
-    assert "let no photo through" in shown(demo.summary)
+    assert "No photo matches the filters" in shown(demo.summary)
 
 
 def test_a_part_is_asked_for_and_the_whole_again(demo):
@@ -653,7 +653,7 @@ def test_what_is_unlike_the_gallery_is_said_to_be_so(demo):
 
 def test_the_panel_tells_probabilities_cluster_and_what_was_trained_on(demo):
     train, test = demo.session.lab.split()
-    for row, words in ((train[0], "trained on it"), (test[0], "never saw it")):
+    for row, words in ((train[0], "the training set"), (test[0], "the test set")):
         demo._choose(int(row))
         text = shown(demo.asked)
         assert words in text
@@ -691,7 +691,7 @@ def test_the_first_upload_says_that_the_backbone_is_being_loaded(lab):
     assert not demo.session.is_compiled
     upload(demo, data)
     assert "Loading" in said[0]
-    assert "Answered" in said[-1]
+    assert "Results for" in said[-1]
     said.clear()
     upload(demo, data + b" ")
     assert demo.session.is_compiled

@@ -226,10 +226,10 @@ def send(demo: RetrievalDemo, name: str, data: bytes) -> None:
 def test_it_ends_in_an_answer_or_in_a_sentence(demo, name, caplog, recwarn):
     before, memory = demo.answer, forget_peak()
     demo.say("nothing yet")
-    began = time.perf_counter()
+    began = time.process_time()  # other tests may run beside
     with caplog.at_level(logging.WARNING):
         send(demo, name, CASES[name])
-    seconds, grown = time.perf_counter() - began, peak() - memory
+    seconds, grown = time.process_time() - began, peak() - memory
     said = re.sub(r"<[^>]+>", "", demo.status.value).strip()
     if 'role="alert"' in demo.status.value:
         assert not name.startswith("ok")
@@ -237,15 +237,15 @@ def test_it_ends_in_an_answer_or_in_a_sentence(demo, name, caplog, recwarn):
         assert re.fullmatch(r"The upload [^\n]+\.", said), said
         assert len(re.findall(r"\. |\.$", said)) == 1, said
     else:
-        assert said.startswith(f"Answered {name} ("), said
+        assert said.startswith(f"Results for {name} ("), said
         assert demo.answer is not before
         assert np.isfinite(demo.answer.query.vector).all()
     assert caplog.records == []
     assert [str(w.message) for w in recwarn] == []
-    assert seconds < SECONDS, f"{seconds:.1f} s"
+    assert seconds < SECONDS, f"{seconds:.1f} processor seconds"
     assert grown < BYTES, f"{grown / 1e6:.0f} MB"
 
 
 def test_after_all_of_them_it_still_answers(demo):
     send(demo, "last.jpg", CASES["ok PNG named.jpg"])
-    assert "Answered last.jpg" in demo.status.value
+    assert "Results for last.jpg" in demo.status.value

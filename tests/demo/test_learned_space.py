@@ -131,7 +131,7 @@ def test_the_demo_changes_the_space_and_answers_again(lab):
     assert demo.session.space.name == LEARNED
     assert demo.answer.query.name == before.query.name
     assert demo.answer.query.learned is not None
-    assert "Answered" in demo.status.value
+    assert "Results for" in demo.status.value
     demo.space.value = PLAIN
     np.testing.assert_array_equal(demo.answer.ids, before.ids)
 

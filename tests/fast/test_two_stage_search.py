@@ -79,7 +79,7 @@ def test_galleries_smaller_than_the_shortlist_are_searched_whole(X, n, k):
 
 def test_wrong_arguments_are_a_sentence(X):
     index = two_stages(X[:20])
-    with pytest.raises(ArgumentError, match="between 1 and the 20 photos"):
+    with pytest.raises(ArgumentError, match="between 1 and 20, the number of photos"):
         index.search(X[:1], 21)
     with pytest.raises(ArgumentError, match="100 dimensions and the index has 256"):
         index.search(X[:1, :100], 1)

@@ -153,7 +153,7 @@ def test_macro_and_micro_differ_on_uneven_categories():
 
 @pytest.mark.parametrize("k", [0, 4])
 def test_k_out_of_range_is_a_sentence(k):
-    with pytest.raises(ArgumentError, match=r"^k must be between 1 and the 3 .*not \d\.$"):
+    with pytest.raises(ArgumentError, match=r"^k must be between 1 and 3 .*not \d\.$"):
         retrieval_scores(on_circle(0, 1, 2, 3), np.zeros(4, int), k=k)
 
 

@@ -23,7 +23,7 @@ from caltech_lab.embedding.extraction import extract
 from caltech_lab.errors import CacheError
 
 HOG = backbone("hog")
-KILLS = 30
+KILLS = 20
 RUN = """
 import sys
 from pathlib import Path

@@ -101,7 +101,7 @@ def test_whatever_the_package_imports_has_a_range() -> None:
 def test_make_has_a_job_for_each_end_that_runs_the_unit_tests(end: str) -> None:
     job = MAKEFILE[MAKEFILE.index(f"\ntest-{end}:") :].partition("\n\n")[0]
     assert f".venv-{end}/bin/python -m pip install" in job
-    assert f".venv-{end}/bin/python -m pytest tests" in job
+    assert f".venv-{end}/bin/python -m pytest $(WORKERS) $(UNIT)" in job
     assert ("--resolution lowest-direct" in job) == (end == "lowest")
     done = subprocess.run(["make", "-n", f"test-{end}"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -114,7 +114,8 @@ def test_make_refuses_an_older_python_in_one_sentence(tmp_path: Path) -> None:
     )
     older.chmod(0o755)
     # Without what a make around the tests would hand down.
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFL"))}
+    handed = ("MAKE", "MFLAGS")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(handed)}
     done = subprocess.run(
         ["make", "walkthrough", f"PYTHON={older}", f"VENV={tmp_path / 'venv'}"],
         cwd=ROOT, env=env, capture_output=True, text=True,

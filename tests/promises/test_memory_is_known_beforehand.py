@@ -40,9 +40,9 @@ STEPS: dict[str, tuple[Callable[[], Any], int, str]] = {
     "silhouette": (
         lambda: silhouette(X, CLUSTERS),
         silhouette_bytes(300, 16, 15),
-        "score a sample of the photos, or one clustering after the other",
+        "score a sample of the photos, or one clustering at a time",
     ),
-    "pairs": (lambda: require_pairs(300, 300), 4 * 300 * 300, "goes through the pairs in pieces"),
+    "pairs": (lambda: require_pairs(300, 300), 4 * 300 * 300, "computes the pairs in chunks"),
     "t-SNE": (lambda: tsne(X), tsne_bytes(300), "draw a sample of the photos"),
 }
 
@@ -64,7 +64,7 @@ def test_what_does_not_fit_is_refused_with_another_way(name: str, free: SimpleNa
         step()
     sentence = str(error.value)
     assert "300" in sentence
-    assert "GiB of memory and only" in sentence
+    assert "GiB of memory, but only" in sentence
     assert instead in sentence
     assert sentence.endswith(".")
     assert "\n" not in sentence
@@ -100,7 +100,7 @@ def test_what_takes_much_says_so(
     monkeypatch.setattr(memory, "WORTH_SAYING", needed)
     step()
     (line,) = capsys.readouterr().out.splitlines()
-    assert f"takes about {needed / 2**30:,.1f} GiB of the 931,322.6 GiB free." in line
+    assert f"needs about {needed / 2**30:,.1f} GiB of memory; 931,322.6 GiB are free." in line
 
 
 PEAKS: dict[str, tuple[Callable[[], Any], int]] = {
@@ -202,7 +202,7 @@ def test_a_notebook_that_takes_too_much_fails_the_series(
     assert series.main(["walkthrough", "--limit", "0.25"]) == 1
     assert "more than 0.25" in capsys.readouterr().out
     assert series.main(["walkthrough", "--limit", "2"]) == 0
-    assert "GB of memory at most" in capsys.readouterr().out
+    assert "GB peak memory" in capsys.readouterr().out
 
 
 def test_the_notebooks_ask_before_they_take() -> None:

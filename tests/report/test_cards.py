@@ -23,13 +23,13 @@ def test_the_cards_hold_the_figures(reported_lab: Lab) -> None:
     model, dataset = (path.read_text(encoding="utf-8") for path in cards.write_cards(lab))
     report = final_report(lab)
     svm = report["classification"]["svm"]
-    assert f"{svm['accuracy']:.3f} over photos" in model
-    assert f"{svm['macro_accuracy']:.3f} over categories" in model
+    assert f"{svm['accuracy']:.3f} (micro average)" in model
+    assert f"{svm['macro_accuracy']:.3f} (macro average)" in model
     assert report["weights_sha256"] in model
     train, test = lab.split()
     right = lab.svm().predict(lab.embeddings.X[test]) == lab.embeddings.y[test]
     assert f"| accuracy | {right.mean():.3f} |" in model
-    assert f"({len(train):,} photos), 20 % held out ({len(test):,} photos)" in model
+    assert f"({len(train):,} photos) and the test set 20 % ({len(test):,} photos)" in model
     assert "Not measured yet on these embeddings" in model
     assert f"{len(lab.photos)} photos of {len(lab.photos.categories)} categories" in dataset
     assert lab.photos.fingerprint in dataset

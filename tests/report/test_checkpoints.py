@@ -104,7 +104,7 @@ def test_another_seed_is_the_likely_reason(
     environment.setattr(checkpoints, "settings", lambda: seeded)
     assert told({"n": 11, "accuracy": 0.9}) == (
         "1 of 2 figures differs from the record: n 11 (recorded 10); the likely reason is the "
-        "seed, 3 in place of 0."
+        "seed, 3 instead of 0."
     )
 
 
@@ -141,7 +141,7 @@ def test_a_damaged_record_is_no_error(
     told: Callable[[Mapping[str, Any]], str], place: Path, text: str
 ) -> None:
     place.write_text(text)
-    assert told(SAME) == "2 figures; the record of what they should be cannot be read."
+    assert told(SAME) == "2 figures; the recorded values cannot be read."
     with pytest.raises(LabError, match="missing or damaged"):
         read_record(place)
 
@@ -157,7 +157,7 @@ def test_nothing_is_recorded_for_a_folder_of_ones_own(
     told: Callable[[Mapping[str, Any]], str], place: Path
 ) -> None:
     write_record(place, {"all/resnet50/bf16": {"05": ENTRIES}})
-    assert told(SAME) == "2 figures; nothing is recorded for these photos to compare with."
+    assert told(SAME) == "2 figures; there are no recorded values for these photos."
 
 
 def test_without_a_record_in_this_precision_the_other_is_taken_and_named(
@@ -165,7 +165,8 @@ def test_without_a_record_in_this_precision_the_other_is_taken_and_named(
 ) -> None:
     write_record(place, {f"{kind}/bf16": {"05": ENTRIES}})
     assert told(SAME) == (
-        "2 figures as recorded, although here they are computed in float32 and there in bfloat16."
+        "2 figures as recorded, although this machine computes in float32 and the record is in "
+        "bfloat16."
     )
     assert told({"n": 12, "accuracy": 0.9}).endswith(
         "n 12 (recorded 10); the likely reason is that this machine computes in float32, the "

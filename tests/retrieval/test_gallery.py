@@ -82,7 +82,7 @@ def test_what_is_removed_is_not_found_and_may_come_again(X, kind):
     assert not np.isin(gallery.search(X[3:5], 20)[1], [3, 4]).any()
     gallery.add(np.array([3]), X[3:4], ["again"])
     assert gallery.search(X[3:4], 1, categories=["again"])[1][0, 0] == 3
-    with pytest.raises(ArgumentError, match="in the gallery already"):
+    with pytest.raises(ArgumentError, match="already in the gallery"):
         gallery.add(np.array([3]), X[3:4])
 
 
@@ -218,11 +218,11 @@ def test_wrong_requests_are_sentences(X, tmp_path):
         True, False, True, False
     ]  # fmt: skip
     gallery = FaissGallery("exact", D)
-    with pytest.raises(ArgumentError, match="one id and 32 numbers"):
+    with pytest.raises(ArgumentError, match="32-dimensional vectors and one id"):
         gallery.add(np.arange(3), X[:3, :5])
     with pytest.raises(ArgumentError, match="5 dimensions and the index has 32"):
         gallery.search(X[:3, :5], 1)
-    with pytest.raises(ArgumentError, match="3 queries and 2 rows to exclude"):
+    with pytest.raises(ArgumentError, match="3 queries but 2 rows to exclude"):
         gallery.search(X[:3], 1, exclude=[0, 1])
     with pytest.raises(ArgumentError, match="Only a gallery with a folder"):
         gallery.save()

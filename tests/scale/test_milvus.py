@@ -49,7 +49,7 @@ def test_milvus_answers_as_exact_search_does(X, categories, tmp_path):
     assert milvus.remove(np.array([0])) == 0
     assert milvus.ntotal == N - 2
     assert not np.isin(milvus.search(X[0], 20)[1], [0, 3]).any()
-    with pytest.raises(ArgumentError, match="in the gallery already"):
+    with pytest.raises(ArgumentError, match="already in the gallery"):
         milvus.add(np.array([5]), X[5:6])
     milvus.add(np.array([0]), X[:1], ["again"])
     assert found(*milvus.search(X[0], 5, categories=["again"]))[1].tolist() == [0]
@@ -60,7 +60,7 @@ def test_milvus_answers_as_exact_search_does(X, categories, tmp_path):
     assert again.ntotal == N - 1
     assert again.search(X[7], 1)[1].tolist() == [[7]]
     again.close()
-    with pytest.raises(CacheError, match=f"holds vectors of {D} numbers, not {D + 1}"):
+    with pytest.raises(CacheError, match=f"holds {D}-dimensional vectors, not {D + 1}"):
         open_gallery(name, D + 1, tmp_path)
 
 

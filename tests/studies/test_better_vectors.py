@@ -33,7 +33,7 @@ from caltech_lab.studies.vectors.projections import (
     ProxyProjection,
     WithinClassWhitener,
     discriminant,
-    recipe,
+    projection,
 )
 
 torch = pytest.importorskip("torch")
@@ -162,7 +162,7 @@ class TestProjections:
     @pytest.mark.parametrize("name", LEARNED)
     def test_a_recipe_is_kept_and_read_back(self, name, three_categories, tmp_path):
         X, y = three_categories
-        model = recipe(name, n_components=6).fit(X, y)
+        model = projection(name, n_components=6).fit(X, y)
         save_model(tmp_path / "model.skops", model)
         read = load_model(tmp_path / "model.skops")
         assert_allclose(read.transform(X), model.transform(X), atol=1e-5)
@@ -170,7 +170,7 @@ class TestProjections:
 
     def test_an_unknown_recipe_is_named(self):
         with pytest.raises(ArgumentError, match="magic"):
-            recipe("magic")
+            projection("magic")
 
 
 class TestReranking:
@@ -229,12 +229,12 @@ class TestTargets:
         fits = []
 
         def build(name, seed):
-            model = recipe(name, n_components=8, seed=seed)
+            model = projection(name, n_components=8, seed=seed)
             fit = model.fit
             model.fit = lambda X, y: fits.append((X, y)) or fit(X, y)
             return model
 
-        monkeypatch.setattr(protocols, "recipe", build)
+        monkeypatch.setattr(protocols, "projection", build)
         for name in ("within", "posterior"):
             scores = protocols.scores_on_left_out(name, X, y)
             assert len(scores.labels) == 10

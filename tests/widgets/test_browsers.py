@@ -132,18 +132,18 @@ def test_a_click_on_the_confusion_matrix_shows_its_photos(confusion, features):
     mine = rows[(y == y[wrong]) & (predicted == predicted[wrong])]
     assert rows_of(browser.grid) == mine.tolist()
     names = features.categories
-    assert f"taken for {names[predicted[wrong]]}" in shown(browser.text)
+    assert f"predicted as {names[predicted[wrong]]}" in shown(browser.text)
     assert browser.grid.items[0]["lines"][1] == f"{names[predicted[wrong]]} 74 %"
     (mark,) = browser.figure.marks
     assert 0 < mark[0] < mark[0] + mark[2] < 1
     click(browser, browser.axes[0], 3, 3)
-    assert "rightly taken for" in shown(browser.text)
+    assert "correctly predicted as" in shown(browser.text)
 
 
 def test_a_click_beside_the_colored_cells_says_so_and_a_near_one_counts(confusion):
     browser, _, _ = confusion
     click(browser, browser.axes[0], 12, 2)
-    assert "No photo is near there" in shown(browser.status)
+    assert "There are no photos near this place" in shown(browser.status)
     assert browser.grid.items == []
     click(browser, browser.axes[0], 3.8, 3)
     assert 'role="alert"' not in browser.status.value
@@ -153,11 +153,11 @@ def test_a_click_beside_the_colored_cells_says_so_and_a_near_one_counts(confusio
 def test_the_list_of_mistakes_does_what_a_click_does(confusion):
     browser, _, _ = confusion
     browser.choice.value = browser.choice.options[1]
-    first, rest = browser.choice.value.split(" taken for ")
+    first, rest = browser.choice.value.split(" predicted as ")
     second, n = rest.rsplit(": ", 1)
     assert len(browser.grid.items) == int(n)
     assert {item["title"] for item in browser.grid.items} == {first}
-    assert f"taken for {second}" in shown(browser.text)
+    assert f"predicted as {second}" in shown(browser.text)
 
 
 def test_clusters(features):

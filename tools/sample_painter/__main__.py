@@ -1,4 +1,4 @@
-"""Draw the offline sample anew and write its archive."""
+"""Draws the offline sample and writes its archive."""
 
 from caltech_lab.datasets import drawn
 from caltech_lab.storage.files import sha256_of
@@ -8,4 +8,4 @@ write(drawn.ARCHIVE, paint())
 found = sha256_of(drawn.ARCHIVE)
 print(f"{drawn.ARCHIVE} was written.")
 if found != drawn.SHA256:
-    print(f"Its pictures have changed: set SHA256 in {drawn.__file__} to {found}.")
+    print(f"The pictures have changed: set SHA256 in {drawn.__file__} to {found}.")

@@ -1,4 +1,4 @@
-"""The archive of the sample: its pictures drawn, encoded as JPEG and zipped."""
+"""Draws the pictures of the sample, encodes them as JPEG and writes the ZIP archive."""
 
 import io
 import zipfile
@@ -20,12 +20,12 @@ def encode(photo: Image.Image, quality: int) -> bytes:
 
 
 def paint() -> dict[str, bytes]:
-    """Draw all pictures, and encode some of them a second time at a lower quality.
+    """Draw all pictures, and encode copies of some of them at a lower quality.
 
     Returns
     -------
     dict of str to bytes
-        The JPEG files by their names in the archive.
+        JPEG files, by name in the archive.
     """
     files = {
         f"drawn/{category}/image_{number:04d}.jpg": encode(draw(category, number), 90)
@@ -40,10 +40,10 @@ def paint() -> dict[str, bytes]:
 
 
 def write(path: Path, files: dict[str, bytes]) -> None:
-    """Zip files so that the same files always give the same bytes."""
+    """Write a reproducible ZIP archive."""
     with write_atomically(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in sorted(files):
-            entry = zipfile.ZipInfo(name)  # dated 1980-01-01, and stored: a JPEG cannot shrink
+            entry = zipfile.ZipInfo(name)  # dated 1980-01-01; uncompressed, because JPEG is
             entry.create_system = 3  # Unix, also when it is written on Windows
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, files[name])

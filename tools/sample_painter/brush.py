@@ -1,4 +1,4 @@
-"""A small vector brush: smooth shapes with gradients, and the dice that vary them."""
+"""A small vector brush for smooth shapes with gradients, and reproducible random choices."""
 
 import math
 import random
@@ -18,15 +18,15 @@ T = TypeVar("T")
 
 
 class Chance:
-    """Random choices that stay the same over Python and NumPy versions.
+    """Random choices that are the same in all Python and NumPy versions.
 
-    Python promises that of `random.Random.random` alone, and NumPy of the
-    legacy `RandomState`; everything here is built on those two.
+    Only `random.Random.random` and NumPy's legacy `RandomState` guarantee
+    this, so everything here is built on those two.
 
     Parameters
     ----------
     name : str
-        What the stream is called. One name gives one stream.
+        Name of the random stream, which serves as its seed.
     """
 
     def __init__(self, name: str) -> None:
@@ -38,7 +38,7 @@ class Chance:
         return low + (high - low) * self._random.random()
 
     def whole(self, low: int, high: int) -> int:
-        """Return a whole number from `low` to `high`, both included."""
+        """Return an integer from `low` to `high`, both included."""
         return low + int((high - low + 1) * self._random.random())
 
     def pick(self, options: Sequence[T]) -> T:
@@ -50,11 +50,11 @@ class Chance:
         return self._random.random() < probability
 
     def tint(self, color: Color, spread: float = 14) -> Color:
-        """Return the color with each channel moved by up to `spread`."""
+        """Return the color with each channel changed by up to `spread`."""
         return tuple(min(255, max(0, round(v + self.between(-spread, spread)))) for v in color)
 
     def grain(self, height: int, width: int) -> Field:
-        """Return noise of mean 0 and standard deviation 1, each pixel on its own."""
+        """Return independent noise per pixel, of mean 0 and standard deviation 1."""
         return self._noise.standard_normal((height, width)).astype(np.float32)
 
     def clouds(
@@ -141,7 +141,7 @@ def petal(length: float, width: float, blunt: float = 1.0) -> Points:
 
 
 class Brush:
-    """A transparent layer, and shapes painted on it.
+    """A transparent layer to paint shapes on.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ class Brush:
         atop: bool,
         soft: bool,
     ) -> None:
-        """Lay a fill over a box of the layer, as far as the mask lets it through."""
+        """Paint a fill over a box of the layer, through a mask."""
         if atop:
             mask = ImageChops.multiply(mask, self._alpha.crop(box))
         ink: Color | Image.Image

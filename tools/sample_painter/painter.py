@@ -1,8 +1,8 @@
-"""One picture from its category and number.
+"""Draws one picture from its category and number.
 
-Each photo comes from a random stream of its own, named by the seed, the
-category and the number, so that one photo can be drawn without the others and
-a new category leaves the old ones as they are.
+Each picture has its own random stream, named by the seed, the category and the
+number. A picture can therefore be drawn without the others, and a new category
+does not change the existing ones.
 """
 
 import numpy as np
@@ -68,7 +68,7 @@ def draw(category: str, number: int, seed: int = SEED) -> Image.Image:
 
 
 def _pose(motif: Motif, c: Chance, width: int, height: int, horizon: float) -> Pixels:
-    """Choose where the motif is seen, from how near and at what slant, as a homography."""
+    """Choose position, size and slant of the motif, as a homography."""
     radius = min(width, height) / 2 * c.between(0.62, 0.98)
     turn = np.deg2rad(c.between(-motif.tilt, motif.tilt))
     x = width / 2 + c.between(-0.6, 0.6) * max(width / 2 - radius, 8)
@@ -92,7 +92,7 @@ def _pose(motif: Motif, c: Chance, width: int, height: int, horizon: float) -> P
 def _cast_shadow(
     photo: Image.Image, thing: Image.Image, motif: Motif, matrix: Pixels, c: Chance
 ) -> None:
-    """Darken what lies under the motif or behind it."""
+    """Darken the ground under or behind the motif."""
     if motif.pose in ("lying", "resting"):
         reach = float(np.hypot(matrix[0, 0], matrix[1, 0])) * c.between(0.03, 0.1)
         shade = Image.new("L", photo.size)
@@ -108,7 +108,7 @@ def _cast_shadow(
 
 
 def _hang_leaves(photo: Image.Image, c: Chance) -> None:
-    """Let a twig reach into the photo from one side, near the lens and out of focus."""
+    """Paint a twig that enters from one side, near the lens and out of focus."""
     width, height = photo.size
     brush, color = Brush(width, height), c.tint(c.pick(LEAVES))
     left, y = c.happens(0.5), c.between(0.1, 1) * height
@@ -123,7 +123,7 @@ def _hang_leaves(photo: Image.Image, c: Chance) -> None:
 
 
 def _develop(photo: Image.Image, c: Chance) -> Image.Image:
-    """Give the photo its focus, light, contrast, vignette and grain, and now and then no color."""
+    """Apply focus, light, contrast, vignette and grain, and sometimes convert to grayscale."""
     width, height = photo.size
     if c.happens(0.3):
         photo = photo.filter(ImageFilter.GaussianBlur(c.between(0.3, 0.8)))

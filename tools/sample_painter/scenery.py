@@ -1,4 +1,4 @@
-"""Backgrounds for the drawn photos: one function a place, and a table of them."""
+"""Backgrounds for the drawn photos: one function per scene, and a table of them."""
 
 import math
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def _down(width: int, height: int) -> Field:
 
 
 def _over(picture: Image.Image, layer: Image.Image, blur: float = 0.0) -> Image.Image:
-    """Lay an RGBA layer over a picture, out of focus by `blur` pixels."""
+    """Paint an RGBA layer over a picture, blurred by `blur` pixels."""
     if blur:
         layer = layer.filter(ImageFilter.GaussianBlur(blur))
     picture.paste(layer, (0, 0), layer)
@@ -164,7 +164,7 @@ def lawn(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
 
 
 def sand(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
-    """Paint a beach seen from above, with pebbles and now and then the edge of the water."""
+    """Paint a beach seen from above, with pebbles and sometimes the edge of the water."""
     tone = c.tint(c.pick(((222, 196, 150), (206, 178, 138), (232, 216, 184), (180, 160, 136))))
     ripples = c.clouds(w, h, c.between(2, 6), c.between(6, 18), 4)
     pixels = _blend(ripples, darker(tone, 0.2), lighter(tone, 0.2))
@@ -188,7 +188,7 @@ def sand(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
 
 
 def shallows(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
-    """Paint the floor of a clear sea, with the net of light that waves throw on it."""
+    """Paint the floor of a clear sea, with the caustics of the waves."""
     low, high = c.pick((((30, 110, 130), (110, 190, 190)), ((24, 76, 120), (90, 160, 196))))
     pixels = _blend(c.clouds(w, h, 4, 4, 4), c.tint(low), c.tint(high))
     light = np.clip(1 - np.abs(c.clouds(w, h, 6, 6, 2) - 0.5) * 14, 0, 1)
@@ -240,7 +240,7 @@ def cloth(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
 
 
 def _crumbs(c: Chance, picture: Image.Image) -> Image.Image:
-    """Strew a table with leaves, crumbs or coins near its edges."""
+    """Scatter leaves, crumbs or coins near the edges of a table."""
     w, h = picture.size
     brush = Brush(w, h)
     for _ in range(c.whole(2, 7) if c.happens(0.6) else 0):
@@ -278,7 +278,7 @@ def stone(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
 
 
 def room(c: Chance, w: int, h: int, horizon: float) -> Image.Image:
-    """Paint a wall behind a table, with a picture or a window on it at times."""
+    """Paint a wall behind a table, sometimes with a picture or a window."""
     wall = c.tint(
         c.pick(((214, 204, 186), (150, 168, 176), (186, 150, 130), (120, 134, 118), (92, 98, 116))),
         16,

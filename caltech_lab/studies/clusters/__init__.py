@@ -1,1 +1,1 @@
-"""Clusters beyond K-Means and linkage: consensus, graphs, learned heads."""
+"""Clustering beyond K-Means and linkage: consensus, graphs, deep clustering heads."""

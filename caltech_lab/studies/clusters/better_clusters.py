@@ -1,7 +1,6 @@
-"""Better clusters without categories: vectors evened out, recipes compared, the best one measured.
+"""Better clusters without categories: whitening, a comparison of methods, scores of the best.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one; ``y`` is an int64
-vector of shape (n,) with the category of each photo, for scores only: no recipe sees it.
+``y`` is an int64 vector of shape (n,) with the category of each photo, used only for scores.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,27 +37,27 @@ Matrix = NDArray[np.float32]
 COMPONENTS = 512
 WHITENING = 0.5
 NEIGHBORS = 10
-HEAD_COMPONENTS = 256  # that heads look at; they are the slowest of the recipes
+HEAD_COMPONENTS = 256  # input dimension of the heads, which are the slowest method
 SPECTRAL_NEIGHBORS = 20
 RECIPE = "average linkage of means"
 CONSENSUS = "consensus of the others"
-SHARE = 0.9  # of the photos, that a repetition from scratch draws
-DRAWS = 100  # of the bootstrap
-SECOND_VIEW = View("efficientnet-lite2", size=260)  # what joins ResNet-50's view
+SHARE = 0.9  # share of the photos in each repetition
+DRAWS = 100  # number of bootstrap samples
+SECOND_VIEW = View("efficientnet-lite2", size=260)  # combined with the view of ResNet-50
 # Number of clusters and whitening, by subset.
 CHOSEN = {"all": (101, WHITENING), "report51": (50, 0.0)}
 # What was aimed at: the least of a score, or the most of Davies-Bouldin.
 
 
 class Clustering(NamedTuple):
-    """Clusters, and the vectors among which they were found.
+    """Clusters, and the vectors that were clustered.
 
     Attributes
     ----------
     labels : ndarray of int64, shape (n,)
         Cluster of each photo.
     space : ndarray of float32, shape (n, any)
-        What was clustered.
+        The clustered vectors.
     """
 
     labels: Ints
@@ -70,25 +69,25 @@ def whitened(
     n_components: int = COMPONENTS,
     power: float = WHITENING,
 ) -> Matrix:
-    """Even out embeddings: square roots, centering, PCA and partial whitening.
+    """Transform embeddings: square root, centering, PCA and partial whitening.
 
-    Square roots keep a few loud channels from deciding alone; whitening does the same to a few
-    loud principal axes, in part only, since the last axes are noise.
+    The square root reduces the influence of a few large activations. Whitening does the same for
+    the leading principal components; it is partial because the last components are noise.
 
     Parameters
     ----------
     parts : ndarray of float32, shape (n, d), or sequence of them
-        Embeddings of the same photos, rows of length one; several are laid side by side.
+        Embeddings of the same photos, rows of unit length; several are concatenated.
     n_components : int
-        Principal axes kept, at most; never more than half the number of photos, or d.
+        Maximum number of principal components; at most n / 2 and d are kept.
     power : float
-        What the standard deviation of each axis is raised to before dividing by it: 0 leaves the
-        axes as they are, 1 whitens them fully.
+        Each component is divided by its standard deviation to this power: 0 leaves the components
+        unchanged, 1 whitens them fully.
 
     Returns
     -------
     ndarray of float32, shape (n, components)
-        Rows of length one.
+        Rows of unit length.
 
     References
     ----------
@@ -110,7 +109,7 @@ def whitened(
 def best_clustering(
     parts: Matrix | Sequence[Matrix], k: int, power: float = WHITENING
 ) -> Clustering:
-    """Cluster by average linkage, by cosine distance, of the neighbor means of whitened vectors.
+    """Whiten, smooth with neighbors, then cluster by average linkage with cosine distance.
 
     Parameters
     ----------
@@ -122,19 +121,19 @@ def best_clustering(
     Returns
     -------
     Clustering
-        Nothing is random. The space is that of the neighbor means.
+        Deterministic. The space is that of the smoothed vectors.
     """
     space = smooth_with_neighbors(whitened(parts, power=power), NEIGHBORS)
     return Clustering(cut(linkage_matrix(space, "average", "cosine"), k), space)
 
 
 def cluster_in_many_ways(even: Matrix, k: int, seed: int = 0) -> pd.DataFrame:
-    """Cluster the same vectors by every recipe compared, with a progress bar.
+    """Cluster the same vectors with several methods, with a progress bar.
 
     Parameters
     ----------
     even : ndarray of float32, shape (n, d)
-        Vectors as `whitened` gives them.
+        Vectors from `whitened`.
     k : int
         Number of clusters, 2 to n - 1.
     seed : int
@@ -143,8 +142,8 @@ def cluster_in_many_ways(even: Matrix, k: int, seed: int = 0) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a photo, one column a recipe: the photo's cluster. The last column is the consensus
-        of all the others.
+        One row per photo, one column per clustering: the photo's cluster. The last column is the
+        consensus of all others.
     """
     check_k(k, len(even) - 1)
     means = smooth_with_neighbors(even, NEIGHBORS)
@@ -160,31 +159,31 @@ def cluster_in_many_ways(even: Matrix, k: int, seed: int = 0) -> pd.DataFrame:
         RECIPE: lambda: cut(linkage_matrix(means, "average", "cosine"), k),
     }
     found = {}
-    for name, recipe in progress(recipes.items(), desc="Recipes", unit="recipe"):
+    for name, recipe in progress(recipes.items(), desc="Clustering", unit="run"):
         found[name] = recipe().astype(np.int64)
     return pd.DataFrame(found | {CONSENSUS: consensus(list(found.values()), k)})
 
 
 def score_table(even: Matrix, clusterings: pd.DataFrame, y: Ints) -> pd.DataFrame:
-    """Score clusterings: by their shape, by their agreement with each other, by the categories.
+    """Score clusterings by geometry, by mutual agreement, and by agreement with the categories.
 
     Parameters
     ----------
     even : ndarray of float32, shape (n, d)
-        The vectors that were clustered.
+        The clustered vectors.
     clusterings : DataFrame
-        As `cluster_in_many_ways` gives them.
+        From `cluster_in_many_ways`.
     y : ndarray of int64, shape (n,)
         Category of each photo.
 
     Returns
     -------
     DataFrame
-        One row a recipe: ``own_silhouette`` and ``own_davies_bouldin``, in the space in which it
-        looked for clusters (neighbor means, or eigenvectors of a graph; the consensus is scored
-        among neighbor means); ``silhouette`` and ``davies_bouldin``, among `even`, where all rows
-        compare; ``agreement``, as `consensus.mutual_agreement` gives it; ``largest``, the share of
-        the photos in the largest cluster; and the scores of `clusters.agreement_scores`.
+        One row per clustering: ``own_silhouette`` and ``own_davies_bouldin``, in the space that was
+        clustered (smoothed vectors, or eigenvectors of a graph; smoothed vectors for the
+        consensus); ``silhouette`` and ``davies_bouldin`` on `even`, where all rows are comparable;
+        ``agreement``, from `consensus.mutual_agreement`; ``largest``, the share of the photos in
+        the largest cluster; and the scores of `clusters.agreement_scores`.
     """
     labels = {str(name): clusterings[name].to_numpy() for name in clusterings}
     k = int(clusterings["K-Means"].nunique())
@@ -212,16 +211,15 @@ def score_table(even: Matrix, clusterings: pd.DataFrame, y: Ints) -> pd.DataFram
 
 
 def measured(found: Clustering, y: Ints, seed: int = 0) -> dict[str, Any]:
-    """Score a clustering, each score with its 95 % bootstrap interval over the photos.
+    """Score a clustering, with 95 % bootstrap intervals over the photos.
 
-    The photos are drawn again and keep their clusters: the interval is for other photos of the
-    same kinds, clustered as these are. A photo drawn twice makes its cluster look tighter, which
-    shifts these scores, so that the intervals are moved back by the mean of that shift.
+    The photos are resampled with their cluster labels; they are not clustered again. Duplicates in
+    a sample make clusters look tighter, so the intervals are corrected by the mean shift.
 
     Parameters
     ----------
     found : Clustering
-        As `best_clustering` gives it.
+        From `best_clustering`.
     y : ndarray of int64, shape (n,)
         Category of each photo.
     seed : int
@@ -230,9 +228,9 @@ def measured(found: Clustering, y: Ints, seed: int = 0) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``nmi``, ``ari``, ``silhouette`` and ``davies_bouldin``, the last two in the space in which
-        it was clustered, each ``{"value": …, "interval": [low, high]}``; ``ami``, ``purity`` and
-        ``matched_accuracy``, numbers.
+        ``nmi``, ``ari``, ``silhouette`` and ``davies_bouldin`` (the last two in the clustered
+        space), each ``{"value": …, "interval": [low, high]}``; ``ami``, ``purity`` and
+        ``matched_accuracy`` as numbers.
 
     References
     ----------
@@ -264,10 +262,10 @@ def better_clusters(
     power: float = WHITENING,
     repetitions: int = 2,
 ) -> dict[str, Any]:
-    """Measure what `best_clustering` finds, for the final report.
+    """Evaluate `best_clustering` for the final report.
 
-    The recipe has no random choice, so that another seed would give the same again. What a seed
-    draws here is the photos: the repetitions start from scratch with 90 % of them each.
+    The method is deterministic, so the repetitions differ in their photos: each clusters a random
+    90 % sample.
 
     Parameters
     ----------
@@ -278,14 +276,14 @@ def better_clusters(
     k : int
         Number of clusters, 2 to n - 1.
     seed : int
-        Seed of the bootstrap and of the first repetition; the next ones take the seeds after it.
+        Seed of the bootstrap and of the first repetition; later repetitions use the next seeds.
     repetitions : int
-        How many times to start from scratch.
+        Number of repetitions.
 
     Returns
     -------
     dict
-        As `measured` gives it, and ``recipe``, ``whitening``, ``k``, ``n_photos``;
+        The result of `measured`, and ``recipe``, ``whitening``, ``k``, ``n_photos``;
         ``repetitions``, a list of ``seed``, ``n_photos``, ``nmi``, ``ari``, ``silhouette`` and
         ``davies_bouldin``.
     """

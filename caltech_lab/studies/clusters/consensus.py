@@ -1,4 +1,4 @@
-"""Several clusterings of the same photos: how far they agree, and the one that they amount to.
+"""Several clusterings of the same photos: their agreement and their consensus.
 
 A clustering is an int64 vector of shape (n,), the cluster of each photo.
 """
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 
 def co_association(clusterings: Sequence[Ints]) -> NDArray[np.float32]:
-    """Count in which share of the clusterings two photos are together.
+    """Return the share of the clusterings in which two photos share a cluster.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def co_association(clusterings: Sequence[Ints]) -> NDArray[np.float32]:
     Raises
     ------
     ArgumentError
-        When there is no clustering, or they are of different numbers of photos.
+        When there is no clustering, or their numbers of photos differ.
 
     References
     ----------
@@ -53,7 +53,7 @@ def co_association(clusterings: Sequence[Ints]) -> NDArray[np.float32]:
     """
     lengths = {len(clusters) for clusters in clusterings}
     if len(lengths) != 1:
-        raise ArgumentError("A consensus needs clusterings, all of the same photos.")
+        raise ArgumentError("A consensus needs at least one clustering, all of the same photos.")
     together = np.zeros((n := lengths.pop(), n), dtype=np.float32)
     for clusters in clusterings:
         for members in _groups(clusters):
@@ -69,9 +69,9 @@ def _groups(clusters: Ints) -> list[Ints]:
 
 
 def consensus(clusterings: Sequence[Ints], k: int) -> Ints:
-    """Find the k clusters that several clusterings amount to, by evidence accumulation.
+    """Find the consensus of several clusterings by evidence accumulation.
 
-    Average linkage, where two photos are the closer the more clusterings hold them together.
+    The photos are clustered by average linkage; their distance is one minus their co-association.
 
     Parameters
     ----------
@@ -83,14 +83,14 @@ def consensus(clusterings: Sequence[Ints], k: int) -> Ints:
     Returns
     -------
     ndarray of int64, shape (n,)
-        Cluster of each photo; cluster 0 is the largest. Nothing is random.
+        Cluster of each photo; cluster 0 is the largest. The result is deterministic.
 
     Raises
     ------
     ArgumentError
         When the clusterings are not of the same photos, or `k` is not between 2 and n.
     MemoryLimitError
-        When the distances of all pairs do not fit into the memory that is free.
+        When the distances of all pairs do not fit into free memory.
 
     References
     ----------
@@ -101,17 +101,17 @@ def consensus(clusterings: Sequence[Ints], k: int) -> Ints:
     require(
         f"The consensus of {len(clusterings)} clusterings of {n:,} photos",
         8 * n * n + linkage_bytes(n),
-        "take a sample of the photos",
+        "use a sample of the photos",
     )
     distances = squareform(1 - co_association(clusterings), checks=False).astype(np.float64)
     return cut(fastcluster.linkage(distances, "average", preserve_input=False), k)
 
 
 def mutual_agreement(clusterings: Sequence[Ints]) -> Floats:
-    """Return how well each clustering agrees with the others: its mean NMI with them.
+    """Return the mean NMI of each clustering with the others.
 
-    It needs no categories. What many different methods find is rather in the photos than in one
-    method; but methods that share a mistake agree as well.
+    No categories are needed. Structure that many methods find is more likely to be real, but
+    methods with a common bias agree too.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Deep clustering on frozen embeddings: a small head learns clusters that neighbors share."""
+"""Deep clustering on frozen embeddings: a small head learns to give neighbors the same cluster."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,18 +21,18 @@ LEARNING_RATE = 1e-3
 STUDENT_TEMPERATURE, TEACHER_TEMPERATURE = 0.1, 0.04
 TEACHER_MOMENTUM = 0.99
 SHARE_MOMENTUM = 0.9
-BETA = 0.6  # of the mutual information: 1 lets clusters die, 0.5 makes them equally large
+BETA = 0.6  # in the mutual information: 1 allows empty clusters, 0.5 makes all equally large
 
 
 class Heads(NamedTuple):
-    """What several heads, trained side by side from different starts, made of the photos.
+    """Clusters from several heads with different initializations.
 
     Attributes
     ----------
     labels : ndarray of int64, shape (heads, n)
-        Cluster of each photo, by each head.
+        Cluster of each photo, per head.
     losses : ndarray of float64, shape (heads, steps)
-        Loss of each step; the lower, the more a photo's cluster tells of its neighbors'.
+        Training loss per step; the lower, the better a photo's cluster predicts its neighbors'.
     """
 
     labels: Ints
@@ -55,27 +55,27 @@ def train_heads(
     steps: int = 300,
     seed: int = 0,
 ) -> Heads:
-    """Train clustering heads on frozen embeddings without labels, in the manner of TEMI.
+    """Train clustering heads on frozen embeddings without labels (TEMI).
 
-    A photo and one of its nearest neighbors should be told the same cluster, and which cluster
-    that is should tell something: the loss is minus the pointwise mutual information of what a
-    student says of the one and a teacher, the student's moving average, says of the other. A pair
-    counts by the teachers' belief that it is of one cluster at all.
+    A photo and one of its nearest neighbors should get the same cluster. The loss is the negative
+    pointwise mutual information between the student's prediction for one photo and the teacher's
+    for the other; the teacher is a moving average of the student. Each pair is weighted by the
+    teachers' probability that both photos share a cluster.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of length one; a few hundred numbers each keep it fast.
+        Embeddings, rows of unit length; use a few hundred dimensions to keep it fast.
     k : int
         Number of clusters, 2 to n - 1.
     n_neighbors : int
-        Neighbors that count as of the same cluster, 1 to n - 1.
+        Number of neighbors from which pairs are drawn, 1 to n - 1.
     heads : int
-        How many heads to train, from different starts.
+        Number of heads, with different initializations.
     steps : int
-        How many batches of at most 512 pairs each head learns from.
+        Number of training steps, with batches of at most 512 pairs.
     seed : int
-        Seed of the starts and of the pairs drawn.
+        Seed of the initializations and of the pairs.
 
     Returns
     -------
@@ -98,7 +98,8 @@ def train_heads(
     check_k(k, n - 1)
     if not 1 <= n_neighbors < n:
         raise ArgumentError(
-            f"n_neighbors must be between 1 and {n - 1} for these photos, not {n_neighbors}."
+            f"n_neighbors must be between 1 and {n - 1} for this number of photos, "
+            f"not {n_neighbors}."
         )
     random = torch.Generator().manual_seed(seed)
     photos = torch.from_numpy(np.ascontiguousarray(X, dtype=np.float32))

@@ -1,7 +1,7 @@
-"""Clusters of a graph: photos are its nodes, and near neighbors are joined.
+"""Graph clustering: photos are nodes, and edges join nearest neighbors.
 
-``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of length one. A graph is a
-symmetric sparse matrix of shape (n, n), with the cosine of two photos where they are joined.
+``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length. A graph is a
+symmetric sparse matrix of shape (n, n), whose entries are the cosines of joined photos.
 """
 
 import networkx as nx
@@ -18,8 +18,8 @@ from caltech_lab.errors import ArgumentError
 
 Ints = NDArray[np.int64]
 
-# Added to the degree of each node, as a share of the mean degree: without it, the first
-# eigenvectors go to single photos that hang on the graph by a thread.
+# Added to the degree of each node, as a share of the mean degree. Without it, the first
+# eigenvectors isolate single, weakly connected photos.
 REGULARIZATION = 0.1
 
 
@@ -31,17 +31,17 @@ def neighbor_graph(
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of length one.
+        Embeddings, rows of unit length.
     n_neighbors : int
-        Neighbors looked at, 1 to n - 1.
+        Number of neighbors, 1 to n - 1.
     mutual : bool
-        Whether two photos are joined only when each is among the neighbors of the other, rather
-        than when one of them is.
+        Whether to join two photos only if each is a neighbor of the other, instead of if either
+        is.
 
     Returns
     -------
     csr_array of float64, shape (n, n)
-        Symmetric; cosines of the photos joined, at least 0, and none on the diagonal.
+        Symmetric; cosines of the joined photos, at least 0, without a diagonal.
 
     Raises
     ------
@@ -67,31 +67,32 @@ def neighbor_graph(
     """
     if not 1 <= n_neighbors < len(X):
         raise ArgumentError(
-            f"n_neighbors must be between 1 and {len(X) - 1} for these photos, not {n_neighbors}."
+            f"n_neighbors must be between 1 and {len(X) - 1} for this number of photos, "
+            f"not {n_neighbors}."
         )
     graph = csr_array(kneighbors_graph(X, n_neighbors, mode="distance"), dtype=np.float64)
-    graph.data = np.clip(1 - graph.data**2 / 2, 1e-6, None)  # cosine, of rows of length one
+    graph.data = np.clip(1 - graph.data**2 / 2, 1e-6, None)  # cosine, of rows of unit length
     both = csr_array(graph.minimum(graph.T) if mutual else graph.maximum(graph.T))
     both.indices, both.indptr = both.indices.astype(np.int32), both.indptr.astype(np.int32)
-    return both  # with the indices that scikit-learn takes
+    return both  # with the index type that scikit-learn requires
 
 
 def spectral_embedding(graph: csr_array, n_components: int) -> NDArray[np.float32]:
-    """Give each node the leading eigenvectors of the graph's normalized adjacency.
+    """Embed the nodes by the leading eigenvectors of the normalized adjacency matrix.
 
-    Nodes that a random walk mixes sooner than it leaves come to lie together.
+    Nodes of the same densely connected group get nearby coordinates.
 
     Parameters
     ----------
     graph : csr_array, shape (n, n)
-        As `neighbor_graph` gives it.
+        From `neighbor_graph`.
     n_components : int
-        Number of eigenvectors, 1 to n - 1; customarily the number of clusters wanted.
+        Number of eigenvectors, 1 to n - 1; usually the number of clusters.
 
     Returns
     -------
     ndarray of float32, shape (n, n_components)
-        Rows scaled to length one.
+        Rows scaled to unit length.
 
     References
     ----------
@@ -103,14 +104,14 @@ def spectral_embedding(graph: csr_array, n_components: int) -> NDArray[np.float3
     check_components(n_components, n)
     degrees = graph.sum(axis=1)
     scale = diags_array(1 / np.sqrt(degrees + REGULARIZATION * degrees.mean() + 1e-12))
-    # A fixed start makes the result the same at every run.
+    # A fixed starting vector makes the result deterministic.
     _, vectors = eigsh(scale @ graph @ scale, n_components, which="LA", v0=np.ones(n), tol=1e-4)
     embedded: NDArray[np.float32] = normalize(vectors[:, ::-1]).astype(np.float32)
     return embedded
 
 
 def check_components(n_components: int, n: int) -> None:
-    """Raise an `ArgumentError` unless a graph of n nodes has that many eigenvectors to give."""
+    """Raise an `ArgumentError` unless `n_components` is between 1 and n - 1."""
     if not 1 <= n_components < n:
         raise ArgumentError(
             f"n_components must be between 1 and {n - 1} for this graph, not {n_components}."
@@ -125,18 +126,18 @@ def spectral_clusters(
     mutual: bool = False,
     seed: int = 0,
 ) -> Ints:
-    """Cluster by K-Means on the spectral embedding of the graph of neighbors.
+    """Cluster by K-Means on the spectral embedding of the neighbor graph.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Embeddings, rows of length one.
+        Embeddings, rows of unit length.
     k : int
         Number of clusters and of eigenvectors, 2 to n - 1.
     n_neighbors, mutual
         As in `neighbor_graph`.
     seed : int
-        Seed of K-Means, which keeps the best of three starts.
+        Seed of K-Means, which keeps the best of three initializations.
 
     Returns
     -------
@@ -154,14 +155,14 @@ def spectral_clusters(
 
 
 def communities(graph: csr_array, resolution: float = 1.0, seed: int = 0) -> Ints:
-    """Find the communities of a graph by Louvain's method, which chooses their number itself.
+    """Find communities by the Louvain method, which chooses their number.
 
     Parameters
     ----------
     graph : csr_array, shape (n, n)
-        As `neighbor_graph` gives it.
+        From `neighbor_graph`.
     resolution : float
-        Above 0; 1 is modularity itself, more gives more and smaller communities.
+        Above 0; 1 is standard modularity, and higher values give more and smaller communities.
     seed : int
         Seed of the order in which the nodes are visited.
 
@@ -187,21 +188,21 @@ def communities(graph: csr_array, resolution: float = 1.0, seed: int = 0) -> Int
 
 
 def dense_groups(X: NDArray[np.float32], smallest: int = 15, min_samples: int = 5) -> Ints:
-    """Find dense groups by HDBSCAN, which chooses their number and leaves some photos out.
+    """Find dense clusters by HDBSCAN, which chooses their number and marks outliers.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Vectors of a few dozen numbers: in thousands, nothing is dense.
+        Vectors of a few dozen dimensions; in thousands of dimensions, no region is dense.
     smallest : int
-        Photos that a group has at least.
+        Minimum cluster size.
     min_samples : int
-        Neighbors that make a place dense.
+        Number of neighbors for the density estimate.
 
     Returns
     -------
     ndarray of int64, shape (n,)
-        Group of each photo, -1 for the photos left out.
+        Cluster of each photo, -1 for outliers.
 
     References
     ----------

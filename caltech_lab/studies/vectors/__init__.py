@@ -1,1 +1,1 @@
-"""Vectors beyond the plain embedding: projections, reranking, unseen categories."""
+"""Better vectors: learned projections, re-ranking, and unseen categories."""

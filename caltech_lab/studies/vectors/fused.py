@@ -1,4 +1,4 @@
-"""Views of all photos of a lab, side by side, and projections fitted on them."""
+"""Concatenated views of all photos of a lab, and projections fitted on them."""
 
 import hashlib
 from dataclasses import replace
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def view_embeddings(lab: "Lab", view: View, part: str = "average") -> np.ndarray:
-    """Return one pooling of one view of all photos, extracted where it is not current.
+    """Return one pooling of one view of all photos, extracted if necessary.
 
     Parameters
     ----------
     lab : Lab
-        Whose photos to embed.
+        The photos to embed.
     view : View
-        Through which network, and how the photo is shown to it.
+        The network and its preprocessing.
     part : str
         One of `views.PARTS`.
 
@@ -42,7 +42,7 @@ def view_embeddings(lab: "Lab", view: View, part: str = "average") -> np.ndarray
 
 
 def fused_embeddings(lab: "Lab") -> Embeddings:
-    """Return the average-pooled views of `views.chosen_views`, side by side in each row."""
+    """Return the average-pooled views of `views.chosen_views`, concatenated per photo."""
     views = chosen_views()
     X = fused_views([[view_embeddings(lab, view) for view in group] for group in views])
     sha256 = hashlib.sha256(np.ascontiguousarray(X).data).hexdigest()
@@ -52,19 +52,19 @@ def fused_embeddings(lab: "Lab") -> Embeddings:
 
 
 def projected(lab: "Lab", name: str) -> tuple[Pipeline, Embeddings]:
-    """Return a projection fitted on the training set, and the vectors of all photos by it.
+    """Return a projection fitted on the training set, and the projected vectors of all photos.
 
     Parameters
     ----------
     lab : Lab
-        Whose photos to project.
+        The photos to project.
     name : str
-        As `projections.recipe` takes it.
+        As in `projections.projection`.
 
     Returns
     -------
     model : Pipeline
-        From fused embeddings to rows of unit length; kept as `models/vectors/<name>.skops`.
+        From fused embeddings to rows of unit length; cached as `models/vectors/<name>.skops`.
     vectors : Embeddings
         The projection of `fused_embeddings`.
     """

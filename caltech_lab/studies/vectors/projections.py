@@ -1,8 +1,8 @@
-"""Projections of embeddings: learned without labels, from labels, and towards the labels alone.
+"""Projections of embeddings, learned with and without labels.
 
-All are scikit-learn transformers whose rows have length one, so that an inner product of two is
-their similarity, as for plain embeddings. They are fitted on the training part only. ``X`` is
-float32 of shape (n, d), ``y`` int64 of shape (n,).
+All are scikit-learn transformers that return rows of unit length, so that inner products are cosine
+similarities. Fit them on the training set only. ``X`` is float32 of shape (n, d), ``y`` int64 of
+shape (n,).
 """
 
 from typing import Any, Self
@@ -22,20 +22,20 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from caltech_lab.errors import ArgumentError
 
 Floats = NDArray[np.floating[Any]]
-FLOATS = (np.float64, np.float32)  # what goes in comes out
+FLOATS = (np.float64, np.float32)  # accepted dtypes; the output has the dtype of the input
 
 
 class PartialWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Center, turn to the principal components, and shrink the strong ones partly.
+    """PCA with partial whitening.
 
     Parameters
     ----------
     n_components : int
-        How many components to keep; fewer where there are fewer photos or columns.
+        Number of components to keep, at most n - 1 and d.
     power : float
         Each component is divided by its variance to this power: 0 is plain PCA, 0.5 whitens.
     seed : int
-        Of the randomized decomposition.
+        Seed of the randomized decomposition.
 
     References
     ----------
@@ -49,7 +49,7 @@ class PartialWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Find mean and components; `y` is not used."""
+        """Compute the mean and the components; `y` is not used."""
         rows = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
         count = min(self.n_components, rows.shape[1], len(rows) - 1)
         self.pca_ = PCA(
@@ -58,28 +58,28 @@ class PartialWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Return rows of length one, shape (n, components)."""
+        """Return rows of unit length, shape (n, components)."""
         check_is_fitted(self)
         turned = self.pca_.transform(validate_data(self, X, dtype=FLOATS, reset=False))
-        # Components beyond the rank have no variance, and nothing to say.
+        # Components beyond the rank have no variance.
         strength = np.maximum(self.pca_.explained_variance_, 1e-9)
         rows: Floats = normalize(turned / strength**self.power)
         return rows
 
 
 class WithinClassWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Shrink the directions in which photos of the same category differ.
+    """Within-class whitening: shrink the directions in which photos of one category differ.
 
-    It learns from the labels what to ignore, and drops nothing: other than a discriminant
-    analysis it keeps every direction, so that categories that it never saw stay apart.
+    Unlike a discriminant analysis, it keeps every direction, so that unseen categories stay
+    separable.
 
     Parameters
     ----------
     shrinkage : float
-        Share of a multiple of the identity in the covariance, 0 to 1.
+        Shrinkage of the covariance toward a multiple of the identity, 0 to 1.
     power : float
-        Each direction is divided by its variance within the categories to this power; 0.5 makes
-        these variances equal.
+        Each direction is divided by its within-class variance to this power; 0.5 makes these
+        variances equal.
 
     References
     ----------
@@ -97,7 +97,7 @@ class WithinClassWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return tags
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Find the covariance within the categories `y`."""
+        """Compute the within-class covariance for the categories `y`."""
         given, labels = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=2)
         rows = given.astype(np.float64)
         _, labels = np.unique(labels, return_inverse=True)
@@ -113,7 +113,7 @@ class WithinClassWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return self
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Return rows of length one, of the shape of `X`."""
+        """Return rows of unit length, of the shape of `X`."""
         check_is_fitted(self)
         given = validate_data(self, X, dtype=FLOATS, reset=False)
         rows: Floats = normalize(given @ self.projection_)
@@ -121,16 +121,16 @@ class WithinClassWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc
 
 
 class PosteriorProjection(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """The square root of the class probabilities of a logistic regression, as the vector.
+    """Square roots of the predicted class probabilities, used as vectors.
 
-    The inner product of two such rows is the Bhattacharyya coefficient of two distributions: 1
-    where the model believes the same of both photos. What the labels do not tell apart, such a
-    space cannot tell apart either.
+    The inner product of two rows is the Bhattacharyya coefficient of two distributions: 1 if both
+    photos have the same predicted probabilities. This space cannot separate photos that the labels
+    do not separate.
 
     Parameters
     ----------
     classifier : estimator
-        With `predict_proba`; `LogisticRegression` with C = 300 by default.
+        A classifier with `predict_proba`; `LogisticRegression` with C = 300 by default.
 
     References
     ----------
@@ -175,30 +175,30 @@ class PosteriorProjection(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return best
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Return rows of length one, shape (n, categories)."""
+        """Return rows of unit length, shape (n, categories)."""
         rows: Floats = np.sqrt(self.predict_proba(X))
         return rows
 
 
 class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """A linear map learned by pulling each photo to its category's proxy and off the others.
+    """A linear projection trained with a proxy loss; also a nearest-proxy classifier.
 
-    The loss is the cross-entropy of the scaled cosines between a projected photo and one learned
-    unit vector, the proxy, for each category. It begins as the identity on the leading columns.
-    The proxies make a classifier of it, too.
+    Each category has one learned unit vector, its proxy. The loss is the cross-entropy of the
+    scaled cosines between a projected photo and the proxies. The projection is initialized to the
+    identity on the leading columns.
 
     Parameters
     ----------
     n_components : int
-        Columns of the result, at most those of `X`.
+        Output dimension, at most d.
     scale : float
-        What the cosines are multiplied by, above 0.
+        Factor of the cosines (inverse temperature), above 0.
     epochs : int
-        Passes over the photos, in batches of 256.
+        Number of epochs, with batches of 256.
     rate : float
-        Learning rate of Adam.
+        Learning rate of AdamW.
     seed : int
-        Of the batches and the proxies.
+        Seed of the batches.
 
     References
     ----------
@@ -221,7 +221,7 @@ class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type
         self.seed = seed
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Learn the map."""
+        """Train the projection and the proxies."""
         import torch
         from torch.nn import functional
 
@@ -233,7 +233,7 @@ class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type
         labels = torch.from_numpy(places)
         map_ = torch.eye(rows.shape[1], min(self.n_components, rows.shape[1])).requires_grad_()
         sums = torch.zeros(int(labels.max()) + 1, rows.shape[1]).index_add_(0, labels, rows)
-        proxies = (sums @ map_).detach().requires_grad_()  # the middle of each category
+        proxies = (sums @ map_).detach().requires_grad_()  # category centroids
         adam = torch.optim.AdamW([map_, proxies], self.rate, weight_decay=1e-2)
         for _ in range(self.epochs):
             for batch in torch.randperm(len(rows), generator=random).split(256):
@@ -260,7 +260,7 @@ class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type
         return best
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Return rows of length one, shape (n, `n_components`)."""
+        """Return rows of unit length, shape (n, `n_components`)."""
         check_is_fitted(self)
         given = validate_data(self, X, dtype=FLOATS, reset=False)
         rows: Floats = normalize(given @ self.projection_)
@@ -268,17 +268,17 @@ class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type
 
 
 def discriminant(shrinkage: float = 0.1) -> Pipeline:
-    """Build Fisher's linear discriminant analysis with shrinkage, rows scaled to length one.
+    """Build Fisher's linear discriminant analysis with shrinkage, rows scaled to unit length.
 
     Parameters
     ----------
     shrinkage : float
-        Share of a multiple of the identity in the covariance within the categories, 0 to 1.
+        Shrinkage of the within-class covariance toward a multiple of the identity, 0 to 1.
 
     Returns
     -------
     Pipeline
-        Not fitted; from (n, d) to (n, categories - 1).
+        Unfitted; from (n, d) to (n, categories - 1).
 
     References
     ----------
@@ -293,36 +293,36 @@ def discriminant(shrinkage: float = 0.1) -> Pipeline:
 LEARNED = ("none", "within", "discriminant", "proxy", "posterior")
 
 
-def recipe(name: str, *, n_components: int | None = None, seed: int = 0) -> Pipeline:
-    """Build one of the recipes that the notebooks compare, for fused embeddings.
+def projection(name: str, *, n_components: int | None = None, seed: int = 0) -> Pipeline:
+    """Build one of the projections that the notebooks compare, for fused embeddings.
 
     Parameters
     ----------
     name : {"none", "within", "discriminant", "proxy", "posterior"}
-        What is learned from labels behind the whitening: nothing, what to ignore, what tells the
-        categories apart, a map towards proxies, or the categories themselves.
+        Supervised step after the whitening: none, within-class whitening, linear discriminant
+        analysis, a proxy projection, or class probabilities.
     n_components : int, optional
-        Principal components kept; as many as cross-validation chose by default.
+        Number of principal components; chosen by cross-validation by default.
     seed : int
-        Of what is random in it.
+        Seed of the random steps.
 
     Returns
     -------
     Pipeline
-        Not fitted.
+        Unfitted.
 
     Raises
     ------
     ArgumentError
-        When there is no such recipe.
+        When the name is unknown.
     """
-    # What cross-validation on the training part chose: components, and power of the whitening.
+    # Chosen by cross-validation on the training set: number of components, whitening power.
     whitening: dict[str, tuple[int, float]] = {
         "none": (512, 0.2), "within": (512, 0.0), "discriminant": (512, 0.0),
         "proxy": (1024, 0.25), "posterior": (1024, 0.25),
     }  # fmt: skip
     if name not in whitening:
-        raise ArgumentError(f"There is no recipe {name!r}: choose one of {', '.join(LEARNED)}.")
+        raise ArgumentError(f"There is no projection {name!r}: choose one of {', '.join(LEARNED)}.")
     chosen, power = whitening[name]
     count = n_components or chosen
     steps: dict[str, list[BaseEstimator]] = {
@@ -336,5 +336,5 @@ def recipe(name: str, *, n_components: int | None = None, seed: int = 0) -> Pipe
 
 
 def fit_projection(X: Floats, y: NDArray[np.int64], name: str, seed: int = 0) -> Pipeline:
-    """Fit the projection that `recipe` builds by that name."""
-    return recipe(name, seed=seed).fit(X, y)
+    """Build and fit a `projection`."""
+    return projection(name, seed=seed).fit(X, y)

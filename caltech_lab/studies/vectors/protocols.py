@@ -1,7 +1,7 @@
-"""What the best vectors reach, held against what was aimed at.
+"""Evaluation protocols for the learned vectors.
 
-Every fit sees training photos only; every figure is of photos that no fit saw. A seed draws the
-splits, the categories left out and the learning, so that two seeds are two runs from scratch.
+Models are fitted on training photos only, and all scores are of held-out photos. The seed sets the
+splits, the left-out categories and the training, so that two seeds give independent runs.
 """
 
 from collections.abc import Iterator
@@ -19,39 +19,39 @@ from caltech_lab.metrics.intervals import (
     paired_difference_interval,
 )
 from caltech_lab.metrics.retrieval import RetrievalScores, retrieval_scores
-from caltech_lab.studies.vectors.projections import recipe
+from caltech_lab.studies.vectors.projections import projection
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-SHARE_LEFT_OUT = 0.2  # of the categories, hidden from a projection
+SHARE_LEFT_OUT = 0.2  # share of the categories that are left out of training
 PER_CATEGORY = 30  # training photos in the standard protocol
 N_SPLITS = 5
 
 
 def held_out_scores(vectors: Floats, y: Ints, train: Ints, test: Ints, k: int = 10) -> Any:
-    """Ask for photos of the training part with held-out ones; see `retrieval_scores`."""
+    """Score held-out queries in the training set; see `retrieval_scores`."""
     return retrieval_scores(
         vectors[train], y[train], queries=vectors[test], query_labels=y[test], k=k
     )
 
 
 def nearest_mean(vectors: Floats, y: Ints, train: Ints, test: Ints) -> NDArray[np.bool_]:
-    """Tell which held-out photos lie nearest to the mean of their own category.
+    """Classify the held-out photos by the nearest class mean.
 
     Parameters
     ----------
     vectors : ndarray of float32, shape (n, d)
-        Rows of length one.
+        Rows of unit length.
     y : ndarray of int64, shape (n,)
         Categories.
     train, test : ndarray of int64
-        Rows; the means are those of the training part, scaled to length one.
+        Rows; the means are those of the training set, scaled to unit length.
 
     Returns
     -------
     ndarray of bool, shape (number of test rows,)
-        Whether the simplest of classifiers is right.
+        Whether each prediction is correct.
     """
     gallery, labels = vectors[train], y[train]
     categories = np.unique(labels)
@@ -61,14 +61,14 @@ def nearest_mean(vectors: Floats, y: Ints, train: Ints, test: Ints) -> NDArray[n
 
 
 def left_out(y: Ints, seed: int = 0) -> NDArray[np.bool_]:
-    """Choose a fifth of the categories, and mark their photos.
+    """Choose a random fifth of the categories, and mark their photos.
 
     Parameters
     ----------
     y : ndarray of int64, shape (n,)
         Categories.
     seed : int
-        Another seed chooses others.
+        Seed of the choice.
 
     Returns
     -------
@@ -84,32 +84,32 @@ def left_out(y: Ints, seed: int = 0) -> NDArray[np.bool_]:
 def scores_on_left_out(
     name: str, X: Floats, y: Ints, seed: int = 0, k: int = 10
 ) -> RetrievalScores:
-    """Score a recipe on categories that it never saw: queries and gallery are of these alone.
+    """Score a projection on categories that were left out of its training.
 
     Parameters
     ----------
     name : str
-        As `projections.recipe` takes it, or ``"plain"`` to take `X` as it is.
+        As in `projections.projection`, or ``"plain"`` to use `X` unchanged.
     X : ndarray of float32, shape (n, d)
         Fused or plain embeddings.
     y : ndarray of int64, shape (n,)
         Categories.
     seed : int
-        Of split, categories and learning.
+        Seed of the split, the left-out categories and the training.
     k : int
-        How many answers count.
+        Cutoff of precision@k.
 
     Returns
     -------
     RetrievalScores
-        Of the held-out photos of the left-out categories, among the other photos of these.
+        Test photos of the left-out categories as queries, their training photos as gallery.
     """
     train, test = split(y, seed)
     hidden = left_out(y, seed)
     vectors = X
     if name != "plain":
         fit = train[~hidden[train]]
-        model = recipe(name, seed=seed).fit(X[fit], y[fit])
+        model = projection(name, seed=seed).fit(X[fit], y[fit])
         vectors = model.transform(X)
     scores: RetrievalScores = held_out_scores(
         vectors, y, train[hidden[train]], test[hidden[test]], k
@@ -120,23 +120,23 @@ def scores_on_left_out(
 def thirty_per_category(
     y: Ints, seed: int = 0, n_splits: int = N_SPLITS, count: int = PER_CATEGORY
 ) -> Iterator[tuple[Ints, Ints]]:
-    """Draw the splits of the standard protocol, without replacement.
+    """Draw the random splits of the standard protocol.
 
     Parameters
     ----------
     y : ndarray of int64, shape (n,)
         Categories.
     seed : int
-        Another seed draws others.
+        Seed of the splits.
     n_splits : int
-        How many.
+        Number of splits.
     count : int
-        Training photos in each category; where that leaves none, all but one.
+        Training photos per category; at most all but one.
 
     Yields
     ------
     train, test : ndarray of int64
-        Rows, sorted, without overlap, together all.
+        Sorted, disjoint rows, which together are all rows.
 
     References
     ----------
@@ -153,27 +153,27 @@ def thirty_per_category(
 
 
 def on_held_out(plain: Floats, fused: Floats, y: Ints, seed: int = 0) -> dict[str, Any]:
-    """Measure the winning recipe once on the held-out photos of one seed.
+    """Evaluate the best projection on the held-out photos of one split.
 
     Parameters
     ----------
     plain : ndarray of float32, shape (n, d)
-        Embeddings of one view, averaged.
+        Average-pooled embeddings of one view.
     fused : ndarray of float32, shape (n, d2)
-        Fused views, as `fused.fused_embeddings` gives them.
+        Fused views, from `fused.fused_embeddings`.
     y : ndarray of int64, shape (n,)
         Categories.
     seed : int
-        Of split and learning.
+        Seed of the split and the training.
 
     Returns
     -------
     dict
-        precision@10 over photos and over categories, of plain and of learned vectors, and the
-        accuracy likewise: each estimate with the two ends of its 95 % bootstrap interval.
+        precision@10 of the plain and the learned vectors, and accuracy, each as micro and macro
+        average with its 95 % bootstrap interval.
     """
     train, test = split(y, seed)
-    model = recipe("posterior", seed=seed).fit(fused[train], y[train])
+    model = projection("posterior", seed=seed).fit(fused[train], y[train])
     before = held_out_scores(plain, y, train, test)
     after = held_out_scores(model.transform(fused), y, train, test)
     right = model.predict(fused[test]) == y[test]
@@ -188,7 +188,7 @@ def on_held_out(plain: Floats, fused: Floats, y: Ints, seed: int = 0) -> dict[st
 
 
 def on_left_out(plain: Floats, fused: Floats, y: Ints, seed: int = 0) -> dict[str, Any]:
-    """Measure two learned recipes on categories that they never saw, beside plain vectors.
+    """Compare two learned projections with plain vectors on left-out categories.
 
     Parameters
     ----------
@@ -198,8 +198,8 @@ def on_left_out(plain: Floats, fused: Floats, y: Ints, seed: int = 0) -> dict[st
     Returns
     -------
     dict
-        precision@10 over the left-out categories of plain vectors and of the recipes ``within``
-        and ``posterior``, and their gains over plain; each with its interval.
+        Macro precision@10 of plain vectors and of the projections ``within`` and ``posterior`` on
+        the left-out categories, and their gains over plain vectors; each with its interval.
     """
     unseen = scores_on_left_out("plain", plain, y, seed)
     figures = {"left_out_plain": _over_categories(unseen.precision, unseen.labels)}
@@ -213,7 +213,7 @@ def on_left_out(plain: Floats, fused: Floats, y: Ints, seed: int = 0) -> dict[st
 
 
 def standard_protocol(fused: Floats, y: Ints, seed: int = 0) -> dict[str, Any]:
-    """Measure accuracy over categories with 30 training photos in each.
+    """Measure macro accuracy with 30 training photos per category.
 
     Parameters
     ----------
@@ -228,10 +228,10 @@ def standard_protocol(fused: Floats, y: Ints, seed: int = 0) -> dict[str, Any]:
     """
     splits = []
     for train, test in thirty_per_category(y, seed):
-        model = recipe("posterior", seed=seed).fit(fused[train], y[train])
+        model = projection("posterior", seed=seed).fit(fused[train], y[train])
         right = model.predict(fused[test]) == y[test]
         splits.append((bootstrap_interval(right, groups=y[test]), macro_average(right, y[test])))
-    # The splits share photos, so their intervals are averaged and not narrowed.
+    # The splits share photos, so their intervals are averaged instead of combined.
     ends = np.mean([interval for interval, _ in splits], axis=0)
     return {
         "thirty_a_category": [float(end) for end in ends],
@@ -240,7 +240,7 @@ def standard_protocol(fused: Floats, y: Ints, seed: int = 0) -> dict[str, Any]:
 
 
 def evaluate_all(plain: Floats, fused: Floats, y: Ints, seed: int = 0) -> dict[str, Any]:
-    """Measure all of `on_held_out`, `on_left_out` and `standard_protocol` for one seed."""
+    """Run `on_held_out`, `on_left_out` and `standard_protocol` for one seed."""
     return {
         **on_held_out(plain, fused, y, seed),
         **on_left_out(plain, fused, y, seed),

@@ -1,7 +1,7 @@
-"""Second looks at a ranking: what the neighbors of the answers say about the query.
+"""Re-ranking: query expansion, k-reciprocal neighbors and diffusion.
 
-All take similarities by inner product between rows of length one, and give new similarities of
-queries to gallery, float32 of shape (q, n), to be ranked in falling order.
+All methods take rows of unit length and return new similarities between queries and gallery,
+float32 of shape (q, n), to be ranked in descending order.
 """
 
 import numpy as np
@@ -15,13 +15,13 @@ Ints = NDArray[np.int64]
 
 
 def strongest(similarities: Floats, k: int) -> Ints:
-    """Return the columns of the k largest values of each row, in falling order, ties by column."""
+    """Return the columns of the k largest values of each row, descending, ties by column."""
     ids: Ints = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
     return ids
 
 
 def query_expansion(Q: Floats, X: Floats, k: int = 5, alpha: float = 3.0) -> Floats:
-    """Ask again with the query and its first answers, weighted by their similarity.
+    """Search again with the mean of the query and its first results, weighted by similarity.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ def query_expansion(Q: Floats, X: Floats, k: int = 5, alpha: float = 3.0) -> Flo
     X : ndarray of float32, shape (n, d)
         Gallery.
     k : int
-        How many answers join the query.
+        Number of results to add to the query.
     alpha : float
-        Power of the similarity that an answer weighs by; 0 weighs all alike.
+        Each result is weighted by its similarity to this power; 0 weights all equally.
 
     Returns
     -------
@@ -65,22 +65,22 @@ def neighbor_lists(X: Floats, k: int = 20, rows_at_once: int = 1024) -> Ints:
 def reciprocal_neighbors(
     Q: Floats, X: Floats, neighbors: Ints, weight: float = 0.3, shortlist: int = 100
 ) -> Floats:
-    """Prefer answers whose neighbors are the query's own: k-reciprocal re-ranking, simplified.
+    """Re-rank by shared neighbors: a simplified k-reciprocal re-ranking.
 
-    The query's k first answers are compared, as a set, with the k nearest photos of each photo on
-    the shortlist; the Jaccard similarity of the two sets is added. The sets are not made larger
-    by reciprocal neighbors of neighbors, as the original does.
+    For each photo on the shortlist, the Jaccard similarity between its k nearest neighbors and the
+    first k results of the query is added to the cosine. Unlike in the original, the sets are not
+    expanded by reciprocal neighbors of neighbors.
 
     Parameters
     ----------
     Q, X : ndarray of float32, shapes (q, d) and (n, d)
         Queries and gallery.
     neighbors : ndarray of int64, shape (n, k)
-        From `neighbor_lists`, made once.
+        From `neighbor_lists`.
     weight : float
-        Of the cosine, 0 to 1; the Jaccard similarity gets the rest.
+        Weight of the cosine, 0 to 1; the Jaccard similarity gets the rest.
     shortlist : int
-        How many first answers are ranked again; the others keep their places behind them.
+        Number of results to re-rank; the others keep their order behind them.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def reciprocal_neighbors(
     again = cosines - 3  # behind the shortlist
     for row, found in enumerate(ids):
         own = found[:k]
-        # A photo counts as one of its own neighbors, as the query does not in the gallery.
+        # A gallery photo is in its own neighbor set; the query is not in the gallery.
         sets = np.hstack([found[:, None], neighbors[found][:, : k - 1]])
         common = np.isin(sets, own).sum(axis=1)
         jaccard = common / (2 * k - common)
@@ -107,23 +107,23 @@ def reciprocal_neighbors(
 
 
 class Diffusion:
-    """Let similarity flow along the gallery's neighbor graph.
+    """Diffusion of similarity on the neighbor graph of the gallery.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Gallery.
     neighbors : ndarray of int64, shape (n, k)
-        From `neighbor_lists`; photos that name each other are joined.
+        From `neighbor_lists`; mutual neighbors are joined.
     damping : float
-        How far it flows, 0 to 1, without 1.
+        Strength of the diffusion, 0 to below 1.
     power : float
-        Of the cosine that a join weighs by.
+        Edges are weighted by the cosine to this power.
 
     Notes
     -----
-    With the symmetrically normalized graph S, the answer f to start values s solves
-    ``(I - damping * S) f = s``; the matrix is factorised once.
+    With the symmetrically normalized adjacency matrix S, the result f for the initial values s
+    solves ``(I - damping * S) f = s``; the matrix is factorized once.
 
     References
     ----------
@@ -146,14 +146,14 @@ class Diffusion:
         self._solver = splu((diags(np.ones(n)) - damping * smoothed).tocsc())
 
     def similarities(self, Q: Floats, k: int = 10) -> Floats:
-        """Start from the k first answers of each query, and return what reaches each photo.
+        """Diffuse from the first k results of each query.
 
         Parameters
         ----------
         Q : ndarray of float32, shape (q, d)
             Queries.
         k : int
-            How many answers it starts from.
+            Number of results to start from.
         """
         cosines = Q @ self.X.T
         ids = strongest(cosines, k)
@@ -161,6 +161,6 @@ class Diffusion:
         strength = np.maximum(np.take_along_axis(cosines, ids, 1), 0) ** self.power
         np.put_along_axis(starts, ids, strength, 1)
         reached = self._solver.solve(starts.T).T
-        # What nothing reaches is ranked by its cosine, behind the rest.
+        # Photos that the diffusion does not reach are ranked by cosine, behind the rest.
         again: Floats = (reached + 1e-9 * cosines).astype(np.float32)
         return again

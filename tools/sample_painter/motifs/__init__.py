@@ -1,9 +1,9 @@
-"""What the drawn photos show: one painter a category, and a table of them.
+"""The motifs of the drawn photos: one painter per category, and a table of them.
 
-To add a category, write one function under its name, with the `motif`
-decorator, in one of the modules here. It paints on a square from -1 to 1 (x to
-the right, y down), light comes from the upper left, and every choice it makes
-comes from its `Chance`.
+To add a category, write a function of that name with the `motif` decorator in
+one of these modules. It paints on a square from -1 to 1 (x to the right, y
+down), with light from the upper left, and takes all random choices from its
+`Chance`.
 """
 
 from tools.sample_painter.motifs import animals, boats, flowers, outdoors, tableware

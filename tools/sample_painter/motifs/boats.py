@@ -1,4 +1,4 @@
-"""Painters of sailing boats, which a network may well mix up."""
+"""Painters of sailing boats, which a network may confuse."""
 
 import numpy as np
 

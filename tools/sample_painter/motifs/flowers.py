@@ -1,4 +1,4 @@
-"""Painters of flowers, two of which a network may well mix up."""
+"""Painters of flowers, two of which a network may confuse."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The table of what the drawn photos show, and how a painter gets into it."""
+"""The table of motifs, and the decorator that registers painters."""
 
 import math
 from collections.abc import Callable
@@ -16,14 +16,14 @@ CLEAR: Color = (0, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Motif:
-    """A category: how to paint it and where it is found.
+    """A category: its painter and its scenes.
 
     Attributes
     ----------
     paint : callable
         Paints the object with a `Brush` and a `Chance`.
     scenes : tuple of str
-        The backgrounds it is seen before, names in `scenery.SCENES`.
+        Possible backgrounds, names in `scenery.SCENES`.
     pose : str
         "lying" (flat, seen from above or at a slant, shadow beside it),
         "resting" (the same for a ball, which looks round from everywhere),
@@ -32,7 +32,7 @@ class Motif:
     tilt : float
         Largest turn to either side, in degrees.
     mirrored : bool
-        Whether a mirror image is as true as the original.
+        Whether the mirror image is also realistic.
     """
 
     paint: Painter
@@ -48,7 +48,7 @@ MOTIFS: dict[str, Motif] = {}
 def motif(
     scenes: str, pose: str, tilt: float, mirrored: bool = True
 ) -> Callable[[Painter], Painter]:
-    """Enter a painter in the table under its own name."""
+    """Register a painter in the table under its own name."""
 
     def enter(paint: Painter) -> Painter:
         MOTIFS[paint.__name__] = Motif(paint, tuple(scenes.split()), pose, tilt, mirrored)

@@ -1,4 +1,4 @@
-"""Painters of things found on a table."""
+"""Painters of objects on a table."""
 
 import math
 
@@ -22,7 +22,7 @@ from tools.sample_painter.motifs.table import BLACK, CLEAR, TURN, WHITE, motif
 
 @motif("room room room wood studio", pose="standing", tilt=3)
 def cup(b: Brush, c: Chance) -> None:
-    """Paint a mug or a tea cup with a handle, at times with a saucer, a pattern and steam."""
+    """Paint a mug or a tea cup with a handle, sometimes with a saucer, a pattern and steam."""
     glaze = c.tint(
         c.pick(
             (
@@ -122,7 +122,7 @@ def cup(b: Brush, c: Chance) -> None:
 
 @motif("wood cloth stone wood", pose="lying", tilt=180)
 def pizza(b: Brush, c: Chance) -> None:
-    """Paint a round pizza on a board, plate or bare table, its toppings strewn at random."""
+    """Paint a round pizza on a board, plate or bare table, with randomly placed toppings."""
     if c.happens(0.6):
         dish = c.tint(c.pick(((232, 228, 220), (150, 104, 62), (60, 58, 58))))
         b.ellipse(0, 0, 1, 1, Linear((-1, -1), (1, 1), (lighter(dish, 0.3), darker(dish, 0.25))))
