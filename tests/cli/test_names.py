@@ -168,10 +168,10 @@ def test_of_hard_links_the_one_that_was_named_is_the_query(tmp_path: Path) -> No
     for seed in range(3):
         photo(tmp_path / "photos" / f"p{seed}.png", seed)
     os.link(tmp_path / "photos/p0.png", tmp_path / "photos/same.png")
+    photos = tmp_path / "photos"
+    options = ("--dataset", photos, "--backbone", "pixels", "--outputs", tmp_path / "o")
     for name, other in (("p0.png", "same.png"), ("same.png", "p0.png")):
-        done = run("retrieve", tmp_path / "photos" / name, "-k", 1, "--json", "--dataset",
-                   tmp_path / "photos", "--backbone", "pixels", "--outputs", tmp_path / "o")  # fmt: skip
-        assert answers(done) == [[other]]
+        assert answers(run("retrieve", photos / name, "-k", 1, "--json", *options)) == [[other]]
 
 
 def test_categories_are_the_same_whichever_way_they_are_encoded(lab: Any, photos: Path) -> None:
