@@ -93,7 +93,8 @@ def write_npy(features: Embeddings, folder: Path) -> list[Path]:
         What to write.
     folder : Path
         Where to: ``embeddings.npy`` is float32 of shape (n, d); ``photos.csv`` has ``path``,
-        ``category``, ``label`` (int, -1 for none) and ``sha256``, in the same order.
+        ``category``, ``label`` (int, -1 for none) and ``sha256``, in the same order;
+        names are for people, see `write_csv`, and Parquet has them exactly.
 
     Returns
     -------
