@@ -13,8 +13,10 @@ from caltech_lab.datasets.splits import split
 from caltech_lab.embedding.backbones import Backbone
 from caltech_lab.embedding.backbones import backbone as look_up
 from caltech_lab.embedding.perturbation import perturbation
+from caltech_lab.errors import shown_name
 from caltech_lab.settings import settings
 from caltech_lab.storage.cache import Cache
+from caltech_lab.storage.files import make_folder
 
 # Imports inside the methods keep `open_lab` quick: a lab that only searches loads no scikit-learn.
 if TYPE_CHECKING:
@@ -67,13 +69,14 @@ class Lab:
     def __str__(self) -> str:
         """Return the opening lines of a notebook."""
         home, place = settings().home, self._folder
-        shown = place.relative_to(home) if place.is_relative_to(home) else place
+        below = place.is_relative_to(home) and home != Path(home.anchor)
+        shown = place.relative_to(home) if below else place
         return "\n".join(
             [
-                f"Photos     {self.photos.origin.rstrip('.')}.",
+                f"Photos     {shown_name(self.photos.origin.rstrip('.'))}.",
                 f"Backbone   {self.backbone.title}: {self.backbone.width:,}-dimensional vectors, "
                 f"computed by {self.runtime}.",
-                f"Outputs    {shown.as_posix()}/",
+                f"Outputs    {shown_name(shown.as_posix())}/",
                 f"Seed       {self.seed}",
             ]
         )
@@ -140,8 +143,7 @@ class Lab:
         if seed is not None and name != "features":
             folder /= f"perturbed-{seed}"
         folder /= name
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return make_folder(folder)
 
     @cached_property
     def cache(self) -> Cache:

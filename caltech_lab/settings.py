@@ -1,6 +1,7 @@
 """Settings from environment variables, as one frozen object."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -64,8 +65,8 @@ def settings() -> Settings:
         cores = os.cpu_count() or 1
     return Settings(
         home=home,
-        data=Path(env.get("CALTECH_LAB_DATA") or home / "data").expanduser(),
-        outputs=Path(env.get("CALTECH_LAB_OUTPUTS") or home / "outputs").expanduser(),
+        data=from_home(env.get("CALTECH_LAB_DATA") or home / "data"),
+        outputs=from_home(env.get("CALTECH_LAB_OUTPUTS") or home / "outputs"),
         dataset=env.get("CALTECH_LAB_DATASET") or None,
         backbone=env.get("CALTECH_LAB_BACKBONE") or "resnet50",
         precision=env.get("CALTECH_LAB_PRECISION") or "auto",
@@ -73,6 +74,13 @@ def settings() -> Settings:
         gallery=env.get("CALTECH_LAB_GALLERY") or "exact",
         threads=_whole("CALTECH_LAB_THREADS", cores, least=1),
     )
+
+
+def from_home(path: str | Path) -> Path:
+    """Return a path with the folder that its ~ stands for, if it stands for one."""
+    with suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
 
 
 def _whole(name: str, default: int, least: int) -> int:

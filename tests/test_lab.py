@@ -16,6 +16,7 @@ from caltech_lab.errors import ArgumentError, DatasetError, LabError
 from caltech_lab.lab import Lab, open_lab
 from caltech_lab.metrics.retrieval import retrieval_scores
 from caltech_lab.report.measurements import retrieval
+from caltech_lab.settings import settings
 
 
 @pytest.fixture
@@ -34,6 +35,19 @@ def test_importing_the_package_takes_no_time_and_no_torch() -> None:
 def test_the_opening_lines_name_photos_backbone_outputs_and_seed(lab: Lab) -> None:
     lines = str(lab).splitlines()
     assert [line.split()[0] for line in lines] == ["Photos", "Backbone", "Outputs", "Seed"]
+
+
+def test_the_opening_lines_are_four_whatever_the_names(
+    photos: Photos, environment: pytest.MonkeyPatch
+) -> None:
+    home = Path(photos.root.anchor)
+    now = replace(settings(), home=home, outputs=photos.root / "out\x1b")
+    environment.setattr("caltech_lab.lab.settings", lambda: now)
+    odd = replace(photos, name="x\ny", origin="9 photos of two\nlines\x1b[2J")
+    lines = str(Lab(odd, backbone("pixels"))).split("\n")
+    assert len(lines) == 4
+    assert lines[0].endswith(r"9 photos of two\nlines\x1b[2J.")
+    assert lines[2].endswith(rf" {photos.root.as_posix()}/out\x1b/x\ny/pixels/")
 
 
 def test_a_folder_of_folders_can_be_opened_and_a_wrong_one_is_a_sentence(

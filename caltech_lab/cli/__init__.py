@@ -8,6 +8,9 @@ to standard output, progress to standard error. `--json` prints one object inste
 Only Typer and the standard library are imported here, so that `--help` is there at once.
 """
 
+import io
+import sys
+
 from caltech_lab.cli.commands import app
 
 __all__ = ["app", "main"]
@@ -15,4 +18,7 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run the command line, and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a console's encoding lacks is an escape
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="caltech-lab")

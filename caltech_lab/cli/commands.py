@@ -172,7 +172,9 @@ def predict(
     classifier: Annotated[
         str, typer.Option(help="svm or random-forest.", **one_of(*CLASSIFIERS))
     ] = "svm",
-    top: Annotated[int, typer.Option(min=1, help="Categories to name for each photo.")] = 3,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Categories to name for each photo; 3 by default.")
+    ] = None,
 ) -> None:
     """Predict the categories of photos, with probabilities."""
 
@@ -180,12 +182,16 @@ def predict(
 @command("queries")
 def retrieve(
     photos: FILES,
-    k: Annotated[int, typer.Option("-k", "--k", min=1, help="Results per photo.")] = 10,
+    k: Annotated[
+        int | None, typer.Option("-k", "--k", min=1, help="Results per photo; 10 by default.")
+    ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Draw queries and results into this PNG.", metavar="PNG")
+        Path | None,
+        typer.Option(help="Draw queries and results into this PNG.", metavar="PNG", dir_okay=False),
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option(help="Write the results to this CSV.", metavar="CSV")
+        Path | None,
+        typer.Option(help="Write the results to this CSV.", metavar="CSV", dir_okay=False),
     ] = None,
     gallery: GALLERY = None,
     category: Annotated[
@@ -194,7 +200,7 @@ def retrieve(
 ) -> None:
     """Find the photos most similar to these; no labels are needed.
 
-    A photo that is in the dataset itself, byte for byte, is left out of its own results.
+    A photo of the dataset is left out of its own results; copies of it under other names are not.
     """
 
 
@@ -203,6 +209,6 @@ def duplicates(
     crops: Annotated[
         bool, typer.Option(help="Whether to look for crops too, which takes most of the time.")
     ] = True,
-    top: Annotated[int, typer.Option(min=0, help="Groups to list.")] = 10,
+    top: Annotated[int, typer.Option(min=0, help="Groups to list, at most.")] = 10,
 ) -> None:
     """Group near-duplicates, by perceptual hash and by embedding."""

@@ -4,8 +4,8 @@ What takes time to import is imported in the functions, so that `--help` is ther
 """
 
 import inspect
-import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from caltech_lab.errors import LabError
+from caltech_lab.errors import LabError, shown_name
+from caltech_lab.settings import from_home, settings
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -115,6 +117,30 @@ COMMON: dict[str, Any] = {
 SETTINGS = {name: f"CALTECH_LAB_{name.upper()}" for name in COMMON}
 
 
+class Command(TyperCommand):
+    """A command that says how to name a file whose name looks like an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line, and add a hint where it names such a file."""
+        words = args[: args.index("--")] if "--" in args else [*args]
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if isinstance(told := getattr(error, "message", None), str):
+                if file := next(filter(_is_file_like_option, words), ""):
+                    hint = f"caltech-lab {self.name} -- {shlex.quote(file)}"
+                    told = f"{told.rstrip('.')}. To name the file {file}, put -- before it: {hint}"
+                setattr(error, "message", shown_name(told))  # noqa: B010  # of Typer's own kinds
+            raise
+
+
+def _is_file_like_option(word: str) -> bool:
+    try:
+        return word.startswith("-") and Path(word).is_file()
+    except (OSError, ValueError):  # too long for a name
+        return False
+
+
 def command(module: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a signature a command of the app, with the common options and `--json`.
 
@@ -131,14 +157,14 @@ def _command(module: str, signature: Callable[..., None]) -> Callable[..., None]
     def run(**options: Any) -> None:
         as_json = options.pop("json")
         _set({option: options.pop(option) for option in COMMON})
+        # A shell leaves the ~ of --csv=~/file to the program.
+        options = {option: _from_home(value) for option, value in options.items()}
         try:
             with redirect_stdout(sys.stderr):
                 carry_out = getattr(import_module(f"caltech_lab.cli.{module}"), name)
                 result: Result = carry_out(**options)
         except (LabError, OSError, MemoryError) as error:
-            sentence = str(error) or repr(error)
-            if isinstance(error, MemoryError) and not isinstance(error, LabError):
-                sentence = "There is not enough memory: take fewer photos."
+            sentence = _sentence(error)
             if as_json:
                 _print_json({"command": name, "ok": False, "error": sentence})
             typer.echo(sentence, err=True)
@@ -147,7 +173,7 @@ def _command(module: str, signature: Callable[..., None]) -> Callable[..., None]
             _print_json(_described(name, result))
         else:
             wrote = [f"Written    {shown(path)}" for path in result.wrote]
-            typer.echo("\n".join([*result.lines, *wrote]))
+            typer.echo("\n".join(map(shown_name, [*result.lines, *wrote])))
         if not result.ok:
             raise typer.Exit(1)
 
@@ -161,14 +187,40 @@ def _command(module: str, signature: Callable[..., None]) -> Callable[..., None]
     common.append(inspect.Parameter("json", keyword, default=False, annotation=flag))
     run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in [*own, *common]}
-    app.command(name)(run)
+    app.command(name, cls=Command)(run)
     return run
+
+
+def _from_home(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_home(item) for item in value]
+    return from_home(value) if isinstance(value, Path) else value
+
+
+def _sentence(error: Exception) -> str:
+    """Return what went wrong, and what to do about it."""
+    if isinstance(error, OSError):
+        from caltech_lab.storage.files import explain
+
+        name = error.filename if isinstance(error.filename, str) else ""
+        if name and Path(name).is_relative_to(settings().outputs):
+            error = explain(error, Path(name))
+    if isinstance(error, LabError):
+        return shown_name(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory: take fewer photos."
+    assert isinstance(error, OSError)
+    reason = (error.strerror or str(error) or type(error).__name__).rstrip(".")
+    if not name:
+        return shown_name(
+            f"The system refused a request ({reason}): check the disk, and try again."
+        )
+    return shown_name(f"{name} cannot be used ({reason}): check the path and the disk.")
 
 
 def use_gallery(name: str | None) -> None:
     """Let `--gallery` override the settings, here and in programs started from here."""
     from caltech_lab.retrieval.gallery import is_gallery
-    from caltech_lab.settings import settings
 
     if name is not None:
         os.environ["CALTECH_LAB_GALLERY"] = name
@@ -184,8 +236,6 @@ def _set(options: dict[str, Any]) -> None:
     given = {SETTINGS[name]: str(value) for name, value in options.items() if value is not None}
     os.environ.update(given)
     os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, never shown
-    from caltech_lab.settings import settings
-
     settings.cache_clear()
 
 
@@ -203,7 +253,9 @@ def _described(name: str, result: Result) -> dict[str, Any]:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    from caltech_lab.storage.files import json_text
+
+    typer.echo(json_text(value, sys.stdout.encoding or "utf-8"))
 
 
 def open_lab() -> "Lab":
@@ -215,5 +267,6 @@ def open_lab() -> "Lab":
 
 def shown(path: Path) -> str:
     """Return a path as a person reads it: from here where it lies below here."""
-    path = Path(path).absolute()
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    path, here = Path(path).absolute(), Path.cwd()
+    below = path.is_relative_to(here) and here != Path(here.anchor)
+    return str(path.relative_to(here) if below else path)

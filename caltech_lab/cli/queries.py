@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,28 +14,38 @@ from caltech_lab.embedding.engines import compile_backbone
 from caltech_lab.embedding.exports import answers_table, write_answers
 from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import read_photo
-from caltech_lab.errors import ArgumentError
-from caltech_lab.retrieval.gallery import found
+from caltech_lab.errors import ArgumentError, shown_name
+from caltech_lab.retrieval.gallery import found, matching
 from caltech_lab.scale.galleries import gallery as gallery_of
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import sha256_of, write_atomically, write_csv
 from caltech_lab.studies.duplicates import groups, near_duplicates
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL import Image
 
     from caltech_lab.lab import Lab
 
 
-def _embedded(lab: "Lab", files: list[Path]) -> "tuple[np.ndarray, list[int | None]]":
-    """Return the vectors of files, and the row of each that is in the gallery, byte for byte."""
+def _embedded(lab: "Lab", files: list[Path]) -> "tuple[np.ndarray, list[list[int]]]":
+    """Return the vectors of files, and the rows of the gallery that have the bytes of each."""
     gallery = lab.embeddings
-    row_of = {sha: row for row, sha in enumerate(gallery.photos.sha256) if sha}
-    rows = [row_of.get(sha256_of(file)) for file in files]
-    new = [file for file, row in zip(files, rows, strict=True) if row is None]
+    rows_of: dict[str, list[int]] = {}
+    for row, sha in enumerate(gallery.photos.sha256):
+        rows_of.setdefault(sha, []).append(row)
+    rows = [rows_of.get(sha256_of(file), []) for file in files]
+    new = [file for file, same in zip(files, rows, strict=True) if not same]
     engine = compile_backbone(lab.backbone, lab.runtime) if new else None
     made = iter(embed_few(new, lab.backbone, engine)) if new else iter(())
-    return np.stack([next(made) if row is None else gallery.X[row] for row in rows]), rows
+    return np.stack([gallery.X[same[0]] if same else next(made) for same in rows]), rows
+
+
+def _itself(lab: "Lab", file: Path, rows: list[int]) -> int | None:
+    """Return the row that is this very file, among those with its bytes; None for copies alone."""
+    place_of = lab.embeddings.photos.file
+    itself = [row for row in rows if file.samefile(place_of(row))]
+    # Of hard links, which are one file under several names, the one that was named.
+    return min(itself, key=lambda row: place_of(row).resolve() != file.resolve(), default=None)
 
 
 def _check(files: list[Path]) -> None:
@@ -43,7 +54,7 @@ def _check(files: list[Path]) -> None:
         read_photo(file)
 
 
-def predict(photos: list[Path], classifier: str, top: int) -> Result:
+def predict(photos: list[Path], classifier: str, top: int | None) -> Result:
     """Name what is on photos, with probabilities."""
     _check(photos)
     lab = open_lab()
@@ -54,11 +65,15 @@ def predict(photos: list[Path], classifier: str, top: int) -> Result:
     model = lab.svm() if classifier == "svm" else lab.random_forest()
     shares = model.predict_proba(X)
     names = [gallery.categories[label] for label in model.classes_]
+    if top is not None and top > len(names):
+        raise ArgumentError(
+            f"--top {top} is too large: the classifier knows {len(names):,} categories."
+        )
     lines, data = [], []
-    for photo, row, share in zip(photos, rows, shares, strict=True):
-        best = [int(i) for i in np.argsort(-share, kind="stable")[:top]]
+    for photo, same, share in zip(photos, rows, shares, strict=True):
+        best = [int(i) for i in np.argsort(-share, kind="stable")[: top or 3]]
         answer = [{"category": names[i], "probability": float(share[i])} for i in best]
-        known = row in trained
+        known = not trained.isdisjoint(same)
         data.append({"photo": str(photo), "in_training_part": known, "best": answer})
         words = ", ".join(f"{a['category']} {a['probability']:.3f}" for a in answer)
         lines.append(f"{photo}: {words}" + (" (a training photo)" if known else ""))
@@ -67,7 +82,7 @@ def predict(photos: list[Path], classifier: str, top: int) -> Result:
 
 def retrieve(
     photos: list[Path],
-    k: int,
+    k: int | None,
     sheet: Path | None,
     csv: Path | None,
     gallery: str | None,
@@ -75,7 +90,7 @@ def retrieve(
 ) -> Result:
     """Find the photos that are most like these; labels are not needed.
 
-    A photo that is in the dataset itself, byte for byte, is left out of its own answer.
+    A photo of the dataset is left out of its own answer; copies under other names are not.
     """
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise typer.BadParameter(f"--sheet writes a PNG; {sheet.name} should end in .png.")
@@ -83,38 +98,48 @@ def retrieve(
     use_gallery(gallery)
     _check(photos)
     lab = open_lab()
-    X, rows = _embedded(lab, photos)
-    most = len(lab.embeddings) - any(row is not None for row in rows)
-    if k > most:
+    if category:
+        if not lab.photos.categories:
+            lab.photos.check_labels("Searching a category")
+        category = matching(category, lab.photos.categories)
+    X, same = _embedded(lab, photos)
+    rows = [_itself(lab, *query) for query in zip(photos, same, strict=True)]
+    n = len(lab.embeddings)
+    most = n - any(row is not None for row in rows)
+    if k is not None and k > most:
         raise ArgumentError(
-            f"-k {k} is too large: there are {most:,} photos to find (a query is left out of its "
-            "own results)."
+            f"-k {k} is too large: this dataset has {n:,} photos, so at most {most:,} results."
         )
     search: Callable[..., Any]
     if settings().gallery != "exact" or category:
         search = partial(gallery_of(lab).search, categories=category)
     else:
         search = lab.index().search
-    results = [found(*search(x, k, exclude=row)) for x, row in zip(X, rows, strict=True)]
+    results = [
+        found(*search(x, k or min(10, n - (row is not None)), exclude=row))
+        for x, row in zip(X, rows, strict=True)
+    ]
     ids, similarities = [ids for _, ids in results], [near for near, _ in results]
-    table = answers_table([str(photo) for photo in photos], lab.embeddings, ids, similarities)
+    names = [str(photo) for photo in photos]
+    table = answers_table(names, lab.embeddings, ids, similarities)
+    answers = iter(table.itertuples(index=False))
     queries: list[dict[str, Any]] = []
     lines = []
-    for query, rank, path, category, similarity in table.itertuples(index=False):
-        if rank == 1:
-            lines.append(f"{query}:")
-            queries.append({"photo": query, "answers": []})
-        queries[-1]["answers"].append(
-            {"rank": rank, "path": path, "category": category or None, "similarity": similarity}
-        )
-        lines.append(f"{rank:>4}  {similarity:.3f}  {path}")
+    for name, its_ids in zip(names, ids, strict=True):
+        lines.append(f"{name}:" if len(its_ids) else f"{name}: no results")
+        queries.append({"photo": name, "answers": []})
+        for _, rank, path, label, similarity in islice(answers, len(its_ids)):
+            queries[-1]["answers"].append(
+                {"rank": rank, "path": path, "category": label or None, "similarity": similarity}
+            )
+            lines.append(f"{rank:>4}  {similarity:.3f}  {path}")
     wrote = []
     if csv is not None:
         wrote.append(write_answers(csv, table))
     if sheet is not None:
         _draw(sheet, lab, photos, ids, similarities)
         wrote.append(sheet)
-    data = {"k": k, "root": str(lab.photos.root), "queries": queries}
+    data = {"k": k or min(10, most), "root": str(lab.photos.root), "queries": queries}
     return Result(lines, data, wrote, lab)
 
 
@@ -128,21 +153,25 @@ def _draw(
     """Write a contact sheet: a row a query, the query first."""
     from caltech_lab.plots.photos import grid_of_photos
 
-    def small(path: Path) -> "Image":
+    def small(path: Path) -> "Image.Image":
         photo = read_photo(path)
         photo.thumbnail((240, 240))
         return photo
 
-    gallery = lab.embeddings.photos
+    from PIL import Image
+
+    gallery, columns = lab.embeddings.photos, max(map(len, ids)) + 1
     pictures, titles = [], []
     for photo, rows, near in zip(photos, ids, similarities, strict=True):
         pictures += [small(photo), *(small(gallery.file(int(row))) for row in rows)]
-        titles.append(f"{photo.name[-16:]}\n(query)")
+        titles.append(f"{shown_name(photo.name)}\n(query)")
         for row, similarity in zip(rows, near, strict=True):
             path = gallery.file(int(row))
-            name = str(gallery.table["category"].iat[int(row)]) or path.name[-16:]
-            titles.append(f"{name}\n{similarity:.3f}")
-    columns = len(ids[0]) + 1
+            name = str(gallery.table["category"].iat[int(row)]) or path.name
+            titles.append(f"{shown_name(name)}\n{similarity:.3f}")
+        missing = columns - 1 - len(rows)
+        pictures += [Image.new("RGB", (240, 240), "white")] * missing
+        titles += [""] * missing
     figure = grid_of_photos(pictures, titles, columns).get_figure(root=True)
     assert figure is not None
     with write_atomically(sheet) as temporary:

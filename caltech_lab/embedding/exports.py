@@ -61,7 +61,7 @@ def write_parquet(features: Embeddings, path: Path) -> Path:
         What to write.
     path : Path
         The file: ``path``, ``category``, ``sha256`` (strings) and ``embedding`` (lists of
-        float32, all of one length), one row a photo.
+        float32, all of one length), one row per photo.
 
     Returns
     -------
@@ -93,7 +93,8 @@ def write_npy(features: Embeddings, folder: Path) -> list[Path]:
         What to write.
     folder : Path
         Where to: ``embeddings.npy`` is float32 of shape (n, d); ``photos.csv`` has ``path``,
-        ``category``, ``label`` (int, -1 for none) and ``sha256``, in the same order.
+        ``category``, ``label`` (int, -1 for none) and ``sha256``, in the same order;
+        names are for people, see `write_csv`, and Parquet has them exactly.
 
     Returns
     -------
@@ -117,7 +118,7 @@ def write_projector(
     features : Embeddings
         What to write.
     folder : Path
-        Where to: ``vectors.tsv``, one row a photo and no header, and ``metadata.tsv``, with the
+        Where to: ``vectors.tsv``, one row per photo and no header, and ``metadata.tsv``, with the
         columns ``category`` and ``path``.
     components : int, optional
         Write this many principal components, 2 to min(n, d), which makes the file small; all
@@ -150,7 +151,8 @@ def write_projector(
     table = table.replace(r"\s", " ", regex=True)
     with write_atomically(paths[1]) as temporary:
         lines = ["\t".join(row) for row in [tuple(table), *table.itertuples(index=False)]]
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        text = "\n".join(lines) + "\n"
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return paths
 
 
@@ -191,22 +193,21 @@ def answers_table(
     Returns
     -------
     DataFrame
-        One row an answer: ``query``, ``rank`` (from 1), ``path``, ``category``, ``similarity``.
+        One row per answer: ``query``, ``rank`` (from 1), ``path``, ``category``, ``similarity``.
     """
-    found = features.photos.table
-    tables = [
-        pd.DataFrame(
-            {
-                "query": query,
-                "rank": np.arange(1, len(rows) + 1),
-                "path": found["path"].to_numpy()[rows],
-                "category": found["category"].to_numpy()[rows],
-                "similarity": near.astype(np.float64).round(6),
-            }
-        )
-        for query, rows, near in zip(queries, ids, similarities, strict=True)
-    ]
-    return pd.concat(tables, ignore_index=True)
+    found, rows = features.photos.table, np.concatenate(ids)
+    counts = [len(answers) for answers in ids]
+    asked = np.repeat(np.array(queries, dtype=object), counts)
+    return pd.DataFrame(
+        {
+            # An object, since pandas' own strings take no bytes that are no Unicode.
+            "query": pd.Series(asked, dtype=object),
+            "rank": np.concatenate([np.arange(1, count + 1) for count in counts]),
+            "path": found["path"].iloc[rows].array,
+            "category": found["category"].iloc[rows].array,
+            "similarity": np.concatenate(similarities).astype(np.float64).round(6),
+        }
+    )
 
 
 def write_answers(path: Path, answers: pd.DataFrame) -> Path:

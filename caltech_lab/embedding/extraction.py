@@ -25,7 +25,7 @@ from caltech_lab.embedding.backbones import Backbone
 from caltech_lab.embedding.engines import Engine, Runtime, choose_runtime, compile_backbone
 from caltech_lab.embedding.images import load_pixels
 from caltech_lab.embedding.perturbation import perturbed
-from caltech_lab.errors import DatasetError, LabError, PhotoError
+from caltech_lab.errors import DatasetError, LabError, PhotoError, shown_name
 from caltech_lab.storage.files import (
     csv_text,
     explain,
@@ -119,7 +119,9 @@ class ExtractionReport:
                 f"({rate:.0f} a second, {self.engine}), {self.n_reused:,} known already."
             )
         if self.failed:
-            shown = "; ".join(f"{path}: {reason}" for path, reason in list(self.failed.items())[:3])
+            shown = "; ".join(
+                f"{shown_name(path)}: {reason}" for path, reason in list(self.failed.items())[:3]
+            )
             lines.append(
                 f"{len(self.failed):,} of {self.n_photos:,} photos could not be read and are left "
                 f"out (all are named in outcome.json): {shown}"
@@ -317,7 +319,7 @@ def embed_photos(
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Scale rows to length one, float32."""
+    """Scale rows to unit length, float32."""
     # A black photo has no direction; its row stays zero.
     norms = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     unit: np.ndarray = (rows / norms).astype(np.float32)

@@ -26,7 +26,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from caltech_lab.datasets.photos import Photos
-from caltech_lab.errors import ArgumentError, PhotoError
+from caltech_lab.errors import ArgumentError, PhotoError, shown_name
 from caltech_lab.storage.progress import progress
 from caltech_lab.storage.threads import map_ahead
 
@@ -276,10 +276,6 @@ def _center(width: int, height: int, size: int) -> tuple[float, float, float, fl
     return left * x, top * y, (left + size) * x, (top + size) * y
 
 
-def _printable(path: str | Path) -> str:
-    return "".join(c if c.isprintable() else "?" for c in str(path))
-
-
 def _read_file(path: Path, name: str) -> bytes:
     try:
         status = path.stat()
@@ -315,7 +311,7 @@ def _format(data: bytes) -> str | None:
 def _opened(source: str | Path | bytes, name: str | None = None) -> Iterator[ImageFile]:
     """Open a photo once its kind and size are known, and turn what goes wrong into a sentence."""
     told = ("The upload" if isinstance(source, bytes) else source) if name is None else name
-    name = _printable(told)
+    name = shown_name(told)
     data = source if isinstance(source, bytes) else _read_file(Path(source), name)
     if not data:
         raise PhotoError(f"{name} is empty: copy or download it again.")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from caltech_lab.plots.clustering import cluster_contents
-from caltech_lab.plots.style import COLORS, new_axes
+from caltech_lab.plots.style import COLORS, name_ticks, new_axes
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -59,7 +59,7 @@ def category_profile(
     Parameters
     ----------
     table : DataFrame
-        One row a category, with the columns of `scores` (0 to 1) and of `order`.
+        One row per category, with the columns of `scores` (0 to 1) and of `order`.
     scores : sequence of str
         What to draw.
     order : str
@@ -77,7 +77,7 @@ def category_profile(
     x = np.arange(len(ranked))
     for score, color, marker in zip(scores, COLORS, MARKERS, strict=False):
         ax.plot(x, ranked[score], marker, color=color, markersize=4.5, label=score)
-    ax.set_xticks(x, list(ranked.index), rotation=90, fontsize=7 if len(x) > 40 else 11)
+    name_ticks(ax.xaxis, x, ranked.index, 25, rotation=90, fontsize=7 if len(x) > 40 else 11)
     ax.set(xlim=(-0.8, len(x) - 0.2), ylim=(-0.03, 1.03), ylabel="score",
            xlabel=f"categories by {order}, the lowest first")  # fmt: skip
     ax.legend(frameon=False, ncols=len(scores), loc="lower right", bbox_to_anchor=(1, 1))

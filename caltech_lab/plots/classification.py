@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 
-from caltech_lab.plots.style import COLORS, SEQUENTIAL, new_axes
+from caltech_lab.plots.style import COLORS, SEQUENTIAL, in_figure, name_ticks, new_axes
 
 NAMED = 20
 """Up to so many categories, a confusion matrix names them and writes the counts."""
@@ -65,12 +65,14 @@ def decision_boundaries(
             points = X[y == label]
             ax.scatter(
                 points[:, 0], points[:, 1], s=12, marker=MARKERS[number], color=COLORS[number],
-                edgecolors="white", linewidths=0.3, label=categories[label], rasterized=True,
+                edgecolors="white", linewidths=0.3, rasterized=True,
             )  # fmt: skip
         width = f", gamma {gamma:g}" if kernel == "rbf" else ""
         ax.set_title(f"{kernel}, C {C:g}{width}", fontsize=10)
         ax.set(xlabel="component 1", ylabel="component 2", xticks=[], yticks=[])
-    panels.flat[0].legend(fontsize=8)
+    # Handed over, since a label that begins with an underscore is left out otherwise.
+    named = [in_figure(categories[label]) for label in pair]
+    panels.flat[0].legend(panels.flat[0].collections[-len(pair) :], named, fontsize=8)
     return list(panels.flat)
 
 
@@ -80,7 +82,7 @@ def tuning_heatmap(table: pd.DataFrame, score: str = "accuracy", ax: Axes | None
     Parameters
     ----------
     table : DataFrame
-        One row a point, with the columns ``power``, ``n_components``, ``C``, ``gamma`` and
+        One row per point, with the columns ``power``, ``n_components``, ``C``, ``gamma`` and
         `score`.
     score : str
         The column to show.
@@ -135,7 +137,7 @@ def score_curves(
     Returns
     -------
     Axes
-        One line a curve, with a marker of its own.
+        One line per curve, with a marker of its own.
     """
     ax = new_axes(ax, 7.0, 3.6)
     ticks: list[float] = []
@@ -227,8 +229,8 @@ def confusion_heatmap(
                 ax.text(column, row, str(n), ha="center", va="center", fontsize=8, color=shade)
     shown = np.arange(c) if few else np.linspace(0, c - 1, 21).round().astype(int)
     labels = [names[i] for i in shown]
-    ax.set_xticks(shown, labels, rotation=90, fontsize=8 if few else 7)
-    ax.set_yticks(shown, labels, fontsize=8 if few else 7)
+    name_ticks(ax.xaxis, shown, labels, rotation=90, fontsize=8 if few else 7)
+    name_ticks(ax.yaxis, shown, labels, fontsize=8 if few else 7)
     ax.grid(visible=False)
     ax.set(xlabel="taken for", ylabel="category")
     bar = ax.figure.colorbar(image, ax=ax, label="share of the category", pad=0.02)
@@ -259,7 +261,8 @@ def accuracy_by_size(audit: pd.DataFrame, named: int = 5, ax: Axes | None = None
         audit["n"], audit["accuracy"], s=26, alpha=0.5, color=COLORS[0], linewidths=0,
         rasterized=True,
     )  # fmt: skip
-    worst = audit[audit["accuracy"] < 1].head(named).reset_index(names="name")
+    worst = audit[audit["accuracy"] < 1].head(named)
+    worst = worst.assign(name=[in_figure(name, 25) for name in worst.index])
     # The smaller ones on the left, so that names of neighbors do not meet.
     left = worst["n"] < worst["n"].median()
     for (n, accuracy, on_left), group in worst.groupby(["n", "accuracy", left]):

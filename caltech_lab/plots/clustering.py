@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from caltech_lab.plots.style import COLORS, SEQUENTIAL, new_axes
+from caltech_lab.plots.style import COLORS, SEQUENTIAL, in_figure, name_ticks, new_axes
 
 Floats = NDArray[np.float64]
 
@@ -73,7 +74,7 @@ def scores_by_k(
     Returns
     -------
     Axes
-        One line a score, named in the legend together with its best k where that is ringed.
+        One line per score, named in the legend together with its best k where that is ringed.
     """
     ax = _axes(ax, 7.0, 3.8)
     x = np.asarray(ks)
@@ -96,7 +97,7 @@ def cluster_contents(counts: "pd.DataFrame", named: int = 3, ax: Axes | None = N
     Parameters
     ----------
     counts : DataFrame of int
-        One row a cluster and one column a category: how many photos of it are in the cluster.
+        One row per cluster and one column per category: how many photos of it are in the cluster.
     named : int
         How many categories of a cluster are named, at most three; the others are drawn as one.
     ax : Axes, optional
@@ -121,9 +122,9 @@ def cluster_contents(counts: "pd.DataFrame", named: int = 3, ax: Axes | None = N
         left += part
     for row, (_, photos) in enumerate(ordered.iterrows()):
         top = photos[photos > 0].nlargest(named)
-        text = ", ".join(f"{name} {count}" for name, count in top.items())
+        text = ", ".join(f"{in_figure(name, 25)} {count}" for name, count in top.items())
         ax.text(left[row] + 0.01 * left.max(), row, text, va="center", fontsize=8)
-    ax.set_yticks(rows, [str(name) for name in ordered.index])
+    name_ticks(ax.yaxis, rows, ordered.index)
     ax.grid(visible=False, axis="y")
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     ax.set(
@@ -138,7 +139,7 @@ def shares(table: "pd.DataFrame", ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     table : DataFrame of float
-        Shares between 0 and 1: one row a category, one column a cluster.
+        Shares between 0 and 1: one row per category, one column per cluster.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -154,8 +155,8 @@ def shares(table: "pd.DataFrame", ax: Axes | None = None) -> Axes:
         share = values[row, column]
         ax.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8,
                 color="white" if share < 0.6 else "black")  # fmt: skip
-    ax.set_yticks(range(len(table)), [str(name) for name in table.index], fontsize=9)
-    ax.set_xticks(range(table.shape[1]), [str(name) for name in table.columns], fontsize=9)
+    name_ticks(ax.yaxis, range(len(table)), table.index, fontsize=9)
+    name_ticks(ax.xaxis, range(table.shape[1]), table.columns, fontsize=9)
     ax.grid(visible=False)
     ax.set(xlabel="cluster")
     ax.figure.colorbar(image, ax=ax, label="share of the category's photos")
@@ -226,6 +227,7 @@ def dendrogram(
     def title(branch: int) -> str:
         counts = Counter(names[leaf] for leaf in branches[branch].pre_order())
         name, count = counts.most_common(1)[0]
+        name = in_figure(name)
         return name if counts.total() == 1 else f"{name} {count:,} of {counts.total():,}"
 
     ax = _axes(ax, 8.0, 0.8 + 0.16 * shown)
@@ -244,6 +246,8 @@ def dendrogram(
         )
     finally:
         set_link_color_palette(None)
+    for label in ax.get_yticklabels():  # the axes may be older than the fonts that these need
+        label.set_fontfamily(plt.rcParams["font.family"])
     if cut is not None:
         ax.axvline(cut, color="0.3", linestyle="--", linewidth=1)
     ax.grid(visible=False, axis="y")

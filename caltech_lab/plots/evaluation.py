@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from caltech_lab.plots.style import COLORS, new_axes
+from caltech_lab.plots.style import COLORS, in_figure, new_axes
 
 
 def embedding_map(
@@ -46,7 +46,7 @@ def embedding_map(
         ax.scatter(*mine.T, color=color, **style)
         x0, y0 = np.median(mine, axis=0)
         ax.annotate(
-            categories[category], (x0, y0), ha="center", fontsize=9, weight="bold", color=color,
+            in_figure(categories[category]), (x0, y0), ha="center", fontsize=9, color=color,
             bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1},
         )  # fmt: skip
     ax.grid(visible=False)
@@ -88,8 +88,9 @@ def score_against_size(
     ax.scatter(sizes, scores, s=22, color=COLORS[0], alpha=0.7, linewidths=0)
     for i in np.argsort(scores)[:n_named]:
         ax.annotate(
-            names[i], (sizes[i], scores[i]), xytext=(5, -3), textcoords="offset points", fontsize=8
-        )
+            in_figure(names[i]), (sizes[i], scores[i]), xytext=(5, -3),
+            textcoords="offset points", fontsize=8,
+        )  # fmt: skip
     ax.set(xscale="log", xlabel="photos in the category", ylabel=score, ylim=(None, 1.03))
     ax.set_xticks([], minor=True)
     ticks = [t for t in (10, 20, 30, 50, 100, 200, 400, 800) if sizes.min() * 0.7 <= t]

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from caltech_lab.plots.style import COLORS, new_axes
+from caltech_lab.plots.style import COLORS, in_figure, new_axes
 
 
 def grid_of_photos(
@@ -25,7 +25,7 @@ def grid_of_photos(
     images : sequence of PIL images or of uint8 arrays (height, width, 3)
         What to show, in reading order.
     titles : sequence of str
-        One for each photo, or none at all.
+        One for each photo, of one or more lines, or none at all.
     columns : int
         Photos in a row.
     ax : Axes, optional
@@ -49,7 +49,8 @@ def grid_of_photos(
         # Row 0 of the pixels belongs on top, and the y axis below points down.
         ax.imshow(pixels, extent=(x - half_x, x + half_x, y + half_y, y - half_y))
         if titles:
-            ax.text(x, y - 0.52, titles[number], ha="center", va="bottom", fontsize=7)
+            lines = (in_figure(line, max(8, 144 // columns)) for line in titles[number].split("\n"))
+            ax.text(x, y - 0.52, "\n".join(lines), ha="center", va="bottom", fontsize=7)
     ax.set(xlim=(0, columns), ylim=(rows * height, 0), aspect="equal")
     ax.set_axis_off()
     return ax
@@ -88,7 +89,8 @@ def category_counts(counts: "pd.Series[int]", named: int = 5, ax: Axes | None = 
         ("largest", ranked.iloc[:few], 1.0, COLORS[4]),
         ("smallest", ranked.iloc[-few:], 0.5, COLORS[0]),
     ):
-        lines = [f"The {few} {title}", *(f"{name}  {count:,}" for name, count in part.items())]
+        lines = [f"The {few} {title}"]
+        lines += [f"{in_figure(name)}  {count:,}" for name, count in part.items()]
         ax.text(
             1.03, top, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=9,
             linespacing=1.35, color=color,

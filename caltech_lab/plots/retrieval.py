@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 
-from caltech_lab.plots.style import COLORS, STYLE, new_axes
+from caltech_lab.plots.style import COLORS, STYLE, in_figure, new_axes
 
 LINES = ("-", "--", ":", "-.")
 
@@ -72,7 +72,7 @@ def precision_at_k(
     Returns
     -------
     Axes
-        One line a curve.
+        One line per curve.
     """
     ax = new_axes(ax, 7.0, 3.8)
     for (name, values), color, line in zip(curves.items(), COLORS, LINES * 2, strict=False):
@@ -125,8 +125,8 @@ def scores_by_size(
     for place, i in enumerate(lowest):
         side = 1 if place % 2 == 0 else -1
         ax.annotate(
-            names[i], (photos[i], first[i]), xytext=(6 * side, 0), textcoords="offset points",
-            ha="left" if side > 0 else "right", va="center", fontsize=8,
+            in_figure(names[i]), (photos[i], first[i]), xytext=(6 * side, 0),
+            textcoords="offset points", ha="left" if side > 0 else "right", va="center", fontsize=8,
             bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
         )  # fmt: skip
     ax.legend(frameon=False, loc="center right")
@@ -184,7 +184,7 @@ def index_growth(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        One row an index and size: ``index``, ``vectors``, ``recall`` (0 to 1), ``query_ms``,
+        One row per index and size: ``index``, ``vectors``, ``recall`` (0 to 1), ``query_ms``,
         ``build_s`` and ``bytes_per_vector``.
 
     Returns

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from caltech_lab.plots.style import COLORS, new_axes
+from caltech_lab.plots.style import COLORS, in_figure, name_ticks, new_axes
 
 
 def similar_photos(
@@ -35,14 +35,14 @@ def similar_photos(
     places = np.arange(len(values))
     right = np.array([category == wanted for category in categories])
     for chosen, color, hatch, name in (
-        (right, COLORS[0], "", f"{wanted}, as the query"),
+        (right, COLORS[0], "", f"as the query: {in_figure(wanted)}"),
         (~right, COLORS[1], "///", "another category"),
     ):
         if chosen.any():
             ax.barh(places[chosen], values[chosen], height=0.75, color=color, hatch=hatch,
                     edgecolor="white", label=name)  # fmt: skip
     names = [f"{place + 1}. {category}" for place, category in enumerate(categories)]
-    ax.set_yticks(places, names)
+    name_ticks(ax.yaxis, places, names)
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
     ax.set(xlim=(0, 1), xlabel="cosine similarity to the query")
@@ -73,7 +73,7 @@ def similarity_by_change(groups: Mapping[str, ArrayLike], ax: Axes | None = None
         medianprops={"color": "black", "linewidth": 1.8},
         whiskerprops={"color": "0.3"}, capprops={"color": "0.3"},
     )  # fmt: skip
-    ax.set_yticks(range(1, len(groups) + 1), list(groups))
+    name_ticks(ax.yaxis, range(1, len(groups) + 1), groups)
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
     ax.set(xlabel="cosine similarity of the best answer")

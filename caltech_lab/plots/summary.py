@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from caltech_lab.plots.style import COLORS, STYLE
+from caltech_lab.plots.style import COLORS, STYLE, in_figure
 
 
 def performance_summary(report: dict[str, Any]) -> Figure:
@@ -66,8 +66,8 @@ def performance_summary(report: dict[str, Any]) -> Figure:
         ("NMI", "ARI"),
     )
     figure.suptitle(
-        f"{report['subset']}: {report['n_photos']:,} photos, {report['n_categories']} categories, "
-        f"{report['backbone']}"
+        f"{in_figure(report['subset'])}: {report['n_photos']:,} photos, "
+        f"{report['n_categories']} categories, {report['backbone']}"
     )
     return figure
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from caltech_lab.datasets.caltech101 import SUBSETS
 from caltech_lab.embedding.images import read_head, readable
+from caltech_lab.errors import shown_name
 from caltech_lab.metrics.categories import category_audit, unevenness
 from caltech_lab.metrics.probabilities import expected_calibration_error
 from caltech_lab.report.final_report import final_report
@@ -49,7 +50,7 @@ def write_cards(lab: "Lab") -> list[Path]:
     for name, text in (("model_card.md", model_card(lab)), ("dataset_card.md", dataset_card(lab))):
         path = lab.folder("") / name
         with write_atomically(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         made.append(path)
     return made
 
@@ -176,23 +177,23 @@ def dataset_card(lab: "Lab") -> str:
     words["people"] = words["people"].format(
         faces=int(faces.sum()),
         faces_share=faces.sum() / len(photos),
-        face_folders=" and ".join(f"`{name}`" for name in faces.index) or "none",
+        face_folders=" and ".join(f"`{shown_name(name)}`" for name in faces.index) or "none",
         faces_easy=int(faces.get("Faces_easy", 0)),
     )
     ends = pd.concat([counts.head(5), counts.tail(5)]) if len(counts) > 10 else counts
     shares = pd.DataFrame({"photos": ends, "share": ends / len(photos)})
     return _template("dataset_card.md").format(
         **words,
-        name=photos.origin.split(",")[0].split(":")[0] or photos.name,
+        name=shown_name(photos.origin.split(",")[0].split(":")[0] or photos.name),
         n_photos=len(photos),
         n_categories=len(photos.categories),
         n_unlabeled=int((photos.table["category"] == "").sum()),
         n_failed=len(lab.extraction.failed),
         fingerprint=photos.fingerprint,
         smallest=int(counts.iloc[-1]),
-        smallest_name=counts.index[-1],
+        smallest_name=shown_name(counts.index[-1]),
         largest=int(counts.iloc[0]),
-        largest_name=counts.index[0],
+        largest_name=shown_name(counts.index[0]),
         median=counts.median(),
         five=counts.head(5).sum() / len(photos),
         half=int((counts.cumsum() < len(photos) / 2).sum()) + 1,
@@ -231,11 +232,14 @@ def _markdown(table: pd.DataFrame) -> str:
     def cell(value: Any) -> str:
         if isinstance(value, float):
             return f"{value:.3f}"
-        return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
+        return f"{value:,}" if isinstance(value, int | np.integer) else text(value)
 
-    rows = [[str(table.index.name), *map(str, table.columns)], ["---"] * (1 + table.shape[1])]
+    def text(name: object) -> str:  # a bar would end the cell
+        return shown_name(name).replace("|", r"\|")
+
+    rows = [[str(table.index.name), *map(text, table.columns)], ["---"] * (1 + table.shape[1])]
     rows += [
-        [f"{name}", *map(cell, values)]
+        [text(name), *map(cell, values)]
         for name, values in zip(table.index, table.itertuples(index=False, name=None), strict=True)
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

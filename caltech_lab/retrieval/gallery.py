@@ -5,8 +5,10 @@ All galleries have the same interface, so changing the name is enough to switch 
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -141,6 +143,45 @@ def open_gallery(name: str, dimension: int, folder: Path, *, new: bool = False) 
         address, _, index = name.removeprefix(MILVUS).partition("?index=")
         return MilvusGallery(address, dimension, index or "FLAT", new=new)
     return FaissGallery(name, dimension, folder / name, new=new)
+
+
+def matching(names: Sequence[str], categories: Sequence[str]) -> list[str]:
+    """Return the categories that somebody named, whichever way their accents are encoded.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What was typed: an accented letter may be one character or a letter and an accent.
+    categories : sequence of str
+        Those there are. Several may be the same in Unicode's normal form C.
+
+    Raises
+    ------
+    ArgumentError
+        When there is no such category; it names similar ones.
+
+    Examples
+    --------
+    >>> matching(["dog"], ["cat", "dog"])
+    ['dog']
+    """
+    by_form: dict[str, list[str]] = {}
+    for category in categories:
+        by_form.setdefault(normalize("NFC", category), []).append(category)
+    for name in names:
+        if normalize("NFC", name) not in by_form:
+            raise ArgumentError(f"There is no category '{name}'{_instead(name, list(by_form))}")
+    return [category for name in names for category in by_form[normalize("NFC", name)]]
+
+
+def _instead(name: str, categories: list[str]) -> str:
+    plain = {category.casefold(): category for category in categories}
+    near = get_close_matches(normalize("NFC", name).casefold(), plain, n=3)
+    if near:
+        similar = [f"'{plain[form]}'" for form in near]
+        return f". Did you mean {' or '.join(similar)}?"
+    more = f" and {len(categories) - 5:,} more" if len(categories) > 5 else ""
+    return f": there are {', '.join(categories[:5])}{more}."
 
 
 def fill(gallery: Gallery, X: NDArray[np.float32], categories: Sequence[str]) -> None:

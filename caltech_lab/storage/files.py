@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 import os
+import re
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -17,6 +18,7 @@ import numpy as np
 from filelock import FileLock
 
 from caltech_lab.errors import CacheError
+from caltech_lab.settings import settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +45,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
     Raises
     ------
     CacheError
-        When the disk is full or the folder cannot be written.
+        When the disk is full, or the file cannot be made there.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}{path.suffix}")
@@ -57,7 +59,8 @@ def write_atomically(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise explain(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def flush_folder(folder: Path) -> None:
@@ -72,22 +75,58 @@ def flush_folder(folder: Path) -> None:
 
 def explain(error: OSError, path: Path) -> CacheError | OSError:
     """Turn the usual faults of writing into a sentence, and leave others as they are."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return CacheError(
-            f"No space is left for {path}: free some, or set CALTECH_LAB_OUTPUTS to another disk."
-        )
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return CacheError(
-            f"{path.parent} cannot be written: set CALTECH_LAB_OUTPUTS to a folder of your own."
-        )
+    outputs = settings().outputs
+    ours = path.is_relative_to(outputs)
+    folder = outputs if ours else path.parent  # what somebody typed
+    by = " with --outputs or CALTECH_LAB_OUTPUTS" if ours else ""
+    above = (place for place in (path, *path.parents) if os.path.lexists(place))
+    nearest = next(above, path)  # what is there of the path
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return CacheError(
+                f"No space is left for {path}: free some, or choose another disk{by}."
+            )
+        case errno.EISDIR:
+            return CacheError(f"{path} is a folder: name a file in it.")
+        case errno.ENAMETOOLONG:
+            return CacheError(f"{path} is too long for a name of a file: choose a shorter one.")
+        case errno.ENOTDIR | errno.EEXIST if not nearest.is_dir():
+            what = "" if nearest == folder else f"{folder} cannot be made, since "
+            return CacheError(f"{what}{nearest} is not a folder: choose another folder{by}.")
+        case errno.EACCES | errno.EROFS | errno.EPERM:
+            return CacheError(f"{folder} cannot be written: choose another folder{by}.")
+        case errno.ENOENT if not path.parent.is_dir():
+            return CacheError(f"{folder} cannot be made: choose another folder{by}.")
     return error
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder with those above it, where it is not there yet, and return its path."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain(error, folder / "files") from error
+    return folder
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all; NaN is refused."""
     with write_atomically(path) as temporary:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(json_text(value) + "\n", encoding="utf-8")
+
+
+def json_text(value: Any, encoding: str = "utf-8") -> str:
+    r"""Return `value` as indented JSON that is valid UTF-8; NaN is refused.
+
+    Where `encoding` cannot hold a character, and for bytes of a file's name that are no Unicode,
+    all that is not ASCII is written as escapes.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        valid = text.encode(encoding) == text.encode()
+    except (UnicodeEncodeError, LookupError):
+        valid = False
+    return text if valid else json.dumps(value, indent=2, allow_nan=False)
 
 
 def read_json(path: Path) -> Any:
@@ -148,10 +187,33 @@ def csv_text(table: "pd.DataFrame", index: bool = False) -> str:
     return text
 
 
+FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+
+
 def write_csv(path: Path, table: "pd.DataFrame", index: bool = True) -> None:
-    """Write a table as CSV, whole or not at all."""
+    """Write a table for people as CSV, whole or not at all; it is not for reading back.
+
+    A name that a spreadsheet would take for a formula gets an apostrophe in front, and bytes that
+    are no Unicode are written as escapes.
+
+    References
+    ----------
+    OWASP: CSV injection.
+    """
+    from pandas.api.types import is_numeric_dtype
+
+    def harmless(cell: Any) -> Any:
+        if not isinstance(cell, str):
+            return cell
+        text = cell.encode(errors="backslashreplace").decode()
+        return f"'{text}" if FORMULA.match(text) else text
+
+    safe = table.rename(index=harmless, columns=harmless)
+    for i, kind in enumerate(table.dtypes):
+        if not is_numeric_dtype(kind):
+            safe.isetitem(i, table.iloc[:, i].map(harmless).to_numpy(object))
     with write_atomically(path) as temporary:
-        temporary.write_text(csv_text(table, index), encoding="utf-8", newline="\n")
+        temporary.write_text(csv_text(safe, index), encoding="utf-8", newline="\n")
 
 
 def load_table(path: Path) -> "pd.DataFrame":

@@ -23,7 +23,7 @@ from caltech_lab.classification.probabilities import (
 from caltech_lab.classification.svm import svm
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.storage.files import lock, write_csv
+from caltech_lab.storage.files import csv_text, lock, write_atomically
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -267,7 +267,9 @@ class Decisions:
             if decision is not None:
                 new = label if decision == "relabel" else category
                 table.loc[sha] = [path, category, decision, new]
-            write_csv(self.path, table.rename_axis("sha256"))
+            with write_atomically(self.path) as temporary:  # names as they are: it is read back
+                text = csv_text(table.rename_axis("sha256"), index=True)
+                temporary.write_text(text, encoding="utf-8", newline="\n")
 
     def apply(self, features: Embeddings, rows: Ints) -> tuple[Ints, Ints]:
         """Apply the decisions: return the rows that are not dropped, and their labels.

@@ -95,7 +95,7 @@ class TreeBrowser(FigureBrowser):
         drawn = self.branches[self.branches["is_leaf"]]
         order: list[int] = drawn.sort_values("position")["node"].to_numpy().tolist()
         self.leaves = {node: branch_members(tree, node) for node in order}
-        labels = [label.get_text() for label in ax.get_yticklabels()]
+        labels = [label.get_text().replace(r"\$", "$") for label in ax.get_yticklabels()]
         self._names = dict(zip(order, labels, strict=True))
         options = {f"{place + 1}. {self._names[node]}": node for place, node in enumerate(order)}
         self._options = options

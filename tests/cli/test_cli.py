@@ -336,7 +336,7 @@ def test_a_wrong_photo_is_a_sentence(lab: Any, photos: Path, tmp_path: Path) -> 
 def test_k_larger_than_the_photos_is_a_sentence(lab: Any, photos: Path) -> None:
     one = photos / "pizza" / "photo 1.jpg"
     wrong = {
-        ("retrieve", one, "-k", 5000): "-k 5000 is too large: there are",
+        ("retrieve", one, "-k", 5000): "so at most 55 results.",
         ("cluster", "-k", 5000): "-k 5000 is too large: this dataset has",
         ("cluster", "hierarchical", "-k", 5000): "-k 5000 is too large: this dataset has",
         ("evaluate", "-k", 5000): "-k 5000 is too large: the training set has",

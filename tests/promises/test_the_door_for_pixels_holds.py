@@ -48,9 +48,9 @@ def test_what_is_no_file_is_refused(tmp_path):
     (tmp_path / "empty.jpg").touch()
     assert "empty" in refusal(tmp_path / "empty.jpg")
     assert "empty" in refusal(b"")
-    with pytest.raises(PhotoError, match=r"a\?b.jpg cannot be read|a\?b.jpg does not exist"):
+    with pytest.raises(PhotoError, match=r"a\\x00b.jpg (cannot be read|does not exist)"):
         read_photo(tmp_path / "a\0b.jpg")
-    with pytest.raises(PhotoError, match=r"a\?b.jpg does not exist: check the path\.$"):
+    with pytest.raises(PhotoError, match=r"a\\nb.jpg does not exist: check the path\.$"):
         read_photo(tmp_path / "a\nb.jpg")
 
 

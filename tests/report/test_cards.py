@@ -64,3 +64,15 @@ def test_each_kind_of_dataset_has_its_provenance(lab: Lab) -> None:
     ):
         object.__setattr__(lab.embeddings.photos, "name", name)
         assert words in cards.dataset_card(lab)
+
+
+def test_odd_names_stay_in_their_cells() -> None:
+    names = pd.Index(["a|b", "two\nlines", "q\udcff"], name="category", dtype=object)
+    table = pd.DataFrame({"photos": [1000, 2, 3], "confused with": names}, index=names)
+    assert cards._markdown(table).splitlines() == [
+        "| category | photos | confused with |",
+        "| --- | --- | --- |",
+        r"| a\|b | 1,000 | a\|b |",
+        r"| two\nlines | 2 | two\nlines |",
+        r"| q\udcff | 3 | q\udcff |",
+    ]

@@ -7,7 +7,7 @@ import pytest
 
 from caltech_lab.errors import ArgumentError, CacheError
 from caltech_lab.retrieval.faiss_gallery import FaissGallery, cells, code_size
-from caltech_lab.retrieval.gallery import KINDS, found, is_gallery, open_gallery
+from caltech_lab.retrieval.gallery import KINDS, found, is_gallery, matching, open_gallery
 from caltech_lab.retrieval.index import NOTHING, Index
 from caltech_lab.retrieval.milvus import MilvusGallery
 
@@ -235,3 +235,16 @@ def test_codes_are_short_and_divide_the_width():
 
 def test_cells_grow_with_the_root_and_are_never_empty():
     assert [cells(n) for n in (1, 79, 600, 9144, 1_000_000)] == [1, 1, 15, 228, 4000]
+
+
+def test_categories_are_matched_in_one_normal_form_and_others_are_told():
+    there = ["Cafe\u0301", "Café", "Dog", "-k", "x", "y", "z"]
+    assert matching(["Café", "-k"], there) == ["Cafe\u0301", "Café", "-k"]
+    assert matching(["Cafe\u0301"], there[1:]) == ["Café"]
+    for typed, sentence in (
+        ("doog", r"^There is no category 'doog'\. Did you mean 'Dog'\?$"),
+        ("CAFÉ", r"^There is no category 'CAFÉ'\. Did you mean 'Café'\?$"),
+        ("unlike", r"^There is no category 'unlike': there are Café, Dog, -k, x, y and 1 more\.$"),
+    ):
+        with pytest.raises(ArgumentError, match=sentence):
+            matching(["Dog", typed], there)

@@ -1,14 +1,27 @@
 """A file is written whole or not at all, also where the power fails."""
 
+import csv
 import errno
+import json
 import os
 import stat
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from caltech_lab.errors import CacheError
-from caltech_lab.storage.files import read_json, write_atomically, write_json
+from caltech_lab.settings import settings
+from caltech_lab.storage.files import (
+    csv_text,
+    json_text,
+    make_folder,
+    read_json,
+    write_atomically,
+    write_csv,
+    write_json,
+)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folders are flushed where the system offers it")
@@ -84,5 +97,54 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "replace", fails)
-    with pytest.raises(CacheError, match=r"cannot be written: set CALTECH_LAB_OUTPUTS .*\.$"):
+    with pytest.raises(CacheError, match=r"cannot be written: choose another folder\.$"):
         write_json(tmp_path / "x.json", 1)
+
+
+def test_what_stands_in_the_way_of_the_outputs_is_named_as_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    by = r" with --outputs or CALTECH_LAB_OUTPUTS\.$"
+    for outputs, sentence in (
+        (tmp_path / "file", f"^{tmp_path}/file is not a folder: choose another folder{by}"),
+        (tmp_path / "file/a", f"^{tmp_path}/file/a cannot be made, since {tmp_path}/file is not a"),
+        (Path("/proc/nothing"), f"^/proc/nothing cannot be made: choose another folder{by}"),
+    ):
+        monkeypatch.setenv("CALTECH_LAB_OUTPUTS", str(outputs))
+        settings.cache_clear()
+        for make in (lambda folder: write_json(folder / "x.json", 1), make_folder):
+            with pytest.raises(CacheError, match=sentence):
+                make(outputs / "dataset" / "pixels")
+    settings.cache_clear()
+    with pytest.raises(CacheError, match="folder is a folder: name a file in it"):
+        write_json(tmp_path / "folder", 1)
+    with pytest.raises(CacheError, match="is too long for a name"):
+        write_json(tmp_path / ("x" * 300), 1)
+
+
+ODD = ["=1+1", "+a", "-k", "@x", "\tx", "\rx", "＝1", "plain", "a=b", "'q", 'quo"te,', "two\nlines"]
+
+
+def test_a_table_for_people_holds_no_formula_and_numbers_as_they_are(tmp_path: Path) -> None:
+    names = pd.Index([*ODD, "q\udcff", ""], dtype=object)
+    table = pd.DataFrame({"-name": names, "n": -np.arange(len(names))}, index=names)
+    table["share"] = np.full(len(names), -0.1, np.float32)
+    table["none"] = None
+    write_csv(tmp_path / "x.csv", table.rename_axis("id"))
+    with open(tmp_path / "x.csv", encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["id", "'-name", "n", "share", "none"]
+    told = [f"'{name}" for name in ODD[:7]] + [*ODD[7:], r"q\udcff", ""]
+    assert [row[0] for row in rows] == [row[1] for row in rows] == told
+    assert [row[2:] for row in rows] == [[str(-i), "-0.1", ""] for i in range(len(names))]
+    assert csv_text(table).count("'=1+1") == 0  # what is read back is as it was
+
+
+def test_json_is_valid_whatever_the_names(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"name": "q\udcff é"})
+    assert json.loads((tmp_path / "x.json").read_bytes().decode("utf-8")) == {"name": "q\udcff é"}
+    assert "é" in json_text("é")
+    for encoding in ("ascii", "cp1252", "utf-16", "unknown"):
+        assert json_text("é", encoding) == r'"\u00e9"'

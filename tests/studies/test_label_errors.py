@@ -128,12 +128,12 @@ def test_a_category_may_be_called_none(features, tmp_path):
 
 
 def test_a_decision_keeps_any_name(features, tmp_path):
-    names = ["a\rb.png", "c\r\nd.png", "e\nf.png", 'g"h,.png']
+    names = ["a\rb.png", "c\r\nd.png", "e\nf.png", 'g"h,.png', "=1+1.png", "-k.png"]
     table = features.photos.table.assign(sha256=features.photos.sha256)
-    table.loc[:3, "path"] = names
+    table.loc[:5, "path"] = names
     odd = Embeddings(features.X, folder.Photos("other", features.photos.root, table), {})
     decisions = Decisions(tmp_path / "decisions.csv")
-    for row in range(4):
+    for row in range(6):
         decisions.decide(odd, row, "drop")
     assert decisions.table()["path"].tolist() == names
 
