@@ -259,7 +259,7 @@ def test_the_still_stays_without_a_kernel_and_holds_no_photo(features, doubts, t
     bundle, _ = review._repr_mimebundle_()
     with Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))) as picture:
         assert picture.width > 400
-    assert "keep its label" in bundle["text/plain"]
+    assert "keep the label of a photo" in bundle["text/plain"]
 
 
 def test_a_file_that_breaks_while_one_works_is_told(features, doubts, tmp_path):
