@@ -36,15 +36,16 @@ class Space:
         Embeddings of the lab's backbone, or what a projection made of fused views.
     X : ndarray of float32, shape (n, d)
         Those of the gallery, rows of length one.
-    curves : ndarray of float64
-        Make probabilities "same category" of their cosines; see `calibration`.
+    curves : ndarray of float64 or None
+        Make probabilities "same category" of their cosines; see `calibration`. None where there
+        are no categories to learn them from.
     embed : callable
         From a photo and its plain vector to the vector here; None where that is the plain one.
     """
 
     name: str
     X: NDArray[np.float32]
-    curves: NDArray[np.float64]
+    curves: NDArray[np.float64] | None
     embed: Callable[[Image.Image, Vector], Vector] | None = None
 
     @cached_property
@@ -53,16 +54,20 @@ class Space:
         return Index(self.X)
 
 
-def plain_space(lab: "Lab", pairs: Callable[[], tuple[Similarities, NDArray[np.bool_]]]) -> Space:
+def plain_space(
+    lab: "Lab", pairs: Callable[[], tuple[Similarities, NDArray[np.bool_]]] | None
+) -> Space:
     """Return the embeddings of the lab's backbone as they are.
 
     Parameters
     ----------
     lab : Lab
         Whose photos are the gallery.
-    pairs : callable
+    pairs : callable, optional
         Gives `calibration.leave_one_out` of the training part, where that is needed.
     """
+    if pairs is None:
+        return Space(PLAIN, lab.embeddings.X, None)
     name = "models/retrieval/same_category_curves.npy"
     return Space(PLAIN, lab.embeddings.X, lab.cached(name, _plain_curves, pairs))
 

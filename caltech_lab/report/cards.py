@@ -77,7 +77,7 @@ def model_card(lab: "Lab") -> str:
     predicted = svm.predict(X[test])
     right = predicted == y[test]
     probabilities = svm.predict_proba(X[test])
-    p, best = probabilities.max(axis=1), probabilities.argmax(axis=1) == y[test]
+    p, best = probabilities.max(axis=1), svm.classes_[probabilities.argmax(axis=1)] == y[test]
     found = retrieval(lab, "held_out")
     audit = category_audit(y[test], predicted, names, found)
     by_split = report["classification"]["svm"]["accuracy_by_split"]
