@@ -74,7 +74,7 @@ def left_out(y: np.ndarray, categories: Sequence[str]) -> str:
         return ""
     names = [f"`{categories[label]}` ({count})" for label, count in few[:NAMED]]
     if len(few) > NAMED:
-        names[-1:] = [f"{len(few) - NAMED + 1:,} others"]
+        names[-1] = f"{len(few) - NAMED + 1:,} others"
     told = f"{', '.join(names[:-1])} and {names[-1]} have too few photos and are left out"
     if len(few) == 1:
         ((label, count),) = few

@@ -302,15 +302,15 @@ class SearchSession:
 
     # ---- from a query to an answer ---------------------------------------------------------
 
-    def ask(self, query: Query, k: int = 10) -> Answer:
+    def ask(self, query: Query, k: int | None = None) -> Answer:
         """Answer a query.
 
         Parameters
         ----------
         query : Query
             From `from_gallery` or `from_photo`.
-        k : int
-            Number of photos to find, 1 to `max_k`.
+        k : int, optional
+            Number of photos to find, 1 to `max_k`; by default 10, or `max_k` where that is less.
 
         Returns
         -------
@@ -323,6 +323,7 @@ class SearchSession:
         ArgumentError
             When `k` is out of range.
         """
+        k = min(10, self.max_k) if k is None else k
         if not 1 <= k <= self.max_k:
             raise ArgumentError(f"k must be between 1 and {self.max_k}, not {k}.")
         query = self.seen(query)

@@ -114,7 +114,9 @@ def test_make_refuses_an_older_python_in_one_sentence(tmp_path: Path) -> None:
     )
     older.chmod(0o755)
     # Without what a make around the tests would hand down.
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFL"))}
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFL"))
+    }
     done = subprocess.run(
         ["make", "walkthrough", f"PYTHON={older}", f"VENV={tmp_path / 'venv'}"],
         cwd=ROOT, env=env, capture_output=True, text=True,
