@@ -74,8 +74,8 @@ def test_photos_without_labels_have_search_and_clusters_and_no_classifier(opened
 @pytest.mark.parametrize(
     ("sizes", "told"),
     [
-        ({"cat": 7, "misc": 1}, "There is no classifier. A classifier needs at least two categories"),
-        ({"cat": 2, "dog": 2}, "There is no classifier. A classifier needs at least two categories"),
+        ({"cat": 7, "misc": 1}, "There is no classifier. A classifier needs at least two"),
+        ({"cat": 2, "dog": 2}, "There is no classifier. A classifier needs at least two"),
         ({"flat": 1}, "This is the only photo of the gallery."),
         ({"flat": 1}, "There are no clusters"),
         ({"flat": 2}, "The 1 most similar of 1 photos"),
