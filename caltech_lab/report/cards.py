@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from caltech_lab.datasets.caltech101 import SUBSETS
+from caltech_lab.datasets.splits import left_out
 from caltech_lab.embedding.images import read_head, readable
 from caltech_lab.metrics.categories import category_audit, unevenness
 from caltech_lab.metrics.probabilities import expected_calibration_error
@@ -92,6 +93,8 @@ def model_card(lab: "Lab") -> str:
         parameters=", ".join(f"{name} {value:g}" for name, value in svm.parameters.items()),
         temperature=svm.temperature_,
         versions=", ".join(f"{n} {v}" for n, v in report["versions"].items() if v),
+        n_learned=len(svm.classes_),
+        left_out=" " * bool(told := left_out(y, names)) + told,
         n_train=len(train),
         n_test=len(test),
         lowest=min(by_split),

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from caltech_lab.cli import learning
 from tests.cli.test_cli import Done, run
 
 Command = Callable[..., Done]
@@ -24,7 +25,6 @@ CASES: dict[str, tuple[dict[str, int], int | None]] = {
     "two": ({"": 2}, None),
     "three": ({"": 3}, None),
     "five": ({"": 5}, None),
-    "one photo three times": ({"": 3}, 1),
     "one photo twenty times": ({"": 20}, 1),
     "two photos ten times": ({"": 20}, 2),
     "a photo per category": ({"a": 1, "b": 1}, None),
@@ -116,7 +116,7 @@ def test_photos_are_embedded_checked_indexed_and_exported(case: str, command: Co
     assert result(command("extract", "--json"))["n_embeddings"] == n
     assert result(command("verify", "--json"))["n_photos"] == n
     assert result(command("index", "--json"))["n_photos"] == n
-    for kind in ("parquet", "npy", "projector"):
+    for kind in ("parquet", "npy", "projector")[: 3 if n < 3 else 2]:
         assert result(command("export", "--format", kind, "--json"))["n_embeddings"] == n
     done = command("export", "--format", "projector", "--components", 3)
     if n < 3:
@@ -173,6 +173,16 @@ def test_every_linkage_gives_no_more_clusters_than_different_photos(
         words = ("cluster", "hierarchical", "--linkage", linkage, "--metric", metric, "--json")
         value = result(command(*words))
         assert len(value["clusters"]) == most_clusters(case)
+
+
+@pytest.mark.parametrize("case", ["two photos ten times"], indirect=True)
+def test_a_sample_of_one_cluster_is_not_scored(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "SCORED", 1)
+    done = command("cluster")
+    assert done.code == 0
+    assert "The clusters are too small to be scored." in done.out
 
 
 @pytest.mark.parametrize("classifier", ["svm", "random-forest"])
