@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from caltech_lab.datasets import Photos, open_photos
-from caltech_lab.datasets.splits import split
+from caltech_lab.datasets.splits import left_out, split
 from caltech_lab.embedding.backbones import Backbone
 from caltech_lab.embedding.backbones import backbone as look_up
 from caltech_lab.embedding.perturbation import perturbation
@@ -127,8 +127,18 @@ class Lab:
         return load(folder, self.photos), report
 
     def split(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of the training set and of the test set; see `datasets.splits.split`."""
-        return split(self.embeddings.y, self.seed)
+        """Return the rows of the training set and of the test set; see `datasets.splits.split`.
+
+        A line names the categories that are too small to be split, once.
+        """
+        parts = split(self.embeddings.y, self.seed)
+        self._tell_left_out  # noqa: B018
+        return parts
+
+    @cached_property
+    def _tell_left_out(self) -> None:
+        if told := left_out(self.embeddings.y, self.embeddings.categories):
+            print(told)
 
     @property
     def _folder(self) -> Path:

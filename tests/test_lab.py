@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
+from sklearn.model_selection import train_test_split
 
 from caltech_lab.datasets.photos import Photos
-from caltech_lab.datasets.splits import split
+from caltech_lab.datasets.splits import left_out, split
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.errors import ArgumentError, DatasetError, LabError
 from caltech_lab.lab import Lab, open_lab
@@ -138,8 +139,39 @@ def test_the_split_is_stratified_seeded_and_whole() -> None:
     np.testing.assert_array_equal(np.bincount(y[test]), [10, 6, 4])
     np.testing.assert_array_equal(test, split(y, seed=1)[1])
     assert not np.array_equal(test, split(y, seed=2)[1])
-    with pytest.raises(ArgumentError, match="at least two photos in each category"):
-        split(np.array([0] * 20 + [1]))
+
+
+def test_categories_that_are_too_small_are_left_out_of_the_split() -> None:
+    y = np.repeat([0, 1, 2, 3], [5, 4, 6, 1])
+    train, test = split(y, seed=3)
+    assert sorted([*train, *test]) == np.flatnonzero((y == 0) | (y == 2)).tolist()
+    # Whatever the sizes, each category has a photo for each of three folds, and one to be tested.
+    for sizes in ([5, 5], [5, 6], [5] * 7 + [8], [5, 100], [6, 7, 9, 5]):
+        y = np.repeat(np.arange(len(sizes)), sizes)
+        train, test = split(y)
+        assert min(np.bincount(y[train])) >= 3
+        assert min(np.bincount(y[test], minlength=len(sizes))) >= 1
+    for y in (np.array([0] * 20 + [1]), np.zeros(9, int)):
+        with pytest.raises(ArgumentError, match=r"two categories of 5 photos or more, .* has 1: "):
+            split(y)
+
+
+def test_what_is_left_out_is_named_in_one_sentence() -> None:
+    names = [f"c{i}" for i in range(10)]
+    end = ": a classifier needs 5 photos per category."
+    assert left_out(np.repeat([0, 1], 5), names) == ""
+    assert left_out(np.repeat([0, 1], [5, 3]), names) == f"`c1` has 3 photos and is left out{end}"
+    told = "`c0` (1) and `c1` (2) have too few photos and are left out"
+    assert left_out(np.repeat([0, 1], [1, 2]), names) == told + end
+    told = "`c0` (1), `c1` (1), `c2` (1), `c3` (1) and 6 others have too few photos"
+    assert left_out(np.arange(10), names) == f"{told} and are left out{end}"
+
+
+def test_the_split_of_large_categories_is_scikit_learns() -> None:
+    y = np.random.default_rng(0).integers(0, 6, 400)
+    parts = train_test_split(np.arange(400), test_size=0.2, random_state=7, stratify=y)
+    for rows, expected in zip(split(y, 7), parts, strict=True):
+        np.testing.assert_array_equal(rows, np.sort(expected))
 
 
 def test_a_fault_shows_as_its_sentence_in_a_notebook() -> None:

@@ -155,8 +155,9 @@ def index(gallery: GALLERY = None) -> None:
 
 @command("learning")
 def evaluate(
-    k: Annotated[int, typer.Option("-k", "--k", min=1, help="Cut-off of precision@k.")]
-    = 10,
+    k: Annotated[
+        int | None, typer.Option("-k", "--k", min=1, help="Cut-off of precision@k; 10.")
+    ] = None,
 ) -> None:  # fmt: skip
     """Measure classification, retrieval and clustering."""
 

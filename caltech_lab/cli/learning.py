@@ -7,6 +7,7 @@ import typer
 
 from caltech_lab.cli.commands import CLASSIFIERS
 from caltech_lab.cli.common import Result, open_lab, use_gallery
+from caltech_lab.clustering.checks import count_different, only_different, possible_k
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.smoothing import average_linkage_smoothed
 from caltech_lab.embedding.exports import write_clusters
@@ -35,11 +36,14 @@ def cluster(method: str, k: int | None, linkage: str, metric: str) -> Result:
     n = len(lab.embeddings)
     if n < 3:
         raise ArgumentError(f"Clustering needs at least 3 photos, but this dataset has {n}.")
-    if k is not None and k >= n:
-        raise ArgumentError(
-            f"-k {k} is too large: this dataset has {n:,} photos, so at most {n - 1:,} clusters."
-        )
-    k = k or min(20 if method == "kmeans" else 50, n - 1)
+    wanted = k or (20 if method == "kmeans" else 50)
+    most = possible_k(lab.embeddings.X, wanted)
+    if most < max(2, k or 0):
+        few = f"this dataset has {n:,} photos, so at most {n - 1:,} clusters"
+        if most < n - 1 or count_different(lab.embeddings.X, n) < n:
+            few = only_different(most, n)
+        raise ArgumentError(f"-k {k} is too large: {few}." if k else f"T{few[1:]}.")
+    k = most
     name = f"{method}_k{k}"
     if method == "hierarchical":
         name = f"{method}_{linkage}_{metric}_k{k}"
@@ -58,6 +62,8 @@ def cluster(method: str, k: int | None, linkage: str, metric: str) -> Result:
         wrote.append(lab.folder("models/clustering") / f"kmeans_k{k}.skops")
     lines = [f"{n:,} photos in {k} clusters ({method})."]
     lines += [f"{score:<18} {value:.3f}" for score, value in scores.items()]
+    if not scores:
+        lines.append("The clusters are too small to be scored.")
     lines += [
         f"cluster {row['cluster']:<4} {row['size']:>6,} photos"
         + (f", {row['share']:.0%} {row['category']}" if row["category"] else "")
@@ -67,7 +73,6 @@ def cluster(method: str, k: int | None, linkage: str, metric: str) -> Result:
 
 
 def _clusters(lab: "Lab", method: str, k: int, linkage: str, metric: str) -> "np.ndarray":
-
     if method == "kmeans":
         labels: np.ndarray = lab.kmeans(k).labels_.astype("int64")
         return labels
@@ -76,18 +81,26 @@ def _clusters(lab: "Lab", method: str, k: int, linkage: str, metric: str) -> "np
     X = lab.embeddings.X
     found: np.ndarray = lab.cached(
         f"models/clustering/smoothed_k{k}_labels.npy", average_linkage_smoothed,
-        X, k=k, n_neighbors=min(10, len(X) - 1),
+        # Means of more than half of the photos would make all of a few photos one.
+        X, k=k, n_neighbors=min(10, len(X) // 2),
     )  # fmt: skip
     return found
 
 
 def _cluster_scores(lab: "Lab", clusters: "np.ndarray") -> dict[str, float]:
-
-    X, y = lab.embeddings.X, lab.embeddings.y if lab.photos.labeled else None
+    """Score clusters; without categories that differ, by their shape alone."""
+    X, y = lab.embeddings.X, lab.embeddings.y if _is_sorted(lab) else None
     rows = np.arange(len(X))
     if len(X) > SCORED:
         rows = np.random.default_rng(lab.seed).choice(rows, SCORED, replace=False)
+    if len(np.unique(clusters[rows])) < 2:  # the sample is of one large cluster
+        return {}
     return cluster_scores(X[rows], clusters[rows], None if y is None else y[rows])
+
+
+def _is_sorted(lab: "Lab") -> bool:
+    """Whether there are categories to compare with; every cluster is 100 % of a single one."""
+    return lab.photos.labeled and len(lab.embeddings.categories) > 1
 
 
 def _cluster_rows(lab: "Lab", clusters: "np.ndarray") -> list[dict[str, Any]]:
@@ -101,7 +114,7 @@ def _cluster_rows(lab: "Lab", clusters: "np.ndarray") -> list[dict[str, Any]]:
             "category": None,
             "share": None,
         }
-        if lab.photos.labeled:
+        if _is_sorted(lab):
             counts = np.bincount(y[members])
             row["category"] = lab.embeddings.categories[counts.argmax()]
             row["share"] = float(counts.max() / len(members))
@@ -114,12 +127,13 @@ def train(classifier: str) -> Result:
     lab = open_lab()
     lab.photos.check_labels("Training a classifier")
     scores = _test(lab, classifier)
+    n_categories = len(np.unique(lab.embeddings.y[lab.split()[0]]))
     folder = lab.folder("models/classifier")
     write_json(folder / "categories.json", lab.embeddings.categories)
     file = "svm_rbf.skops" if classifier == "svm" else "random_forest.skops"
     low, high = scores["accuracy_interval"]
     lines = [
-        f"{classifier} of {len(lab.embeddings.categories)} categories, trained on "
+        f"{classifier} of {n_categories} categories, trained on "
         f"{scores['n_train']:,} photos, tested on {scores['n_test']:,} others.",
         f"accuracy           {scores['accuracy']:.3f} [{low:.3f}, {high:.3f}]",
         f"mean of categories {scores['macro_accuracy']:.3f}",
@@ -129,7 +143,6 @@ def train(classifier: str) -> Result:
 
 
 def _test(lab: "Lab", classifier: str) -> dict[str, Any]:
-
     X, y = lab.embeddings.X, lab.embeddings.y
     train, test = lab.split()
     model = lab.svm() if classifier == "svm" else lab.random_forest()
@@ -168,16 +181,17 @@ def index(gallery: str | None) -> Result:
     )
 
 
-def evaluate(k: int) -> Result:
+def evaluate(k: int | None) -> Result:
     """Measure classification, retrieval and clustering on this split."""
     lab = open_lab()
     lab.photos.check_labels("Evaluation")
     X, y = lab.embeddings.X, lab.embeddings.y
     train, test = lab.split()
-    if k > len(train):
+    if k is not None and k > len(train):
         raise ArgumentError(
             f"-k {k} is too large: the training set has {len(train):,} photos to find."
         )
+    k = k or min(10, len(train))
     alone, held = retrieval(lab, "leave_one_out", k), retrieval(lab, "held_out", k)
     data: dict[str, Any] = {
         "k": k,
@@ -195,8 +209,8 @@ def evaluate(k: int) -> Result:
             f"{method}_k{few}": _cluster_scores(
                 lab, _clusters(lab, method, few, "ward", "euclidean")
             )
-            for method, few in (("kmeans", min(20, len(X) - 1)),
-                                ("hierarchical", min(50, len(X) - 1)))
+            for method, few in (("kmeans", possible_k(X, 20)), ("hierarchical", possible_k(X, 50)))
+            if few > 1  # there are no clusters of copies of one photo
         },
     }  # fmt: skip
     folder = lab.folder("results/evaluation")
@@ -211,7 +225,7 @@ def evaluate(k: int) -> Result:
         f"{name:<14} precision@{k} {s['precision_at_k']:.3f}, mean average precision {s['map']:.3f}"
         for name, s in data["retrieval"].items()
     ]
-    lines += [f"{name:<16} NMI {s['nmi']:.3f}" for name, s in data["clustering"].items()]
+    lines += [f"{name:<16} NMI {s['nmi']:.3f}" for name, s in data["clustering"].items() if s]
     return Result(lines, data, [folder / "metrics.json", folder / "categories.csv"], lab)
 
 
@@ -223,11 +237,14 @@ def report() -> Result:
 
     lab = open_lab()
     lab.photos.check_labels("The report")
-    if len(lab.embeddings) < 52:
+    different = count_different(lab.embeddings.X, 52)
+    if different < 52:
+        copies = "different " if different < len(lab.embeddings) else ""
         raise ArgumentError(
-            f"The report compares 50 clusters and needs at least 52 photos, not {len(lab.photos)}: "
-            "`caltech-lab evaluate` does with fewer."
+            f"The report compares 50 clusters and needs at least 52 {copies}photos, not "
+            f"{different}: `caltech-lab evaluate` does with fewer."
         )
+    lab.split()  # says first whether there is a classifier to report on
     made = final_report(lab)
     svm, forest = (made["classification"][name] for name in ("svm", "random_forest"))
     alone = made["retrieval"]["leave_one_out"]

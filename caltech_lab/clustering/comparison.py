@@ -63,7 +63,7 @@ def compare_linkages(
         the linkage chains), the scores of `clusters.agreement_scores`, and ``seconds`` of the
         linkage, where a distance matrix that several pairs share counts for the first of them.
     """
-    check_k(k, len(X) - 1)
+    check_k(k, len(X) - 1, X)
     rows, clusterings = [], []
     pairs = list(pairs)
     start = time.perf_counter()
@@ -115,7 +115,7 @@ def compare_clusterings(
         ``matched_accuracy``; ``largest``, the share of the photos in the largest cluster; and
         ``seconds``, where work that several clusterings share counts for the first of them.
     """
-    check_k(k, len(X) - 1)
+    check_k(k, len(X) - 1, X)
     rows, clusterings = {}, []
     recipes = _clusterings(X, k, seed, ward)
     start = time.perf_counter()

@@ -44,14 +44,14 @@ def kmeans(X: NDArray[np.float32], k: int, seed: int = 0, n_init: int = 10) -> K
     Raises
     ------
     ArgumentError
-        When `k` is not between 2 and n.
+        When `k` is not between 2 and the number of different photos.
 
     References
     ----------
     D. Arthur, S. Vassilvitskii: k-means++: the advantages of careful seeding. Symposium on
     Discrete Algorithms, 2007.
     """
-    check_k(k, len(X))
+    check_k(k, len(X), X)
     starts: list[NDArray[np.float32]] = []
 
     def next_start(
@@ -98,11 +98,11 @@ def kmeans_sweep(
     Raises
     ------
     ArgumentError
-        When a k is not between 2 and n - 1.
+        When a k is not between 2 and n - 1, or larger than the number of different photos.
     """
     ks = list(ks)
     for k in ks:
-        check_k(k, len(X) - 1)
+        check_k(k, len(X) - 1, X)
     # One generator per start and a fixed number of trials, so that no k depends on the largest.
     generators = [np.random.RandomState([seed, start]) for start in range(n_init)]
     starts = shared_starts(X, max(ks, default=1), generators, n_trials=5)

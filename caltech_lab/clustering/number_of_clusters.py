@@ -63,7 +63,7 @@ def cluster_number_table(
     2010.
     """
     for k in ks:
-        check_k(k, len(X) // 2)
+        check_k(k, len(X) // 2, X)
     if min(references, draws) < 2:
         raise ArgumentError("references and draws must be at least 2 each.")
     random = np.random.default_rng(seed)

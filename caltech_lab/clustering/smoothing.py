@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.preprocessing import normalize
 
+from caltech_lab.clustering.checks import check_k
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.linkage import linkage_matrix
@@ -87,4 +88,5 @@ def average_linkage_smoothed(X: NDArray[np.float32], k: int, n_neighbors: int = 
     ndarray of int64, shape (n,)
         Cluster of each photo; cluster 0 is the largest. The result is deterministic.
     """
+    check_k(k, len(X), X)
     return cut(linkage_matrix(smooth_with_neighbors(X, n_neighbors), "average", "cosine"), k)

@@ -1,14 +1,22 @@
-"""The split into a training set and a test set."""
+"""The split into a training set and a test set, and which categories are large enough for it."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from caltech_lab.errors import ArgumentError
 
 TEST_SHARE = 0.2
+LEAST = 5
+"""Photos that a category needs: one in five is tested, which leaves three folds a photo each."""
+NAMED = 5  # categories that a sentence names
 
 
 def split(y: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Split rows into 80 % for training and 20 % held out, each category in proportion.
+
+    Categories of fewer than `LEAST` photos are left out of both, so that every category that is
+    learned is also tested.
 
     Parameters
     ----------
@@ -20,13 +28,13 @@ def split(y: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     train, test : ndarray
-        Indices, sorted, without overlap, together all rows.
+        Indices, sorted, without overlap, together all rows of the categories that are large
+        enough.
 
     Raises
     ------
     ArgumentError
-        When a category has a single photo, there are too few photos to hold any out, or
-        photos without a category.
+        When fewer than two categories are large enough, or photos have no category.
     """
     from sklearn.model_selection import train_test_split
 
@@ -36,12 +44,39 @@ def split(y: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
             "one sub-folder a category (clustering and retrieval work without)."
         )
     counts = np.bincount(y)
-    if (counts == 1).any() or len(y) * TEST_SHARE < (counts > 0).sum():
+    if (n := int((counts >= LEAST).sum())) < 2:
         raise ArgumentError(
-            "A split needs at least two photos in each category, and five on average: "
-            "add photos, or leave the smallest categories out."
+            f"A classifier needs at least two categories of {LEAST} photos or more, and this "
+            f"dataset has {n}: add photos (clustering and retrieval work without)."
         )
-    train, test = train_test_split(
-        np.arange(len(y)), test_size=TEST_SHARE, random_state=seed, stratify=y
-    )
+    rows = np.flatnonzero(counts[y] >= LEAST)
+    train, test = train_test_split(rows, test_size=TEST_SHARE, random_state=seed, stratify=y[rows])
     return np.sort(train), np.sort(test)
+
+
+def too_small(y: np.ndarray) -> dict[int, int]:
+    """Return the labels of the categories that `split` leaves out, with their numbers of photos."""
+    labels, counts = np.unique(y[y >= 0], return_counts=True)
+    few = counts < LEAST
+    return dict(zip(labels[few].tolist(), counts[few].tolist(), strict=True))
+
+
+def left_out(y: np.ndarray, categories: Sequence[str]) -> str:
+    """Return a sentence that names the categories that `split` leaves out, or an empty string.
+
+    Examples
+    --------
+    >>> left_out(np.array([0] * 8 + [1]), ["cat", "misc"])
+    '`misc` has 1 photo and is left out: a classifier needs 5 photos per category.'
+    """
+    few = list(too_small(y).items())
+    if not few:
+        return ""
+    names = [f"`{categories[label]}` ({count})" for label, count in few[:NAMED]]
+    if len(few) > NAMED:
+        names[-1] = f"{len(few) - NAMED + 1:,} others"
+    told = f"{', '.join(names[:-1])} and {names[-1]} have too few photos and are left out"
+    if len(few) == 1:
+        ((label, count),) = few
+        told = f"`{categories[label]}` has {count} photo{'s'[: count - 1]} and is left out"
+    return f"{told}: a classifier needs {LEAST} photos per category."

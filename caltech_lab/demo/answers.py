@@ -79,13 +79,13 @@ class Ranking:
         Rows of the gallery, the best first.
     similarities : ndarray of float32
         Their cosine similarities to the query, which fall unless marks have steered the order.
-    same_category : ndarray of float64
-        The probabilities that they have the category of the query.
+    same_category : ndarray of float64 or None
+        The probabilities that they have the category of the query, where there is a classifier.
     """
 
     ids: Ids
     similarities: Similarities
-    same_category: NDArray[np.float64]
+    same_category: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,11 @@ class Answer:
         Rows of the most similar gallery photos, the best first, never that of the query.
     similarities : ndarray of float32, shape (k,)
         Their cosine similarities, falling.
-    probabilities : ndarray of float64, shape (number of categories,)
-        Probability of each category, in the order of the gallery's categories.
-    cluster : int
-        The K-Means cluster whose center is nearest.
+    probabilities : ndarray of float64, shape (number of categories,), or None
+        Probability of each category, in the order of the gallery's categories; 0 for one that is
+        too small to be learned. None without a classifier.
+    cluster : int or None
+        The K-Means cluster whose center is nearest; None without clusters.
     seconds : dict
         How long each step took, by name, those of the query included.
     cosines : ndarray of float32, shape (n,)
@@ -133,8 +134,9 @@ class Answer:
         for the query itself.
     order : ndarray of int64, shape (n,)
         All rows of the gallery by falling cosine, those of the same cosine in ascending order.
-    same_category : ndarray of float64, shape (k,)
-        The probabilities that the answers have the category of the query.
+    same_category : ndarray of float64, shape (k,), or None
+        The probabilities that the answers have the category of the query; None without a
+        classifier.
     familiarity : float
         Mean similarity of the nearest few by plain vectors; see `novelty.familiarity`.
     is_novel : bool
@@ -144,15 +146,18 @@ class Answer:
     query: Query
     ids: Ids
     similarities: Similarities
-    probabilities: NDArray[np.float64]
-    cluster: int
+    probabilities: NDArray[np.float64] | None
+    cluster: int | None
     seconds: dict[str, float]
     cosines: Similarities
     order: Ids
-    same_category: NDArray[np.float64]
+    same_category: NDArray[np.float64] | None
     familiarity: float
     is_novel: bool
 
     def best_categories(self, n: int = 5) -> NDArray[np.intp]:
         """Return the labels of the n most probable categories, the best first."""
-        return np.argsort(-self.probabilities, kind="stable")[:n]
+        if self.probabilities is None:
+            return np.empty(0, np.intp)
+        best = np.argsort(-self.probabilities, kind="stable")[:n]
+        return best[self.probabilities[best] > 0]

@@ -128,13 +128,14 @@ class RetrievalDemo(Panel):
             layout=Layout(width="100%", max_width="420px"),
         )
         self.space = Dropdown(
-            options=SPACES,
+            options=SPACES if session.classifier else SPACES[:1],
             value=session.space.name,
             description="Search by:",
             style=fitting,
             layout=Layout(width="auto", max_width="100%"),
         )
         self.add_category = Dropdown(options=[ANY, *session.gallery.categories], layout=natural)
+        self.add_category.layout.display = "" if len(session.gallery.categories) > 1 else "none"
         self.categories = TagsInput(
             allowed_tags=session.gallery.categories,
             allow_duplicates=False,
@@ -142,7 +143,10 @@ class RetrievalDemo(Panel):
         )
         fits = Layout(width="max-content")
         self.own_cluster = Checkbox(
-            description="only the cluster of the query", indent=False, layout=fits
+            description="only the cluster of the query",
+            indent=False,
+            disabled=session.kmeans is None,
+            layout=fits,
         )
         self.no_copies = Checkbox(
             description=f"hide near-duplicates (cosine of {NEAR_DUPLICATE} or more)",
@@ -369,20 +373,18 @@ class RetrievalDemo(Panel):
         )
         self.ranking = self.session.rank(self.answer, self.options, self.k.value)
         marks = dict.fromkeys(self.options.good, "good")
-        found = zip(
-            self.ranking.ids.tolist(),
-            self.ranking.similarities,
-            self.ranking.same_category,
-            strict=True,
-        )
+        ids, same = self.ranking.ids.tolist(), self.ranking.same_category
+        chances = [] if same is None else [f"same category {100 * p:.0f} %" for p in same]
         self.grid.items = [
             self._item(
                 row,
-                f"{place}. {self.session.category(row)}",
-                [f"cosine {cosine:.3f}", f"same category {100 * p:.0f} %"],
+                f"{place}. {self.session.category(row)}".rstrip(),
+                [f"cosine {cosine:.3f}", *chances[place - 1 : place]],
                 marks.get(row, ""),
             )
-            for place, (row, cosine, p) in enumerate(found, start=1)
+            for place, (row, cosine) in enumerate(
+                zip(ids, self.ranking.similarities, strict=True), start=1
+            )
         ]
         self.summary.value = self._summary(self.answer, self.ranking)
         n_good, n_bad = len(self.options.good), len(self.options.bad)
@@ -411,7 +413,11 @@ class RetrievalDemo(Panel):
         options = self.options
         if options.categories or options.cluster is not None or options.hide_near_duplicates:
             found += " that match the filters"
-        if row is not None:
+        if row is not None and len(y) == 1:
+            return '<div style="line-height:1.4">This is the only photo of the gallery.</div>'
+        if row is not None and y[row] < 0:
+            found += ", without the query"
+        elif row is not None:
             right = int((y[ranking.ids] == y[row]).sum())
             found += f", without the query: {right} of {n} have its category"
         if not n:
@@ -422,6 +428,8 @@ class RetrievalDemo(Panel):
         query, session = answer.query, self.session
         where = "Not in the gallery."
         if query.row is not None:
+            where = "In the gallery."
+        if query.row is not None and session.classifier:
             seen = "training set" if query.row in session.trained_on else "test set"
             where = (
                 f"In the gallery as <b>{escape(session.category(query.row))}</b>, "
@@ -440,13 +448,15 @@ class RetrievalDemo(Panel):
             f"<b>Query:</b> {escape(query.name)}<br>{where}"
             '<div style="font-size:12px">Drag over the photo to search with a part of it.</div>'
             f"{strange}"
-            f'<div style="margin-top:12px"><b>Predicted probabilities</b></div>'
             f"{self._probabilities(answer)}"
             f'<div style="margin-top:12px"><b>K-Means</b></div>{self._cluster(answer)}</div>'
         )
 
     def _probabilities(self, answer: Answer) -> str:
-        rows = []
+        if answer.probabilities is None:
+            why = escape(self.session.no_classifier)
+            return f'<div style="margin-top:12px"><b>There is no classifier.</b> {why}</div>'
+        rows = ['<div style="margin-top:12px"><b>Predicted probabilities</b></div>']
         for label in answer.best_categories():
             p = answer.probabilities[label]
             name = escape(self.session.gallery.categories[label])
@@ -459,14 +469,20 @@ class RetrievalDemo(Panel):
         return "".join(rows)
 
     def _cluster(self, answer: Answer) -> str:
-        gallery, members = self.session.gallery, self.session.cluster_members(answer.cluster)
+        gallery, kmeans = self.session.gallery, self.session.kmeans
+        if answer.cluster is None or kmeans is None:
+            return "There are no clusters: they need three photos, and two that are different."
+        members = self.session.cluster_members(answer.cluster)
+        found = (
+            f"Cluster {answer.cluster + 1} of {kmeans.n_clusters}, with {len(members):,} "
+            f"photo{'s' if len(members) != 1 else ''}"
+        )
+        if len(gallery.categories) < 2 or (gallery.y < 0).any():
+            return f"{found}."
         counts = np.bincount(gallery.y[members], minlength=len(gallery.categories))
         most = [label for label in np.argsort(-counts, kind="stable")[:3] if counts[label]]
         names = ", ".join(f"{gallery.categories[label]} {counts[label]}" for label in most)
-        return escape(
-            f"Cluster {answer.cluster + 1} of {self.session.kmeans.n_clusters}, with "
-            f"{len(members):,} photos, mostly {names}."
-        )
+        return escape(f"{found}, mostly {names}.")
 
     def _show_match(self, point: tuple[float, float] | None) -> None:
         assert self.answer is not None

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from caltech_lab.clustering.checks import possible_k
 from caltech_lab.demo.answers import Answer, Box, Match, Query, Ranking, SearchOptions, Vector
 from caltech_lab.demo.similarity_map import region_at, shares_of_the_cosine, similarity_to_region
 from caltech_lab.demo.spaces import LEARNED, PLAIN, Space, learned_space, plain_space
@@ -32,6 +33,7 @@ from caltech_lab.storage.files import sha256_of
 from caltech_lab.widgets.thumbnails import shrunk, small_jpeg, thumbnail
 
 if TYPE_CHECKING:
+    from caltech_lab.classification.svm import CalibratedSVM
     from caltech_lab.lab import Lab
     from caltech_lab.retrieval.gallery import Gallery
 
@@ -62,16 +64,18 @@ class SearchSession:
     ----------
     gallery : Embeddings
         What answers are taken from.
-    classifier : CalibratedSVM
-        The lab's SVM.
+    classifier : CalibratedSVM or None
+        The lab's SVM; None where the photos have no two categories that are large enough.
+    no_classifier : str
+        A sentence that says why there is none.
     trained_on : ndarray of int64
         Rows of the gallery that the classifier was trained on.
     space : Space
         The vectors that are searched by, plain ones or learned ones; see `use`.
     threshold : float
         Familiarity below which a query is called unlike the gallery; likewise.
-    kmeans : KMeans
-        Fitted on the whole gallery.
+    kmeans : KMeans or None
+        Fitted on the whole gallery; None for fewer than three photos, and for copies of one.
     thumbnail : callable
         From a row of the gallery to a small JPEG of it, remembered.
     """
@@ -81,13 +85,19 @@ class SearchSession:
         self.gallery = lab.embeddings
         self._engine = engine
         self._row_of = {sha: row for row, sha in enumerate(self.gallery.photos.sha256) if sha}
-        self.classifier = lab.svm()
-        self.trained_on, _ = self.lab.split()
+        self.classifier: CalibratedSVM | None = None
+        self.trained_on, self.no_classifier = np.empty(0, np.int64), ""
+        try:
+            self.classifier = lab.svm()
+            self.trained_on, _ = lab.split()
+        except ArgumentError as error:
+            self.no_classifier = str(error)
         self._pairs = lru_cache(1)(self._leave_one_out)
         self._spaces: dict[str, Space] = {}
         self.use(PLAIN)
         self.threshold = self._novelty_threshold()
-        self.kmeans = lab.kmeans(min(N_CLUSTERS, len(self.gallery)))
+        n_clusters = possible_k(self.gallery.X, N_CLUSTERS)
+        self.kmeans = lab.kmeans(n_clusters) if n_clusters > 1 else None
         self.thumbnail: Callable[[int], bytes] = lru_cache(N_CACHED)(self._thumbnail)
         self._mapper: Engine | None = None
         # The exact gallery is the index of the space.
@@ -96,7 +106,7 @@ class SearchSession:
     @property
     def max_k(self) -> int:
         """The most answers that a query can have."""
-        return min(MAX_K, len(self.gallery) - 1)
+        return max(1, min(MAX_K, len(self.gallery) - 1))
 
     @property
     def is_compiled(self) -> bool:
@@ -128,12 +138,15 @@ class SearchSession:
         ArgumentError
             When there are no such vectors.
         """
+        pairs = self._pairs if self.classifier else None
         makers = {
-            PLAIN: lambda: plain_space(self.lab, self._pairs),
+            PLAIN: lambda: plain_space(self.lab, pairs),
             LEARNED: lambda: learned_space(self.lab, MAX_K),
         }
         if name not in makers:
             raise ArgumentError(f"There are no {name!r} vectors: choose 'plain' or 'learned'.")
+        if name == LEARNED and self.no_classifier:
+            raise ArgumentError(f"No vectors can be learned: {self.no_classifier}")
         if name not in self._spaces:
             self._spaces[name] = makers[name]()
         self.space = self._spaces[name]
@@ -289,26 +302,28 @@ class SearchSession:
 
     # ---- from a query to an answer ---------------------------------------------------------
 
-    def ask(self, query: Query, k: int = 10) -> Answer:
+    def ask(self, query: Query, k: int | None = None) -> Answer:
         """Answer a query.
 
         Parameters
         ----------
         query : Query
             From `from_gallery` or `from_photo`.
-        k : int
-            Number of photos to find, 1 to `max_k`.
+        k : int, optional
+            Number of photos to find, 1 to `max_k`; by default 10, or `max_k` where that is less.
 
         Returns
         -------
         Answer
-            Photos, probabilities, cluster, and how long each step took.
+            Photos, probabilities, cluster, and how long each step took. The only photo there is
+            has none to find.
 
         Raises
         ------
         ArgumentError
             When `k` is out of range.
         """
+        k = min(10, self.max_k) if k is None else k
         if not 1 <= k <= self.max_k:
             raise ArgumentError(f"k must be between 1 and {self.max_k}, not {k}.")
         query = self.seen(query)
@@ -318,12 +333,13 @@ class SearchSession:
             cosines = self._scores(query)
             order = np.argsort(-cosines, kind="stable")
             ids = order[:k]
+            ids = ids[cosines[ids] > UNSEEN]
             familiar = self._familiarity(query, cosines[order])
         with _timed(seconds, "classify"):
-            (probabilities,) = self.classifier.predict_proba(X)
+            probabilities = self._probabilities(X)
         with _timed(seconds, "cluster"):
-            cluster = int(self.kmeans.predict(X)[0])
-        same = same_category_probability(self.space.curves, cosines[ids], np.arange(k))
+            cluster = int(self.kmeans.predict(X)[0]) if self.kmeans else None
+        same = self._same_category(cosines[ids], np.arange(len(ids)))
         return Answer(
             query, ids, cosines[ids], probabilities, cluster, seconds,
             cosines, order, same, familiar, familiar < self.threshold,
@@ -359,7 +375,7 @@ class SearchSession:
         allowed[list(options.bad)] = False
         if options.categories:
             allowed &= np.isin(gallery.y, list(options.categories))
-        if options.cluster is not None:
+        if options.cluster is not None and self.kmeans:
             allowed &= self.kmeans.labels_ == options.cluster
         order = answer.order
         if scores is not answer.cosines:
@@ -372,8 +388,20 @@ class SearchSession:
         places = np.empty(len(gallery), dtype=np.int64)
         places[answer.order] = np.arange(len(gallery))
         near = cosines[ids]
-        probabilities = same_category_probability(self.space.curves, near, places[ids])
-        return Ranking(ids, near, probabilities)
+        return Ranking(ids, near, self._same_category(near, places[ids]))
+
+    def _probabilities(self, X: Vector) -> NDArray[np.float64] | None:
+        """Return the probability of each category of the gallery, 0 for those left out."""
+        if self.classifier is None:
+            return None
+        probabilities = np.zeros(len(self.gallery.categories))
+        probabilities[self.classifier.classes_] = self.classifier.predict_proba(X)[0]
+        return probabilities
+
+    def _same_category(self, cosines: Similarities, places: Ids) -> NDArray[np.float64] | None:
+        if self.space.curves is None:
+            return None
+        return same_category_probability(self.space.curves, cosines, places)
 
     @property
     def _asked_gallery(self) -> "Gallery | None":
@@ -409,7 +437,8 @@ class SearchSession:
             if query.row is not None:
                 cosines[query.row] = UNSEEN
             cosines = np.sort(cosines)[::-1]
-        return float(familiarity(cosines))
+        seen = cosines[cosines > UNSEEN]
+        return float(familiarity(seen)) if len(seen) else 1.0
 
     # ---- why two photos are similar --------------------------------------------------------
 
@@ -469,19 +498,22 @@ class SearchSession:
         return str(self.gallery.photos.table["path"].iat[row])
 
     def category(self, row: int) -> str:
-        """Return the category of a gallery photo."""
-        return str(self.gallery.categories[self.gallery.y[row]])
+        """Return the category of a gallery photo; empty for one without."""
+        return str(self.gallery.photos.table["category"].iat[row])
 
     def cluster_members(self, cluster: int) -> Ids:
         """Return the rows of the gallery's photos in a K-Means cluster."""
+        if self.kmeans is None:
+            return np.empty(0, np.int64)
         return np.flatnonzero(self.kmeans.labels_ == cluster)
 
     def _leave_one_out(self) -> tuple[Similarities, NDArray[np.bool_]]:
-        return leave_one_out(
-            self.gallery.X[self.trained_on], self.gallery.y[self.trained_on], MAX_K
-        )
+        rows = self.trained_on if self.classifier else np.arange(len(self.gallery))
+        return leave_one_out(self.gallery.X[rows], self.gallery.y[rows], MAX_K)
 
     def _novelty_threshold(self) -> float:
+        if len(self.gallery) < 2:
+            return -1.0  # nothing is known of how similar photos are
         name = "models/retrieval/novelty_threshold.json"
         return float(self.lab.cached(name, _threshold, self._pairs))
 

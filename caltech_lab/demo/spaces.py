@@ -36,15 +36,16 @@ class Space:
         Embeddings of the lab's backbone, or projections of fused views.
     X : ndarray of float32, shape (n, d)
         Vectors of the gallery, rows of unit length.
-    curves : ndarray of float64
-        Calibration curves from cosine to the probability "same category"; see `calibration`.
+    curves : ndarray of float64 or None
+        Calibration curves from cosine to the probability "same category"; see `calibration`. None
+        where there are no categories to learn them from.
     embed : callable
         Maps a photo and its plain vector to the vector in this space; None for plain vectors.
     """
 
     name: str
     X: NDArray[np.float32]
-    curves: NDArray[np.float64]
+    curves: NDArray[np.float64] | None
     embed: Callable[[Image.Image, Vector], Vector] | None = None
 
     @cached_property
@@ -53,16 +54,20 @@ class Space:
         return Index(self.X)
 
 
-def plain_space(lab: "Lab", pairs: Callable[[], tuple[Similarities, NDArray[np.bool_]]]) -> Space:
+def plain_space(
+    lab: "Lab", pairs: Callable[[], tuple[Similarities, NDArray[np.bool_]]] | None
+) -> Space:
     """Return the space of the plain embeddings.
 
     Parameters
     ----------
     lab : Lab
         Provides the gallery.
-    pairs : callable
+    pairs : callable, optional
         Returns `calibration.leave_one_out` of the training set; called only if needed.
     """
+    if pairs is None:
+        return Space(PLAIN, lab.embeddings.X, None)
     name = "models/retrieval/same_category_curves.npy"
     return Space(PLAIN, lab.embeddings.X, lab.cached(name, _plain_curves, pairs))
 

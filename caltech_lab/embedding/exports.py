@@ -136,10 +136,11 @@ def write_projector(
     """
     X = features.X
     if components is not None:
-        if not 2 <= components <= min(X.shape):
-            raise ArgumentError(
-                f"There are 2 to {min(X.shape):,} components to write, not {components}."
-            )
+        if not 2 <= components <= (most := min(X.shape)):
+            fault = "few: the projector needs 2"
+            if components > most:
+                fault = f"many: {len(X):,} embeddings of {X.shape[1]:,} dimensions have {most:,}"
+            raise ArgumentError(f"{components} components are too {fault}.")
         from sklearn.decomposition import PCA
 
         X = PCA(components, random_state=0).fit_transform(X)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from caltech_lab.datasets.caltech101 import SUBSETS
+from caltech_lab.datasets.splits import left_out
 from caltech_lab.embedding.images import read_head, readable
 from caltech_lab.errors import shown_name
 from caltech_lab.metrics.categories import category_audit, unevenness
@@ -78,7 +79,7 @@ def model_card(lab: "Lab") -> str:
     predicted = svm.predict(X[test])
     right = predicted == y[test]
     probabilities = svm.predict_proba(X[test])
-    p, best = probabilities.max(axis=1), probabilities.argmax(axis=1) == y[test]
+    p, best = probabilities.max(axis=1), svm.classes_[probabilities.argmax(axis=1)] == y[test]
     found = retrieval(lab, "held_out")
     audit = category_audit(y[test], predicted, names, found)
     by_split = report["classification"]["svm"]["accuracy_by_split"]
@@ -93,6 +94,8 @@ def model_card(lab: "Lab") -> str:
         parameters=", ".join(f"{name} {value:g}" for name, value in svm.parameters.items()),
         temperature=svm.temperature_,
         versions=", ".join(f"{n} {v}" for n, v in report["versions"].items() if v),
+        n_learned=len(svm.classes_),
+        left_out=" " * bool(told := left_out(y, names)) + told,
         n_train=len(train),
         n_test=len(test),
         lowest=min(by_split),

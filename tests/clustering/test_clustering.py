@@ -7,9 +7,11 @@ from scipy.spatial.distance import pdist
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
+from caltech_lab.clustering.checks import possible_k
 from caltech_lab.clustering.comparison import LINKAGES, compare_linkages
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.kmeans import kmeans, kmeans_sweep
+from caltech_lab.clustering.smoothing import average_linkage_smoothed
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.linkage import _condensed_distances, linkage_matrices, linkage_matrix
 from caltech_lab.storage import files
@@ -44,6 +46,28 @@ def test_kmeans_is_that_of_scikit_learn(k, n_init, dtype):
     ours = kmeans(X, k, seed=5, n_init=n_init)
     np.testing.assert_array_equal(ours.labels_, theirs.labels_)
     assert ours.get_params() == theirs.get_params()
+
+
+@pytest.mark.parametrize("cluster", [kmeans, average_linkage_smoothed,
+                                     lambda X, k: kmeans_sweep(X, [k])])  # fmt: skip
+@pytest.mark.parametrize("different", [1, 3])
+def test_copies_make_no_clusters_of_their_own(blobs, cluster, different):
+    X = np.tile(blobs[0][:different], (5, 1))
+    few = {
+        1: "there is only 1 different photo among these 5, so at most 1 cluster.",
+        3: "there are only 3 different photos among these 15, so at most 3 clusters.",
+    }[different]
+    with pytest.raises(ArgumentError) as error:
+        cluster(X, different + 1)
+    assert str(error.value) == f"k = {different + 1} is too large: {few}"
+
+
+def test_a_default_number_of_clusters_shrinks_to_the_photos(blobs):
+    X = blobs[0]
+    assert possible_k(X, 20) == 20
+    assert possible_k(X[:12], 20) == 11
+    assert possible_k(np.tile(X[:3], (9, 1)), 20) == 3
+    assert [possible_k(X[:n], 20) for n in (1, 2, 3)] == [1, 1, 2]
 
 
 def test_sweep_finds_the_right_k(blobs):

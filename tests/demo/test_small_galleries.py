@@ -1,0 +1,128 @@
+"""The demo on few photos, on photos without labels, and on categories that are too small."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from caltech_lab.datasets.folder import scan
+from caltech_lab.demo import RetrievalDemo, SearchSession
+from caltech_lab.demo.spaces import LEARNED
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.errors import ArgumentError
+from caltech_lab.lab import Lab
+
+Open = Callable[..., Lab]
+
+
+@pytest.fixture
+def opened(tmp_path: Path, environment: pytest.MonkeyPatch) -> Open:
+    """Give a way to open a lab on a folder with so many photos per category."""
+
+    def opened(copies: bool = False, **sizes: int) -> Lab:
+        root, number = tmp_path / "photos", 0
+        for category, size in sizes.items():
+            (root / category.removeprefix("flat")).mkdir(parents=True, exist_ok=True)
+            for _ in range(size):
+                seed = 0 if copies else number
+                pixels = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+                place = root / category.removeprefix("flat") / f"p{number:02d}.png"
+                Image.fromarray(pixels).save(place)
+                number += 1
+        tiny = replace(backbone("pixels"), name="tiny", size=12, width=12 * 12 * 3)
+        return Lab(scan(root), tiny)
+
+    return opened
+
+
+def text(demo: RetrievalDemo) -> str:
+    html = " ".join([demo.asked.value, demo.summary.value, demo.status.value])
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+def act(demo: RetrievalDemo, action: str) -> None:
+    message = {"kind": "action", "action": action, "row": demo.grid.items[0]["row"]}
+    demo.grid._received(demo.grid, message, [])
+
+
+def test_photos_without_labels_have_search_and_clusters_and_no_classifier(opened: Open) -> None:
+    demo = RetrievalDemo(SearchSession(opened(flat=12)))
+    assert 'role="alert"' not in demo.status.value
+    assert len(demo.grid.items) == 10
+    assert re.search(
+        r"There is no classifier\. .* need categories, and these photos have none", text(demo)
+    )
+    assert re.search(r"Cluster \d+ of 11, with \d+ photos?\.", text(demo))
+    assert "category" not in str(demo.grid.items)
+    assert demo.answer is not None
+    assert demo.answer.best_categories().tolist() == []
+    for mark in ("good", "bad"):
+        act(demo, mark)
+        assert 'role="alert"' not in demo.status.value
+    demo.own_cluster.value = demo.no_copies.value = True
+    demo.surprise.click()
+    demo._uploaded("new.png", demo.session.gallery.photos.file(0).read_bytes() + b" ")
+    assert 'role="alert"' not in demo.status.value
+    with pytest.raises(ArgumentError, match=r"^No vectors can be learned: .*\.$"):
+        demo.session.use(LEARNED)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ({"cat": 7, "misc": 1}, "There is no classifier. A classifier needs at least two"),
+        ({"cat": 2, "dog": 2}, "There is no classifier. A classifier needs at least two"),
+        ({"flat": 1}, "This is the only photo of the gallery."),
+        ({"flat": 1}, "There are no clusters"),
+        ({"flat": 2}, "The 1 most similar of 1 photos"),
+        ({"flat": 3}, "Cluster"),
+    ],
+)  # fmt: skip
+def test_a_small_gallery_opens_and_says_what_is_missing(
+    opened: Open, sizes: dict[str, int], told: str
+) -> None:
+    demo = RetrievalDemo(SearchSession(opened(**sizes)))
+    assert 'role="alert"' not in demo.status.value
+    assert told in text(demo)
+    assert demo.session.threshold <= 1
+    new = demo.session.gallery.photos.file(0).read_bytes() + b" "
+    demo._uploaded("new.png", new)
+    assert 'role="alert"' not in demo.status.value
+    assert demo.answer is not None
+    assert len(demo.answer.ids) == max(1, min(10, sum(sizes.values()) - 1))
+
+
+def test_copies_of_one_photo_have_no_clusters(opened: Open) -> None:
+    demo = RetrievalDemo(SearchSession(opened(copies=True, flat=6)))
+    assert 'role="alert"' not in demo.status.value
+    assert "There are no clusters" in text(demo)
+    assert demo.own_cluster.disabled
+
+
+def test_a_lonely_category_is_found_but_never_predicted(
+    opened: Open, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = SearchSession(opened(cat=6, dog=6, misc=1))
+    assert capsys.readouterr().out.count("`misc` has 1 photo and is left out") == 1
+    assert session.classifier is not None
+    answer = session.ask(session.from_gallery(12))
+    assert session.category(12) == "misc"
+    assert answer.probabilities is not None
+    assert answer.probabilities[2] == 0
+    assert answer.probabilities.sum() == pytest.approx(1)
+    assert sorted(answer.best_categories().tolist()) == [0, 1]
+    assert 12 in session.ask(session.from_gallery(0), 12).ids
+    demo = RetrievalDemo(session)
+    demo._choose(12)
+    assert "the classifier never saw it" in text(demo)
+
+
+def test_the_familiarity_of_a_photo_does_not_count_itself(opened: Open) -> None:
+    session = SearchSession(opened(flat=3))
+    X = session.gallery.X
+    answer = session.ask(session.from_gallery(0), 2)
+    assert answer.familiarity == pytest.approx((X[1:] @ X[0]).mean(), abs=1e-6)
