@@ -86,18 +86,16 @@ class _Tiff(TiffImageFile):
         pass
 
 
-class _Avif(AvifImageFile):
-    def _open(self) -> None:
-        try:
-            super()._open()
-        except Exception:
-            if 0 in self.size:
-                raise
-            # Only the EXIF block is corrupt, and the container says by itself which side is up.
-            exif = Image.Exif()
-            exif[Base.Orientation] = self._decoder.get_info()[5]
-            self.info["exif"] = exif.tobytes()
-            self.seek(0)
+def _avif(file: io.BytesIO) -> ImageFile:
+    try:
+        return AvifImageFile(file)
+    except Exception:
+        data = file.getvalue()
+        if b"Exif" not in data:
+            raise
+        # The block may be all that is corrupt, and the container knows by itself which side is up:
+        # a kind of metadata that nobody knows is passed over.
+        return AvifImageFile(io.BytesIO(data.replace(b"Exif", b"none", 1)))
 
 
 def _heic(file: io.BytesIO) -> ImageFile:
@@ -117,7 +115,7 @@ _READERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "GIF": GifImageFile,
     "TIFF": _Tiff,
     "HEIC": _heic,
-    "AVIF": _Avif,
+    "AVIF": _avif,
 }
 
 
@@ -281,6 +279,6 @@ def _stretched(values: NDArray[np.int32] | NDArray[np.float32]) -> NDArray[np.ui
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     gray = np.empty(values.shape, np.uint8)
     for row, target in zip(values, gray, strict=True):  # few at a time: they take 8 bytes each
-        finite = np.nan_to_num(row.astype(np.float64), nan=low, posinf=high, neginf=low)
+        finite = np.nan_to_num(row, nan=low, posinf=high, neginf=low)
         target[:] = np.interp(finite, (low, high), (0, 255)) + 0.5
     return gray

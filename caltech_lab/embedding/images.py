@@ -7,7 +7,7 @@ name, its size is looked at before any pixel is decoded, and whatever is wrong w
 
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
@@ -102,8 +102,11 @@ def read_head(source: str | Path | bytes) -> Head:
         image = opened(data, kind)
         (width, height), mode = image.size, image.mode
         drafted(image)
-        if kind == "PNG" and any(mark in data for mark in METADATA_OF_PNG):
-            image.load()
+        if kind == "PNG":
+            pixels = data.find(b"IDAT")
+            if any(data.find(name, pixels) > 0 for name in METADATA_OF_PNG):
+                with suppress(Exception):
+                    image.load()
         turned = orientation(image) in (5, 6, 7, 8)
         return Head(height, width, mode) if turned else Head(width, height, mode)
 
@@ -329,7 +332,8 @@ def _told(name: str, kind: str) -> Iterator[None]:
         raise PhotoError(f"{name} has far too many pixels: save a smaller copy.") from error
     except Exception as error:
         # A damaged file makes Pillow raise nearly anything, from SyntaxError to struct.error.
+        article = "an" if kind == "AVIF" else "a"
         raise PhotoError(
-            f"{name} is a {kind} file that is damaged, cut short or of a rare kind: "
+            f"{name} is {article} {kind} file that is damaged, cut short or of a rare kind: "
             "copy it again, or save it anew from a photo editor."
         ) from error
