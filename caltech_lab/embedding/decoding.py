@@ -6,6 +6,7 @@ several threads at once.
 """
 
 import io
+import logging
 import struct
 import threading
 import warnings
@@ -30,17 +31,19 @@ from caltech_lab.storage.threads import Budget
 MAX_BYTES = 128 * 2**20
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 30_000
-# A larger JPEG is decoded at a half, a quarter or an eighth of its sides by scaling its cosine
-# transform, so that at most `MAX_REDUCED` pixels come out. Where the picture comes in several
-# scans, as in a progressive JPEG, all its coefficients are held until the last: 6 bytes a pixel.
+# A larger JPEG is decoded at a half or a quarter of its sides by scaling its cosine transform, so
+# that at most `MAX_REDUCED` pixels come out. Where the picture comes in several scans, as in a
+# progressive JPEG, all its coefficients are held until the last: 6 bytes per pixel.
 MAX_JPEG_PIXELS = 256 * 10**6
 MAX_SCANS_PIXELS = 110 * 10**6
 MAX_REDUCED = 32 * 10**6
-BYTES_A_PIXEL = 12  # a decoder's own planes, its result, and that as upright RGB, at the most
-MEMORY = Budget(2**30)  # bytes that photos take together while they are decoded
+BYTES_PER_PIXEL = 12  # a decoder's own planes, its result, and that as upright RGB, at the most
+MEMORY = Budget(2**30)  # bytes that all photos may take together while they are decoded
 UNCOUNTED = 24 * 2**20  # bytes of a photo that does not wait for others
 
 _WARNINGS = threading.Lock()
+# What it logs as an error is raised as well, and told in the sentence on the photo.
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
 
 
 @contextmanager
@@ -73,12 +76,11 @@ class _Jpeg(JpegImageFile):
 class _Tiff(TiffImageFile):
     def _open(self) -> None:
         super()._open()
-        # The size is told as it is stored, as it is of other formats, and `orientation` is asked
-        # for it after the file is gone.
+        # Stored and not upright, as the size of other formats is told.
         if self.tag_v2.get(Base.Orientation) in (5, 6, 7, 8):
             self._size = self.height, self.width
         with suppress(Exception):
-            self.getexif()
+            self.getexif()  # kept for `orientation`, since the file is gone after decoding
         self.tile_sides = self.tag_v2.get(322, 0), self.tag_v2.get(323, 0)
 
     def load_end(self) -> None:
@@ -150,7 +152,7 @@ def drafted(image: ImageFile) -> int:
     width, height = image.size
     pixels, scale, held = width * height, 1, 0
     large = pixels > MAX_PIXELS or max(width, height) > MAX_SIDE
-    if isinstance(image, _Jpeg) and (large or BYTES_A_PIXEL * pixels > UNCOUNTED):
+    if isinstance(image, _Jpeg) and (large or BYTES_PER_PIXEL * pixels > UNCOUNTED):
         scans = image.comes_in_scans()
         most, kind = (MAX_SCANS_PIXELS, "progressive JPEG") if scans else (MAX_JPEG_PIXELS, "JPEG")
         if pixels > most:
@@ -173,7 +175,7 @@ def drafted(image: ImageFile) -> int:
         if across * down > MAX_PIXELS:  # each is decoded whole, however small the photo
             raise TooLargeError(f"tiles of {across} x {down} pixels")
         pixels = max(pixels, across * down)
-    return held + BYTES_A_PIXEL * pixels // scale**2
+    return held + BYTES_PER_PIXEL * pixels // scale**2
 
 
 def share(needed: int) -> AbstractContextManager[None]:
@@ -192,11 +194,8 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-METADATA_OF_PNG = (
-    b"eXIf",
-    b"Raw profile type exif",
-    b"XML:com.adobe.xmp",
-)  # of which one may turn it
+# What may tell the orientation of a PNG, and may stand behind its pixels.
+METADATA_OF_PNG = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 _RAW_EXIF, _XMP = "Raw profile type exif", ("XML:com.adobe.xmp", "xmp")
 
 

@@ -101,12 +101,11 @@ def read_head(source: str | Path | bytes) -> Head:
     with _told(name, kind):
         image = opened(data, kind)
         (width, height), mode = image.size, image.mode
-        drafted(image)
-        if kind == "PNG":
-            pixels = data.find(b"IDAT")
-            if any(data.find(name, pixels) > 0 for name in METADATA_OF_PNG):
-                with suppress(Exception):
-                    image.load()
+        needed = drafted(image)
+        pixels = data.find(b"IDAT") if kind == "PNG" else len(data)
+        if any(data.find(entry, pixels) > 0 for entry in METADATA_OF_PNG):
+            with share(needed), suppress(Exception):
+                image.load()
         turned = orientation(image) in (5, 6, 7, 8)
         return Head(height, width, mode) if turned else Head(width, height, mode)
 
