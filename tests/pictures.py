@@ -6,17 +6,21 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import PhotoError
 
-SAVED_AS = ["JPEG", "PNG", "WEBP", "BMP", "GIF"]
+SAVED_AS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "HEIF", "AVIF"]
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
+    if kind == "HEIF":
+        pillow_heif.from_pillow(image).save(buffer, **options)
+        return buffer.getvalue()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
@@ -64,10 +68,37 @@ def refusal(source: str | Path | bytes) -> str:
     return sentence
 
 
+def jpeg_that_claims(width: int, height: int, **options: object) -> bytes:
+    data = bytearray(encode(picture(), "JPEG", **options))
+    at = data.index(b"\xff\xc2" if options.get("progressive") else b"\xff\xc0") + 5
+    data[at : at + 4] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def flat_jpeg(width: int, height: int, exif: bytes = b"") -> bytes:
+    """Return a JPEG of one color, without ever having its pixels.
+
+    Every block says that nothing changed: of 14 bits for luma and both chromas, four are 7 bytes.
+    """
+    gray = Image.new("RGB", (8, 8), (128, 128, 128))
+    head = bytearray(encode(gray, "JPEG", subsampling=0, quality=75, exif=exif))
+    at = head.index(b"\xff\xc0") + 5
+    head[at : at + 4] = struct.pack(">HH", height, width)
+    start = head.rindex(b"\xff\xda") + 14
+    blocks = -(-width // 8) * -(-height // 8)
+    four = int("00101000000000" * 4, 2).to_bytes(7, "big")
+    return bytes(head[:start]) + four * -(-blocks // 4) + b"\xff\xd9"
+
+
+def tiff(tags: dict[int, int], data: bytes) -> bytes:
+    """Return a TIFF of one tile, with its tags as long numbers."""
+    start = 8 + 2 + 12 * (len(tags) + 2) + 4
+    tags = {**tags, 324: start, 325: len(data)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, tags[tag]) for tag in sorted(tags))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + data
+
+
 def bombs() -> dict[str, bytes]:
-    jpeg = bytearray(encode(picture(), "JPEG"))
-    at = jpeg.index(b"\xff\xc0") + 5
-    jpeg[at : at + 4] = struct.pack(">HH", 29_000, 29_000)
     bmp = bytearray(encode(picture(), "BMP"))
     bmp[18:26] = struct.pack("<ii", 29_000, 29_000)
     gif = bytearray(encode(picture(), "GIF"))
@@ -83,8 +114,18 @@ def bombs() -> dict[str, bytes]:
     body = bytes(6) + struct.pack("<I", 39)[:3] + struct.pack("<I", 23)[:3] + bytes(4) + frame
     webp += b"ANIM" + struct.pack("<I", 6) + bytes(6)
     webp += b"ANMF" + struct.pack("<I", len(body)) + body
+    gray = {258: 8, 259: 8, 262: 1, 277: 1}  # bits, Deflate, black is zero, samples per pixel
+    tile = zlib.compress(bytes(1_000_000))
+    side, vast = (b"ispe\0\0\0\0" + struct.pack(">II", n, n) for n in (64, 12_000))
+    heic, avif = (encode(picture(64, 64), kind).replace(side, vast) for kind in ("HEIF", "AVIF"))
     return {
-        "jpeg": bytes(jpeg),
+        "jpeg": jpeg_that_claims(29_000, 29_000),
+        "jpeg as large as a jpeg can be": jpeg_that_claims(65_500, 65_500),
+        "progressive jpeg": jpeg_that_claims(12_000, 12_000, progressive=True),
+        "tiff": tiff({256: 12_000, 257: 12_000, 322: 16, 323: 16, **gray}, tile),
+        "tiff of one vast tile": tiff({256: 9, 257: 9, 322: 12_000, 323: 12_000, **gray}, tile),
+        "heic": heic,
+        "avif": avif,
         "png": png(29_000, 29_000, 8, 2, bytes(10_000_000)),
         "png of 100 million": png(10_000, 10_000, 8, 2, bytes(10_000_000)),
         "png too wide": png(30_001, 1, 8, 0, bytes(30_002)),

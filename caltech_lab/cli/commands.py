@@ -26,7 +26,11 @@ GALLERY = Annotated[
         metavar="NAME",
     ),
 ]
-FILES = Annotated[list[Path], typer.Argument(help="Query photos.", metavar="PHOTO...")]
+# Written out, since the package of datasets takes pandas with it; a test holds both together.
+PHOTO_FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC or AVIF"
+FILES = Annotated[
+    list[Path], typer.Argument(help=f"Query photos: {PHOTO_FORMATS}.", metavar="PHOTO...")
+]
 
 
 @command("data")

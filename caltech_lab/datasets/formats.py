@@ -22,6 +22,7 @@ NOT_READ: Final = frozenset(
 )
 HEAD: Final = 32  # bytes that `format_of` looks at
 
+_BMP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
 _HEIC_BRANDS = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2"}
 )
@@ -51,8 +52,8 @@ def format_of(head: bytes) -> str | None:
         return "PNG"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WebP"
-    # Two letters are a weak signature: a bitmap also says where its pixels begin.
-    if head.startswith(b"BM") and head[6:10] == bytes(4):
+    # Two letters are a weak signature: the size of the header that follows makes it one.
+    if head.startswith(b"BM") and head[14:18] in _BMP_HEADERS:
         return "BMP"
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "GIF"

@@ -1,79 +1,51 @@
 """The only door by which pixels enter: a file or bytes in, an upright RGB image out.
 
-Photos come from strangers, so the kind of a file is told by its first bytes and never by its
+Photos come from strangers, so the format of a file is told by its first bytes and never by its
 name, its size is looked at before any pixel is decoded, and whatever is wrong with it ends as a
 `PhotoError`. Everything here may be called from several threads at once.
 """
 
-import io
 import stat
-import struct
-import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
+from caltech_lab.datasets.formats import FORMATS_LISTED, format_of
 from caltech_lab.datasets.photos import Photos
+from caltech_lab.embedding.decoding import (
+    MAX_BYTES,
+    METADATA_OF_PNG,
+    UPRIGHT,
+    TooLargeError,
+    drafted,
+    opened,
+    orientation,
+    share,
+    to_rgb,
+)
 from caltech_lab.errors import ArgumentError, PhotoError, shown_name
 from caltech_lab.storage.progress import progress
 from caltech_lab.storage.threads import map_ahead
 
 T = TypeVar("T")
 
-MAX_BYTES = 64 * 2**20
-MAX_PIXELS = 64 * 10**6
-MAX_SIDE = 30_000
 SMALL = 2**21
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
-
-
-class _Jpeg(JpegImageFile):
-    def _read_dpi_from_exif(self) -> None:
-        # We need no print resolution, and looking for it warns where the EXIF block is corrupt.
-        pass
-
-
-# Pillow's readers are called by name, not through `Image.open`, which warns of large images
-# before we can look at their size, and takes phones' JPEGs for a format of its own (MPO).
-_READERS: dict[str, type[ImageFile]] = {
-    "JPEG": _Jpeg,
-    "PNG": PngImageFile,
-    "WEBP": WebPImageFile,
-    "BMP": BmpImageFile,
-    "GIF": GifImageFile,
-}
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-_WARNINGS = threading.Lock()
 
 
 def read_photo(source: str | Path | bytes, name: str | None = None) -> Image.Image:
     """Decode a photo to an upright RGB image.
 
-    The EXIF orientation is applied; transparency is laid over white; 16-bit gray is scaled to 8
-    bits; of an animation the first frame is taken. Color profiles are ignored, as they are
-    where networks are trained.
+    The orientation is applied as `PIL.ImageOps.exif_transpose` does; transparency is laid over
+    white; 16-bit gray is scaled to 8 bits, and 32-bit gray stretched; of an animation the first
+    frame is taken, and of a TIFF the first page. Color profiles are ignored, as they are where
+    networks are trained. A JPEG of more than `MAX_PIXELS` or `MAX_SIDE` comes at a half or a
+    quarter of its sides.
 
     Parameters
     ----------
@@ -90,16 +62,12 @@ def read_photo(source: str | Path | bytes, name: str | None = None) -> Image.Ima
     Raises
     ------
     PhotoError
-        When the file cannot be read, is no JPEG, PNG, WebP, BMP or GIF image, is damaged or cut
-        short, or is larger than `MAX_BYTES`, `MAX_PIXELS` or `MAX_SIDE`.
+        When the file cannot be read, is not of one of the `formats.FORMATS`, is damaged or cut
+        short, or is larger than `MAX_BYTES`, `MAX_PIXELS` or `MAX_SIDE`; of a JPEG,
+        `MAX_JPEG_PIXELS` are read.
     """
-    with _opened(source, name) as image:
-        image.load()
-        turn = _UPRIGHT.get(_orientation(image.info.get("exif", b"")))
-        rgb = _to_rgb(image)
-        # What the metadata say is true of the file, and no longer of these pixels.
-        rgb.info = {}
-        return rgb if turn is None else rgb.transpose(turn)
+    with _upright(source, name) as photo:
+        return photo.copy() if isinstance(photo, ImageFile) else photo
 
 
 class Head(NamedTuple):
@@ -121,18 +89,25 @@ def read_head(source: str | Path | bytes) -> Head:
     Returns
     -------
     Head
-        Width and height in pixels as the upright photo has them, and Pillow's name for how
-        pixels are stored, such as "RGB", or "L" for gray.
+        Width and height in pixels as the upright photo has them, before any reduction, and
+        Pillow's name for how pixels are stored, such as "RGB", or "L" for gray.
 
     Raises
     ------
     PhotoError
         As `read_photo` does, but for damage behind the head, which is not looked at.
     """
-    with _opened(source) as image:
-        width, height = image.size
-        turned = _orientation(image.info.get("exif", b"")) in (5, 6, 7, 8)
-        return Head(height, width, image.mode) if turned else Head(width, height, image.mode)
+    data, kind, name = _known(source, None)
+    with _told(name, kind):
+        image = opened(data, kind)
+        (width, height), mode = image.size, image.mode
+        needed = drafted(image)
+        pixels = data.find(b"IDAT") if kind == "PNG" else len(data)
+        if any(data.find(entry, pixels) > 0 for entry in METADATA_OF_PNG):
+            with share(needed), suppress(Exception):
+                image.load()
+        turned = orientation(image) in (5, 6, 7, 8)
+        return Head(height, width, mode) if turned else Head(width, height, mode)
 
 
 def readable(
@@ -223,7 +198,13 @@ def load_pixels(
     """
     if fit not in ("squash", "crop"):
         raise ArgumentError(f"There is no fit {fit!r}: choose 'squash' or 'crop'.")
-    photo = source if isinstance(source, Image.Image) else read_photo(source, name)
+    if isinstance(source, Image.Image):
+        return _square(source, size, fit)
+    with _upright(source, name) as photo:
+        return _square(photo, size, fit)
+
+
+def _square(photo: Image.Image, size: int, fit: str) -> NDArray[np.uint8]:
     if fit == "squash" and photo.width * photo.height <= SMALL:
         return _squashed(np.array(photo), size)  # a copy that PyTorch may write to
     box = _center(photo.width, photo.height, size) if fit == "crop" else None
@@ -293,23 +274,8 @@ def _read_file(path: Path, name: str) -> bytes:
         raise PhotoError(f"{name} cannot be read: check the path and the disk.") from error
 
 
-def _format(data: bytes) -> str | None:
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WEBP"
-    if data.startswith(b"BM"):
-        return "BMP"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    return None
-
-
-@contextmanager
-def _opened(source: str | Path | bytes, name: str | None = None) -> Iterator[ImageFile]:
-    """Open a photo once its kind and size are known, and turn what goes wrong into a sentence."""
+def _known(source: str | Path | bytes, name: str | None) -> tuple[bytes, str, str]:
+    """Return a photo's file, its format, and what to call it."""
     told = ("The upload" if isinstance(source, bytes) else source) if name is None else name
     name = shown_name(told)
     data = source if isinstance(source, bytes) else _read_file(Path(source), name)
@@ -317,83 +283,52 @@ def _opened(source: str | Path | bytes, name: str | None = None) -> Iterator[Ima
         raise PhotoError(f"{name} is empty: copy or download it again.")
     if len(data) > MAX_BYTES:
         raise PhotoError(f"{name} is larger than {MAX_BYTES / 2**20:.0f} MB: save a smaller copy.")
-    kind = _format(data)
+    kind = format_of(data)
     if kind is None:
         raise PhotoError(
-            f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image: "
-            "save the photo in one of these formats."
+            f"{name} is not a {FORMATS_LISTED} image: save the photo in one of these formats."
         )
+    return data, kind, name
+
+
+@contextmanager
+def _upright(source: str | Path | bytes, name: str | None) -> Iterator[Image.Image]:
+    """Decode a photo, and hold its share of the memory while it is looked at.
+
+    The image may be that of the file, with whatever hangs on it: only a copy of it is to be kept.
+    """
+    data, kind, name = _known(source, name)
+    with _told(name, kind):
+        image = opened(data, kind)
+        needed = drafted(image)
+    with share(needed):
+        with _told(name, kind):
+            image.load()
+            turn = UPRIGHT.get(orientation(image))
+            photo = to_rgb(image)
+            if turn is not None:
+                photo = photo.transpose(turn)
+        del image
+        # What the metadata say is true of the file, and no longer of these pixels.
+        photo.info = {}
+        yield photo
+
+
+@contextmanager
+def _told(name: str, kind: str) -> Iterator[None]:
+    """Turn what goes wrong with a photo into a sentence."""
     try:
-        with _quiet(data, kind), _READERS[kind](io.BytesIO(data)) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-                raise PhotoError(
-                    f"{name} has {width} x {height} pixels, and at most {MAX_PIXELS / 1e6:.0f} "
-                    f"million and {MAX_SIDE} a side are read: save a smaller copy."
-                )
-            yield image
-    except PhotoError:
-        raise
+        yield
+    except TooLargeError as error:
+        raise PhotoError(f"{name} has {error}: save a smaller copy.") from error
     except MemoryError as error:
         raise PhotoError(f"{name} does not fit into memory: save a smaller copy.") from error
     except Image.DecompressionBombError as error:
         raise PhotoError(f"{name} has far too many pixels: save a smaller copy.") from error
     except Exception as error:
         # A damaged file makes Pillow raise nearly anything, from SyntaxError to struct.error.
+        article = "an" if kind == "AVIF" else "a"
         raise PhotoError(
-            f"{name} is a {kind} file that is damaged, cut short or of a rare kind: "
+            f"{name} is {article} {kind} file that is damaged, cut short or of a rare kind: "
             "copy it again, or save it anew from a photo editor."
         ) from error
-
-
-@contextmanager
-def _quiet(data: bytes, kind: str) -> Iterator[None]:
-    """Keep Pillow's warnings about animations in, for the few files that can raise them.
-
-    Warnings can be silenced only for the whole process, hence the lock, the filter for Pillow
-    alone, and nothing of it for other photos.
-    """
-    if kind != "GIF" and not (kind == "PNG" and b"acTL" in data):
-        yield
-        return
-    with _WARNINGS, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        gray = np.asarray(image).astype(np.uint32)
-        gray[gray == image.info.get("transparency", -1)] = 65535
-        return Image.fromarray(((gray + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(rgba, mask=rgba)
-        return white
-    return image.convert("RGB")
-
-
-def _orientation(exif: bytes) -> int:
-    """Read EXIF tag 274 from the first directory, or 1 where there is none or it is corrupt.
-
-    Pillow's own EXIF reader is not used because it warns about what it cannot read.
-
-    References
-    ----------
-    CIPA DC-008, Exchangeable image file format for digital still cameras, section 4.6.
-    """
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return 1
-    try:
-        (start,) = struct.unpack_from(order + "I", tiff, 4)
-        (entries,) = struct.unpack_from(order + "H", tiff, start)
-        for entry in range(start + 2, start + 2 + 12 * entries, 12):
-            tag, kind, count, value = struct.unpack_from(order + "HHIH", tiff, entry)
-            if (tag, kind, count) == (274, 3, 1):
-                return int(value)
-    except struct.error:
-        pass
-    return 1

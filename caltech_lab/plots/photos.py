@@ -1,6 +1,7 @@
 """Figures of the photos themselves, and of the vectors that they become."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,12 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageOps
 
 from caltech_lab.plots.style import COLORS, in_figure, new_axes
 
 
 def grid_of_photos(
-    images: Sequence[Any],
+    images: Iterable[Any],
     titles: Sequence[str] = (),
     columns: int = 8,
     ax: Axes | None = None,
@@ -22,8 +24,9 @@ def grid_of_photos(
 
     Parameters
     ----------
-    images : sequence of PIL images or of uint8 arrays (height, width, 3)
-        What to show, in reading order.
+    images : iterable of PIL images or of uint8 arrays (height, width, 3)
+        What to show, in reading order. Only small copies are kept, so that a generator needs
+        memory for one photo at a time.
     titles : sequence of str
         One for each photo, of one or more lines, or none at all.
     columns : int
@@ -36,13 +39,14 @@ def grid_of_photos(
     Axes
         One unit wide a photo.
     """
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
+    # A comprehension would hold each photo until the next one is there.
+    shown = list(map(partial(_small, side=max(640, 1800 // columns)), images))
+    columns = min(columns, len(shown))
+    rows = -(-len(shown) // columns)
     height = 1.22 if titles else 1.04
     if ax is None:
         ax = plt.subplots(figsize=(9, 9 * rows * height / columns), layout="constrained")[1]
-    for number, image in enumerate(images):
-        pixels = np.asarray(image)
+    for number, pixels in enumerate(shown):
         tall, wide = pixels.shape[:2]
         half_x, half_y = np.array([wide, tall]) / max(wide, tall) / 2 * 0.96
         x, y = number % columns + 0.5, (number // columns) * height + height - 0.52
@@ -54,6 +58,13 @@ def grid_of_photos(
     ax.set(xlim=(0, columns), ylim=(rows * height, 0), aspect="equal")
     ax.set_axis_off()
     return ax
+
+
+def _small(image: Any, side: int) -> NDArray[np.uint8]:
+    """Return what a figure can show of a photo: its longer side has at most `side` pixels."""
+    if isinstance(image, Image.Image) and max(image.size) > side:
+        image = ImageOps.contain(image, (side, side), Image.Resampling.BICUBIC)
+    return np.asarray(image)
 
 
 def category_counts(counts: "pd.Series[int]", named: int = 5, ax: Axes | None = None) -> Axes:

@@ -18,8 +18,8 @@ from pyarrow import fs
 
 from caltech_lab.datasets.folder import SUFFIXES
 from caltech_lab.datasets.photos import Photos
+from caltech_lab.embedding.decoding import MAX_BYTES
 from caltech_lab.embedding.extraction import CANNOT_BE_OPENED
-from caltech_lab.embedding.images import MAX_BYTES
 from caltech_lab.errors import DatasetError
 
 PHOTOS_A_PART = 256

@@ -1,8 +1,10 @@
 """Parallel map over threads, with results in order."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
@@ -50,3 +52,38 @@ def map_ahead(
                 yield from waiting.popleft().result()
         finally:  # if the caller stops early, only the running batches are finished
             pool.shutdown(cancel_futures=True)
+
+
+class Budget:
+    """Something that threads take shares of, and wait for while others have too much of it.
+
+    Parameters
+    ----------
+    total : int
+        How much there is. Who wants more takes all of it.
+
+    Examples
+    --------
+    >>> memory = Budget(1000)
+    >>> with memory.share(600):
+    ...     memory.free
+    400
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = self.free = total
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def share(self, amount: int) -> Iterator[None]:
+        """Hold a share; a thread that holds one must not ask for another."""
+        amount = min(amount, self.total)
+        with self._changed:
+            self._changed.wait_for(lambda: self.free >= amount)
+            self.free -= amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.free += amount
+                self._changed.notify_all()

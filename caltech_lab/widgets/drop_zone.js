@@ -29,7 +29,7 @@ export default {
     zone.className = "cl-drop";
     const input = document.createElement("input");
     input.type = "file";
-    input.accept = "image/*";
+    input.accept = model.get("accept");
     input.setAttribute("aria-label", model.get("label"));
     const words = document.createElement("b");
     const limits = document.createElement("span");

@@ -12,15 +12,16 @@ import anywidget
 import traitlets
 from ipywidgets import HTML, Layout, VBox
 
-from caltech_lab.embedding.images import MAX_BYTES, MAX_PIXELS, MAX_SIDE
+from caltech_lab.datasets.formats import FORMATS_LISTED, SUFFIXES
+from caltech_lab.embedding.decoding import MAX_BYTES, MAX_JPEG_PIXELS, MAX_PIXELS, MAX_SIDE
 from caltech_lab.errors import LabError
 
 HERE = Path(__file__).parent
 WIDE = {"width": "100%"}
 GROUND = "var(--jp-layout-color2, #eee)"
 LIMITS = (
-    f"JPEG, PNG, WebP, BMP or GIF, up to {MAX_BYTES / 2**20:.0f} MB, "
-    f"{MAX_PIXELS / 1e6:.0f} million pixels and {MAX_SIDE:,} pixels per side"
+    f"{FORMATS_LISTED}, up to {MAX_BYTES / 2**20:.0f} MB, {MAX_PIXELS / 1e6:.0f} million pixels "
+    f"({MAX_JPEG_PIXELS / 1e6:.0f} million for JPEG) and {MAX_SIDE:,} pixels per side"
 )
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,8 @@ class DropZone(anywidget.AnyWidget):
     _css = HERE / "style.css"
     label = traitlets.Unicode("Drop a photo here, or click to choose one").tag(sync=True)
     limits = traitlets.Unicode(LIMITS).tag(sync=True)
+    # Not every browser counts HEIC, AVIF and TIFF among the images.
+    accept = traitlets.Unicode(",".join(["image/*", *sorted(SUFFIXES)])).tag(sync=True)
     max_bytes = traitlets.Int(MAX_BYTES).tag(sync=True)
 
     def __init__(self, take: Callable[[str, bytes], None], refuse: Callable[[str], None]) -> None:

@@ -25,8 +25,9 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
-from caltech_lab.cli import app, common
+from caltech_lab.cli import app, commands, common
 from caltech_lab.datasets import caltech101, folder
+from caltech_lab.datasets.formats import FORMATS_LISTED
 from caltech_lab.embedding import backbones
 from caltech_lab.settings import settings
 
@@ -417,6 +418,7 @@ def test_a_flat_folder_clusters_and_is_searched_and_cannot_be_classified(
 
 def test_the_names_written_out_are_those_of_the_registries() -> None:
     assert tuple(backbones.BACKBONES) == common.BACKBONES
+    assert commands.PHOTO_FORMATS == FORMATS_LISTED
     assert set(caltech101.SUBSETS) | {"caltech101", "drawn"} >= set(common.DATASETS)
 
 

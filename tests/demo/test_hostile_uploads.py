@@ -21,6 +21,7 @@ from caltech_lab.demo import RetrievalDemo, SearchSession
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.lab import Lab
 from caltech_lab.settings import settings
+from tests.pictures import encode, flat_jpeg
 
 SECONDS, BYTES = 2.0, 500e6
 
@@ -89,6 +90,11 @@ def hostile() -> dict[str, bytes]:
     animated = {"save_all": True, "append_images": frames[1:], "duration": 50}
     gif, webp = saved(frames[0], "GIF", **animated), saved(frames[0], "WEBP", **animated)
     bmp, progressive = saved(photo(), "BMP"), saved(photo(), "JPEG", progressive=True)
+    newer = [
+        ("tif", saved(photo(), "TIFF", compression="tiff_lzw")),
+        ("avif", saved(photo(), "AVIF")),
+        ("heic", encode(photo(), "HEIF")),
+    ]
     cases = {
         # what is no photo
         "nothing": b"",
@@ -101,7 +107,8 @@ def hostile() -> dict[str, bytes]:
         "archive.jpg": zipped(),
         "film.jpg": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(500),
         "phone.heic": b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(500),
-        "scan.tif": saved(photo(), "TIFF"),
+        "photo.jp2": saved(photo(), "JPEG2000"),
+        "photo.jxl": b"\xff\x0a" + bytes(500),
         "icon.ico": saved(photo(size=(32, 32)), "ICO"),
         "program.jpg": b"MZ" + bytes(500),
         "numbers.npy": b"\x93NUMPY\x01\0" + bytes(200),
@@ -150,7 +157,15 @@ def hostile() -> dict[str, bytes]:
         **{f"bits turned, {seed}.png": flipped(whole, seed) for seed in range(3)},
         **{f"bits turned, {seed}.webp": flipped(webp, seed) for seed in range(3)},
         **{f"bits turned, {seed}.gif": flipped(gif, seed) for seed in range(3)},
+        **{
+            f"cut at {p} %.{name}": data[: len(data) * p // 100]
+            for name, data in newer
+            for p in (20, 90)
+        },
+        **{f"bits turned.{name}": flipped(data, 1) for name, data in newer},
         # odd, and good
+        **{f"ok as it is.{name}": data for name, data in newer},
+        "ok a strip of 36,861 pixels.jpg": flat_jpeg(790, 36_861),
         "ok JPEG named otherwise.txt": jpeg,
         "ok PNG named.jpg": whole,
         "ok animated.gif": gif,

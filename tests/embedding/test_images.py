@@ -126,7 +126,7 @@ def test_cmyk_is_not_inverted():
     assert difference(read_photo(data), Image.new("RGB", (16, 16), (255, 0, 0))) < 3
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF", "TIFF"])
 def test_the_first_frame_of_an_animation_is_taken(kind):
     data = animation(kind)
     with Image.open(io.BytesIO(data)) as opened:

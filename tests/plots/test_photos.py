@@ -1,5 +1,7 @@
 """The figures of photos and of embeddings show the numbers that they are given."""
 
+import weakref
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,6 +31,21 @@ def test_a_grid_shows_each_photo_upright_in_its_proportions():
     assert shapes == pytest.approx([2, 0.5, 2])
     assert [text.get_text() for text in ax.texts] == ["a", "b", "c"]
     assert ax.get_images()[2].get_extent()[3] > ax.get_images()[0].get_extent()[2]  # second row
+
+
+def test_a_grid_keeps_small_copies_of_one_large_photo_after_the_other():
+    alive: list[weakref.ref] = []
+
+    def large():
+        for _ in range(3):
+            assert not [photo for photo in alive if photo() is not None]
+            photo = Image.new("RGB", (3000, 2000))
+            alive.append(weakref.ref(photo))
+            yield photo
+            del photo
+
+    ax = photos.grid_of_photos(large(), columns=3)
+    assert [image.get_size() for image in ax.get_images()] == [(427, 640)] * 3
 
 
 def test_category_counts_are_ranked_and_the_ends_are_named():
