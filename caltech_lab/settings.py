@@ -22,6 +22,9 @@ class Settings:
         All that the lab writes (`CALTECH_LAB_OUTPUTS`, else `home/outputs`).
     dataset : str or None
         `caltech101`, `report51`, `drawn` or a folder (`CALTECH_LAB_DATASET`); None looks.
+    exclude : tuple of str
+        Photos and folders to leave out of a folder of your own, patterns as in a `.gitignore`
+        file (`CALTECH_LAB_EXCLUDE`, one per line).
     backbone : str
         A name from the registry of backbones (`CALTECH_LAB_BACKBONE`).
     precision : str
@@ -38,6 +41,7 @@ class Settings:
     data: Path
     outputs: Path
     dataset: str | None
+    exclude: tuple[str, ...]
     backbone: str
     precision: str
     seed: int
@@ -65,6 +69,7 @@ def settings() -> Settings:
         data=Path(env.get("CALTECH_LAB_DATA") or home / "data").expanduser(),
         outputs=Path(env.get("CALTECH_LAB_OUTPUTS") or home / "outputs").expanduser(),
         dataset=env.get("CALTECH_LAB_DATASET") or None,
+        exclude=tuple(filter(str.strip, (env.get("CALTECH_LAB_EXCLUDE") or "").split("\n"))),
         backbone=env.get("CALTECH_LAB_BACKBONE") or "resnet50",
         precision=env.get("CALTECH_LAB_PRECISION") or "auto",
         seed=_whole("CALTECH_LAB_SEED", 0, least=0),
