@@ -121,7 +121,7 @@ def read_shards(
     Raises
     ------
     CacheError
-        When a shard is damaged; it is removed, so that another run makes it again.
+        When a shard is damaged; it is set aside, so that another run makes it again.
     DatasetError
         When there are none.
     """
@@ -134,8 +134,9 @@ def read_shards(
             with system.open_input_file(path) as file:
                 table = pq.read_table(file, columns=columns, page_checksum_verification=True)
         except (OSError, pa.ArrowInvalid) as error:
-            system.delete_file(path)
+            system.move(path, f"{path}.damaged")
             raise CacheError(
-                f"{path} was damaged and has been removed: extract again to have it made anew."
+                f"{path} was damaged, and is kept as {name}.damaged: extract again to have it "
+                "made anew."
             ) from error
         yield table.to_pandas()

@@ -23,7 +23,7 @@ from caltech_lab.classification.probabilities import (
 from caltech_lab.classification.svm import svm
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.storage.files import lock, write_csv
+from caltech_lab.storage.files import csv_text, lock, set_aside, write_atomically
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -215,17 +215,23 @@ class Decisions:
         Raises
         ------
         CacheError
-            When the file is something else; it is left as it is.
+            When the file holds decisions that are not understood; it is left as it is. What is no
+            table of decisions at all is set aside, and never lost.
         """
-        if not self.path.is_file():
-            return pd.DataFrame(columns=COLUMNS, index=pd.Index([], name="sha256"), dtype=object)
+        nothing = pd.DataFrame(columns=COLUMNS, index=pd.Index([], name="sha256"), dtype=object)
+        if not self.path.exists():
+            return nothing
         try:
-            table = pd.read_csv(self.path, dtype=str, keep_default_na=False)
+            if b"\0" in self.path.read_bytes():
+                raise ValueError("no text has zeros in it")
+            table = pd.read_csv(
+                self.path, dtype=object, keep_default_na=False, encoding_errors="surrogateescape"
+            )
             table = table.set_index("sha256")[COLUMNS]
-        except (ValueError, KeyError) as error:
-            raise CacheError(
-                f"{self.path} is not a table of decisions: move it away to begin a new one."
-            ) from error
+        except (ValueError, KeyError, IsADirectoryError):
+            aside = set_aside(self.path).name
+            print(f"{self.path} is not a table of decisions: it is kept as {aside}.")
+            return nothing
         if not set(table["decision"]) <= {*get_args(Decision)} or table.index.has_duplicates:
             raise CacheError(
                 f"{self.path} holds other decisions than keep, relabel and drop, or two on one "
@@ -267,7 +273,9 @@ class Decisions:
             if decision is not None:
                 new = label if decision == "relabel" else category
                 table.loc[sha] = [path, category, decision, new]
-            write_csv(self.path, table.rename_axis("sha256"))
+            with write_atomically(self.path) as temporary:  # names as they are: it is read back
+                text = csv_text(table.rename_axis("sha256"), index=True)
+                temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
 
     def apply(self, features: Embeddings, rows: Ints) -> tuple[Ints, Ints]:
         """Return the rows without the dropped ones, and their labels as decided.
