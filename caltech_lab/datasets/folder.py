@@ -134,23 +134,23 @@ def categorized(paths: Iterable[str], of: str) -> tuple[list[tuple[str, str]], s
     beside : int
         How many photos are left out because they lie beside the folders of the categories.
     """
-    parts = [path.split("/", 2) for path in paths]
-    folders = sorted({part[0] for part in parts if len(part) > 1})
-    splits: list[str] = []
+    paths = [*paths]
+    filed = [path for path in paths if "/" in path]
+    rows = [(path[: path.index("/")], path) for path in filed]
+    folders, splits = sorted({folder for folder, _ in rows}), list[str]()
     if len(folders) > 1 and {name.lower() for name in folders} <= SPLITS:
-        inner = sorted({part[1] for part in parts if len(part) > 2})
-        splits, folders = (folders, inner) if inner else ([], folders)
+        inner = [(path.split("/", 2)[1], path) for path in filed if path.count("/") > 1]
+        if inner:
+            splits, rows, folders = folders, inner, sorted({folder for folder, _ in inner})
     if len(folders) < 2:
         alone = f" (one sub-folder alone, {folders[0]}, is no label)" if folders else ""
-        return [("", "/".join(part)) for part in parts], f"of {of}, no labels{alone}", 0
-    level = 1 if splits else 0
-    rows = [(part[level], "/".join(part)) for part in parts if len(part) > level + 1]
+        return [("", path) for path in paths], f"of {of}, no labels{alone}", 0
     if splits:
         where = f"in {len(folders):,} categories of {of}, the sub-folders of its splits "
         where += f"{', '.join(splits[:-1])} and {splits[-1]}"
     else:
         where = f"in {len(folders):,} folders of {of}"
-    return rows, where, len(parts) - len(rows)
+    return rows, where, len(paths) - len(rows)
 
 
 @dataclass
