@@ -1,6 +1,6 @@
 """The front door: one object that knows the dataset, the backbone and where everything is kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from caltech_lab.retrieval.index import Index
 
 
-def open_lab(dataset: str | None = None, backbone: str | None = None) -> "Lab":
+def open_lab(
+    dataset: str | None = None,
+    backbone: str | None = None,
+    *,
+    exclude: Sequence[str] | None = None,
+) -> "Lab":
     """Open the lab, and print what it works on.
 
     Parameters
@@ -40,6 +45,8 @@ def open_lab(dataset: str | None = None, backbone: str | None = None) -> "Lab":
         `datasets.open_photos` for the default.
     backbone : str, optional
         A name from `backbones.BACKBONES`; `resnet50` by default.
+    exclude : sequence of str, optional
+        Photos and folders to leave out of a folder, patterns as in a `.gitignore` file.
 
     Returns
     -------
@@ -51,7 +58,7 @@ def open_lab(dataset: str | None = None, backbone: str | None = None) -> "Lab":
     LabError
         When there is no such dataset or backbone.
     """
-    lab = Lab(open_photos(dataset), look_up(backbone))
+    lab = Lab(open_photos(dataset, exclude), look_up(backbone))
     print(lab)
     return lab
 

@@ -25,6 +25,9 @@ class Settings:
     dataset : str or None
         `caltech101`, `report51`, `drawn` or a folder (`CALTECH_LAB_DATASET`); None means
         Caltech-101 or, if that is not available, the drawn sample.
+    exclude : tuple of str
+        Photos and folders to leave out of a folder of your own, patterns as in a `.gitignore`
+        file (`CALTECH_LAB_EXCLUDE`, one per line).
     backbone : str
         Name in the registry of backbones (`CALTECH_LAB_BACKBONE`).
     precision : str
@@ -41,6 +44,7 @@ class Settings:
     data: Path
     outputs: Path
     dataset: str | None
+    exclude: tuple[str, ...]
     backbone: str
     precision: str
     seed: int
@@ -68,6 +72,7 @@ def settings() -> Settings:
         data=from_home(env.get("CALTECH_LAB_DATA") or home / "data"),
         outputs=from_home(env.get("CALTECH_LAB_OUTPUTS") or home / "outputs"),
         dataset=env.get("CALTECH_LAB_DATASET") or None,
+        exclude=tuple(filter(str.strip, (env.get("CALTECH_LAB_EXCLUDE") or "").split("\n"))),
         backbone=env.get("CALTECH_LAB_BACKBONE") or "resnet50",
         precision=env.get("CALTECH_LAB_PRECISION") or "auto",
         seed=_whole("CALTECH_LAB_SEED", 0, least=0),

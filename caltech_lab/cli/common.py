@@ -101,6 +101,14 @@ COMMON: dict[str, Any] = {
             metavar="NAME|FOLDER",
         ),
     ],
+    "exclude": Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Photos to leave out of your folder, as in a .gitignore file: 'drafts/', '*.gif'. "
+            "May be given several times.",
+            metavar="PATTERN",
+        ),
+    ],
     "backbone": Annotated[
         str | None,
         typer.Option(
@@ -233,6 +241,7 @@ def use_gallery(name: str | None) -> None:
 
 def _set(options: dict[str, Any]) -> None:
     """Let options override the settings, which are read from the environment."""
+    options["exclude"] = "\n".join(options["exclude"] or []) or None
     given = {SETTINGS[name]: str(value) for name, value in options.items() if value is not None}
     os.environ.update(given)
     os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, never shown

@@ -196,7 +196,7 @@ def _dataset() -> Check:
     if wanted == "drawn":
         return Check("dataset", "found", "the drawn sample, which comes with the package")
     if wanted not in {*caltech101.SUBSETS, "caltech101"}:
-        return Check("dataset", "found", folder.scan(Path(wanted)).origin)
+        return Check("dataset", "found", folder.scan(Path(wanted), settings().exclude).origin)
     root = caltech101.find(settings().photo_places)
     if root:
         return Check("dataset", "found", f"Caltech-101 in {root} (`caltech-lab verify` checks it)")
@@ -224,7 +224,7 @@ def _n_photos() -> int:
     subset = "all" if wanted == "caltech101" else wanted
     if subset in caltech101.SUBSETS:
         return len(caltech101.select(subset))
-    return len(folder.scan(Path(wanted)))
+    return len(folder.scan(Path(wanted), settings().exclude))
 
 
 def _disk() -> Check:

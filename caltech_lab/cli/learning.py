@@ -19,7 +19,7 @@ from caltech_lab.report.measurements import retrieval
 from caltech_lab.retrieval.gallery import describe
 from caltech_lab.scale.galleries import gallery as gallery_of
 from caltech_lab.settings import settings
-from caltech_lab.storage.files import write_csv, write_json
+from caltech_lab.storage.files import make_way, write_csv, write_json
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -171,6 +171,8 @@ def index(gallery: str | None) -> Result:
     made = lab.index()
     folder = lab.folder("models/faiss_index")
     wrote = [folder / "image_index.faiss", folder / "items.csv"]
+    for path in wrote:
+        make_way(path)
     made.save(wrote[0])
     write_csv(wrote[1], lab.embeddings.photos.table.set_index("path"))
     return Result(

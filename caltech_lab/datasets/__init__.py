@@ -1,16 +1,17 @@
 """Where photographs come from: Caltech-101, anybody's own folder, or a small drawn sample."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from caltech_lab.datasets import caltech101, drawn, folder
 from caltech_lab.datasets.photos import Photos
-from caltech_lab.errors import DatasetError
+from caltech_lab.errors import ArgumentError, DatasetError
 from caltech_lab.settings import settings
 
 __all__ = ["Photos", "open_photos"]
 
 
-def open_photos(name: str | None = None) -> Photos:
+def open_photos(name: str | None = None, exclude: Sequence[str] | None = None) -> Photos:
     """Find the photos of a dataset, downloading or unpacking them where need be.
 
     Parameters
@@ -20,6 +21,9 @@ def open_photos(name: str | None = None) -> Photos:
         folders of the report), `drawn`, or a folder: of folders, one a category, or of photos
         without labels. By default that of the settings, and else Caltech-101, or the drawn
         sample where Caltech-101 cannot be had.
+    exclude : sequence of str, optional
+        Photos and folders to leave out of a folder of one's own, patterns as in a `.gitignore`
+        file; those of the settings by default.
 
     Returns
     -------
@@ -28,15 +32,23 @@ def open_photos(name: str | None = None) -> Photos:
 
     Raises
     ------
+    ArgumentError
+        When photos of a dataset of a name are to be excluded, or a pattern cannot be understood.
     DatasetError
         When the photos that were asked for cannot be had.
     """
     wanted = name or settings().dataset
+    patterns = settings().exclude if exclude is None else exclude
+    if patterns and wanted in (None, "caltech101", "drawn", *caltech101.SUBSETS):
+        raise ArgumentError(
+            f"Patterns such as {patterns[0]!r} exclude photos of a folder of your own: give "
+            "the folder as the dataset, or leave them away."
+        )
     if wanted == "drawn":
         return _drawn("The drawn sample, as asked for")
     subset = "all" if wanted in (None, "caltech101") else str(wanted)
     if subset not in caltech101.SUBSETS:
-        photos = folder.scan(Path(subset))
+        photos = folder.scan(Path(subset), patterns)
         return folder.with_known_hashes(photos, settings().outputs / photos.name / "photos.parquet")
     try:
         return _caltech101(subset)

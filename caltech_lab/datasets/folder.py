@@ -2,128 +2,263 @@
 
 import hashlib
 import os
+import re
 import time
-from collections import deque
+import unicodedata
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
+from caltech_lab.datasets.formats import (
+    FORMATS_LISTED,
+    HEAD,
+    NOT_READ,
+    SUFFIXES,
+    format_of,
+    suffix_of,
+)
 from caltech_lab.datasets.photos import Photos, hash_files
-from caltech_lab.errors import CacheError, DatasetError, LabError
-from caltech_lab.storage.files import load_table, save_table, set_aside
+from caltech_lab.errors import ArgumentError, CacheError, DatasetError, LabError
+from caltech_lab.storage.files import load_table, make_way, save_table, set_aside
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 SETTLED = 2.0  # seconds after which a file's time stamps tell of every later change
+KINDS_NAMED: Final = 5  # of files that are not read
+SPLITS: Final = frozenset({"train", "val", "valid", "validation", "test"})
+
+# Folders that file servers, operating systems and other programs make for themselves: thumbnails,
+# previews, trash and old versions. Those whose names start with a dot are passed over anyway.
+NO_PHOTOS: Final = re.compile(
+    "|".join(
+        [
+            r"@eadir|@tmp|@sharebin|#recycle|#snapshot",  # Synology
+            r"@__thumb|@recycle|@recently-snapshot|network trash folder",  # QNAP
+            r"\$recycle\.bin|recycler|recycled|system volume information|found\.\d{3}",  # Windows
+            r"__macosx|lost\+found|~snapshot",  # macOS's archives, Linux, NetApp
+            r"files_trashbin|files_versions|appdata_oc\w+",  # Nextcloud
+            r".+\.lrdata|.+\.lrcat-data",  # Lightroom
+        ]
+    )
+)
+# A library of Apple's programs shows itself as one file; its other folders hold previews.
+APPLE_LIBRARY: Final = re.compile(r".+\.(photoslibrary|photolibrary|aplibrary)")
+APPLE_PHOTOS: Final = frozenset({"originals", "masters"})
 
 
-def scan(root: Path) -> Photos:
+def scan(root: Path, exclude: Sequence[str] = ()) -> Photos:
     """List the photos below a folder; the first folder below `root` names the category.
 
-    Where there are no sub-folders with photos, the photos of the folder itself are taken, without
-    categories. Hidden files and folders are passed over. A link is followed once: to a folder or
-    photo that is not in the list already, and never to a folder that the link itself lies in.
+    Sub-folders named train, val and the like are splits, and the folders in them name the
+    categories. Where there are no sub-folders with photos, or only one, all photos are taken,
+    without categories. A file whose name does not say what it is, is told by its first bytes.
+    Hidden files and folders are passed over, and those that other programs make for themselves. A
+    link is followed once: to a folder or photo that is not in the list already, and never to a
+    folder that the link itself lies in.
 
     Parameters
     ----------
     root : Path
         A folder with one sub-folder a category, each with photos at any depth; or with photos
         alone, which then have no categories.
+    exclude : sequence of str
+        Patterns of photos and folders to leave out, as in a `.gitignore` file.
 
     Returns
     -------
     Photos
-        Sorted by category and path; named after the folder and its place, so that two folders
-        of one name do not share their artifacts.
+        Sorted by category and path; named after the folder, its place and `exclude`, so that two
+        folders of one name, or two choices from one folder, do not share their artifacts.
 
     Raises
     ------
+    ArgumentError
+        When a pattern cannot be understood.
     DatasetError
         When the folder is missing, or holds no photos.
     """
     root = Path(root).expanduser().absolute()
     if not root.is_dir():
         raise DatasetError(f"There is no folder {root}: check the path.")
-    paths, unreadable = _photos_below(root)
-    named = [path for path in paths if _is_text(path)]
-    filed = [path for path in named if "/" in path]
-    left_out = {
-        "beside the sub-folders": len(named) - len(filed) if filed else 0,
-        "with a name that is not Unicode": len(paths) - len(named),
-    }
-    rows = [(path.partition("/")[0] if filed else "", path) for path in filed or named]
+    listed = _Listing(_matcher(exclude))
+    listed.walk(root)
+    rows, where, beside = categorized(listed.photos, root.name)
+    notes = [f"{beside:,} beside the sub-folders left out"] * bool(beside)
+    notes += [f"{listed.excluded:,} excluded"] * bool(exclude)
+    notes += [f"{listed.unreadable:,} folders could not be opened"] * bool(listed.unreadable)
+    notes += [_not_read(listed.not_read)] * bool(listed.not_read)
     if not rows:
+        besides = f" ({'; '.join(notes)})" if notes else ""
         raise DatasetError(
-            f"No photos were found in {root} or in its sub-folders: it takes files ending in "
-            f"{', '.join(sorted(SUFFIXES))}, in one sub-folder a category or all in one folder."
+            f"No photos were found in {root} or in its sub-folders{besides}: it takes "
+            f"{FORMATS_LISTED}, in one sub-folder per category or all in one folder."
         )
     rows.sort(key=lambda row: (row[0].lower(), row))
-    table = pd.DataFrame(rows, columns=["category", "path"])[["path", "category"]]
-    n_folders = table["category"].nunique()
-    where = f"in {n_folders:,} folders of {root.name}" if filed else f"of {root.name}, no labels"
-    notes = [f"{len(table):,} photos {where}"]
-    notes += [f"{count:,} {why} left out" for why, count in left_out.items() if count]
-    notes += [f"{unreadable:,} folders could not be opened"] * bool(unreadable)
+    table = _table(rows)
+    notes = [f"{len(table):,} photos {where}", *notes]
     # Folders of one name in different places are different photos; 60 characters fit any disk.
-    place = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:6]
-    name = f"{root.name[:60] or 'photos'}-{place}"
+    place = os.fsencode("\0".join([os.path.realpath(root), *exclude]))
+    name = "".join(c if c.isprintable() else "_" for c in root.name[:60]) or "photos"
+    name += f"-{hashlib.sha256(place).hexdigest()[:6]}"
     return Photos(name, root, table, "; ".join(notes))
 
 
-def _photos_below(root: Path) -> tuple[list[str], int]:
-    """Return the paths of photos relative to `root`, and how many folders could not be opened.
-
-    What is there itself comes before what is linked to, so that links add only what is new.
-    """
-    found: list[str] = []
-    listed: set[str] = set()  # true paths of what was taken
-    links = deque[tuple[str, str]]()  # relative path, and true path of the folder it lies in
-    unreadable = 0
-    waiting = deque([("", os.path.realpath(root))])
-    while waiting or links:
-        if not waiting:
-            path, place = links.popleft()
-            target = os.path.realpath(os.path.join(place, path.rpartition("/")[2]))
-            around = place == target or place.startswith(target.rstrip(os.sep) + os.sep)
-            if target in listed or around:
-                continue
-            if Path(target).is_dir():
-                waiting.append((path + "/", target))
-            elif Path(target).is_file() and _is_photo(path):
-                listed.add(target)
-                found.append(path)
-            continue
-        prefix, place = waiting.popleft()
-        if place in listed:
-            continue
-        listed.add(place)
-        try:
-            with os.scandir(place) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_symlink():
-                        links.append((prefix + entry.name, place))
-                    elif entry.is_dir():
-                        waiting.append((f"{prefix}{entry.name}/", os.path.join(place, entry.name)))
-                    elif entry.is_file() and _is_photo(entry.name):
-                        listed.add(os.path.join(place, entry.name))
-                        found.append(prefix + entry.name)
-        except OSError:
-            unreadable += 1
-    return found, unreadable
-
-
-def _is_photo(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES
-
-
-def _is_text(path: str) -> bool:
+def _table(rows: list[tuple[str, str]]) -> pd.DataFrame:
+    columns = ["category", "path"]
     try:
-        path.encode()
-    except UnicodeEncodeError:  # bytes that are no UTF-8; they could not be written to a table
+        table = pd.DataFrame(rows, columns=columns)
+    except UnicodeEncodeError:  # pandas keeps text as UTF-8, unless it is told not to
+        table = pd.DataFrame(rows, columns=columns, dtype=object)
+    return table[["path", "category"]]
+
+
+def categorized(paths: Iterable[str], of: str) -> tuple[list[tuple[str, str]], str, int]:
+    """Tell the categories of photos by their folders.
+
+    Parameters
+    ----------
+    paths : iterable of str
+        Relative to the folder of the photos, with `/`.
+    of : str
+        What that folder is called.
+
+    Returns
+    -------
+    rows : list of (str, str)
+        Category and path of each photo that is kept; no category where the folders tell of none.
+    where : str
+        The end of a sentence on the photos, such as "in 5 folders of holidays".
+    beside : int
+        How many photos are left out because they lie beside the folders of the categories.
+    """
+    paths = [*paths]
+    filed = [path for path in paths if "/" in path]
+    rows = [(path[: path.index("/")], path) for path in filed]
+    folders, splits = sorted({folder for folder, _ in rows}), list[str]()
+    if len(folders) > 1 and {name.lower() for name in folders} <= SPLITS:
+        inner = [(path.split("/", 2)[1], path) for path in filed if path.count("/") > 1]
+        if inner:
+            splits, rows, folders = folders, inner, sorted({folder for folder, _ in inner})
+    if len(folders) < 2:
+        alone = f" (one sub-folder alone, {folders[0]}, is no label)" if folders else ""
+        return [("", path) for path in paths], f"of {of}, no labels{alone}", 0
+    if splits:
+        where = f"in {len(folders):,} categories of {of}, the sub-folders of its splits "
+        where += f"{', '.join(splits[:-1])} and {splits[-1]}"
+    else:
+        where = f"in {len(folders):,} folders of {of}"
+    return rows, where, len(paths) - len(rows)
+
+
+@dataclass
+class _Listing:
+    """What was found below a folder; what is there itself comes before what is linked to."""
+
+    excludes: Callable[[str], bool]
+    photos: list[str] = field(default_factory=list)  # paths relative to the folder
+    not_read: Counter[str] = field(default_factory=Counter)  # by the ending of their names
+    excluded: int = 0
+    unreadable: int = 0  # folders
+
+    def walk(self, root: Path) -> None:
+        """List the photos below `root`, which is never passed over itself."""
+        listed: set[str] = set()  # true paths of what was taken
+        links = deque[tuple[str, str]]()  # relative path, and true path of the folder it lies in
+        waiting = deque([("", os.path.realpath(root))])
+        while waiting or links:
+            if not waiting:
+                path, place = links.popleft()
+                target = os.path.realpath(os.path.join(place, path.rpartition("/")[2]))
+                around = place == target or place.startswith(target.rstrip(os.sep) + os.sep)
+                if target in listed or around:
+                    continue
+                if Path(target).is_dir():
+                    waiting.append((path + "/", target))
+                elif Path(target).is_file() and self._take(path, target):
+                    listed.add(target)
+                continue
+            prefix, place = waiting.popleft()
+            if place in listed:
+                continue
+            listed.add(place)
+            in_library = APPLE_LIBRARY.fullmatch(Path(place).name.lower())
+            try:
+                with os.scandir(place) as entries:
+                    for entry in sorted(entries, key=lambda entry: entry.name):
+                        name = entry.name
+                        if name.startswith("."):
+                            continue
+                        if entry.is_symlink():
+                            if not made_by_a_program(name):
+                                links.append((prefix + name, place))
+                        elif entry.is_dir():
+                            if not made_by_a_program(name) and not (
+                                in_library and name.lower() not in APPLE_PHOTOS
+                            ):
+                                waiting.append((f"{prefix}{name}/", os.path.join(place, name)))
+                        elif entry.is_file():
+                            file = os.path.join(place, name)
+                            if self._take(prefix + name, file):
+                                listed.add(file)
+            except OSError:
+                self.unreadable += 1
+
+    def _take(self, path: str, file: str) -> bool:
+        """Add a file where it is a photo, or count why it is not added."""
+        suffix = suffix_of(path)
+        if suffix in NOT_READ:
+            if not self.excludes(path):
+                self.not_read[suffix] += 1
+        elif suffix in SUFFIXES or _begins_as_a_photo(file):
+            if not self.excludes(path):
+                self.photos.append(path)
+                return True
+            self.excluded += 1
         return False
-    return True
+
+
+def made_by_a_program(name: str) -> bool:
+    """Tell whether a folder of this name, `NO_PHOTOS`, holds what no person put there."""
+    return NO_PHOTOS.fullmatch(name.lower()) is not None
+
+
+def _begins_as_a_photo(file: str) -> bool:
+    try:
+        with open(file, "rb", buffering=0) as opened:
+            return format_of(opened.read(HEAD)) is not None
+    except OSError:
+        return False
+
+
+def _matcher(exclude: Sequence[str]) -> Callable[[str], bool]:
+    """Return what tells whether a photo is to be left out, composed and decomposed names alike."""
+    if not exclude:
+        return lambda path: False
+    from pathspec import GitIgnoreSpec
+
+    # A pattern that was given is no comment: "#recycle" is a folder.
+    lines = [("\\" if text.startswith("#") else "") + _composed(text) for text in exclude]
+    try:
+        spec = GitIgnoreSpec.from_lines(lines)
+    except ValueError as error:
+        raise ArgumentError(
+            f"{' '.join(map(repr, exclude))} cannot be understood as patterns of what to exclude: "
+            "write them as in a .gitignore file, such as 'drafts/' or '*.gif'."
+        ) from error
+    return lambda path: spec.match_file(_composed(path))
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _not_read(kinds: Counter[str]) -> str:
+    named = [f"{count:,} {suffix}" for suffix, count in kinds.most_common(KINDS_NAMED)]
+    more = ", …" if len(kinds) > KINDS_NAMED else ""
+    return f"{kinds.total():,} files of kinds that are not read: {', '.join(named)}{more}"
 
 
 def with_known_hashes(photos: Photos, record: Path) -> Photos:
@@ -153,7 +288,8 @@ def with_known_hashes(photos: Photos, record: Path) -> Photos:
             known = {(path, stamp): sha for path, stamp, sha in rows}
         except (CacheError, KeyError):  # every file is read again
             with suppress(OSError):
-                set_aside(record)
+                aside = set_aside(record).name
+                print(f"{record} is damaged: all photos are read again, and it is kept as {aside}.")
     keys = list(zip(photos.table["path"], stamps, strict=True))
     sha256 = [known.get(key, "") for key in keys]
     todo = [i for i, sha in enumerate(sha256) if not sha]
@@ -167,7 +303,9 @@ def with_known_hashes(photos: Photos, record: Path) -> Photos:
         settled = [
             bool(stamp) and now - int(stamp.rpartition(" ")[2]) > SETTLED * 1e9 for stamp in stamps
         ]
-        with suppress(LabError):  # where nothing can be written, hashes are made again next time
+        # Where nothing can be written, hashes are made again next time.
+        with suppress(LabError, OSError):
+            make_way(record)
             save_table(record, table.assign(stamp=stamps)[settled][["path", "stamp", "sha256"]])
     return Photos(photos.name, photos.root, table, photos.origin)
 

@@ -1,6 +1,6 @@
 """Which files are photos: told by their first bytes, and by the name only where that is enough."""
 
-from pathlib import PurePosixPath
+import os
 from typing import Final
 
 FORMATS: Final = ("JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "HEIC", "AVIF")
@@ -71,4 +71,4 @@ def format_of(head: bytes) -> str | None:
 
 def suffix_of(name: str) -> str:
     """Return what a file's name says of its kind, in lower case: ".jpg", or "" for nothing."""
-    return PurePosixPath(name).suffix.lower()
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 a path object takes ten times as long

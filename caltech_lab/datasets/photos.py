@@ -1,6 +1,7 @@
 """`Photos`: a table with one row a photo, and where its files lie."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -94,8 +95,8 @@ class Photos:
     def fingerprint(self) -> str:
         """A hash of the paths, categories and bytes of all photos: what the set *is*."""
         rows = zip(self.table["path"], self.table["category"], self.sha256, strict=True)
-        text = "\n".join("\t".join(row) for row in rows)
-        return hashlib.sha256(text.encode()).hexdigest()
+        text = "\n".join(map(_line, rows))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def subset(self, rows: np.ndarray, name: str | None = None) -> "Photos":
         """Return the photos chosen by a boolean mask or by indices.
@@ -116,6 +117,14 @@ class Photos:
         index = np.flatnonzero(rows) if rows.dtype == bool else rows
         chosen = table.iloc[index].reset_index(drop=True)
         return Photos(name or self.name, self.root, chosen, self.origin)
+
+
+def _line(row: tuple[str, ...]) -> str:
+    """Join the fields of a row so that no other row, or several, give the same text."""
+    line = "\t".join(row)
+    if line.count("\t") == len(row) - 1 and "\n" not in line:
+        return line
+    return json.dumps(row)  # has neither tabs nor line breaks
 
 
 def hash_files(files: list[Path], desc: str | None = None) -> list[str]:

@@ -18,12 +18,14 @@ from caltech_lab.embedding.extraction import (
     ExtractionConfig,
     embed_photos,
     intact,
+    items_sha256,
     read_identity,
+    read_items,
     what_changed,
 )
 from caltech_lab.embedding.perturbation import perturbed
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.storage.files import csv_text, load_array
+from caltech_lab.storage.files import load_array
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def _identity_of(X: np.ndarray, photos: Photos, identity: dict[str, Any]) -> dic
     """Return the identity that an extraction of these rows would write."""
     sums = {
         "embeddings_sha256": _sha256_of(X),
-        "items_sha256": hashlib.sha256(csv_text(photos.table).encode()).hexdigest(),
+        "items_sha256": items_sha256(photos.table),
     }
     return {**identity, "photos": photos.fingerprint, **sums}
 
@@ -244,7 +246,7 @@ def load(folder: Path, photos: Photos) -> Embeddings:
     if identity is None or not intact(folder, identity):
         raise CacheError(f"The embeddings in {folder} are incomplete: extract them again.")
     X = load_array(folder / "embeddings.npy")
-    items = pd.read_csv(folder / "items.csv", dtype=str, keep_default_na=False)
+    items = read_items(folder, identity)
     kept = photos.table["path"].isin(items["path"]).to_numpy()
     same = photos.fingerprint == identity.get("photos") and X.shape[0] == len(items) == kept.sum()
     if not same:

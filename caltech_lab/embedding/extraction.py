@@ -5,12 +5,14 @@ kept under the sha256 of their photo, and whatever was extracted before with the
 configuration, for this set of photos or another, before or after an interruption, is reused.
 """
 
+import hashlib
 import json
 import os
 import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,13 +27,17 @@ from caltech_lab.embedding.backbones import Backbone
 from caltech_lab.embedding.engines import Engine, Runtime, choose_runtime, compile_backbone
 from caltech_lab.embedding.images import load_pixels
 from caltech_lab.embedding.perturbation import perturbed
-from caltech_lab.errors import DatasetError, LabError, PhotoError, shown_name
+from caltech_lab.errors import CacheError, DatasetError, LabError, PhotoError, shown_name
 from caltech_lab.storage.files import (
     csv_text,
     explain,
+    load_table,
     lock,
+    make_way,
     read_json,
     save_array,
+    save_table,
+    set_aside,
     sha256_of,
     write_atomically,
     write_json,
@@ -42,6 +48,8 @@ from caltech_lab.storage.threads import AT_ONCE, map_ahead
 VERSION = 2  # raised whenever this code would give other rows for the same config
 ROWS_AT_ONCE = 1024  # how many rows pass through memory when the matrix is written
 SECONDS_BETWEEN_FLUSHES = 2.0
+ITEMS = ["path", "category", "sha256"]  # the columns of the table of items
+UNREAD = "{} could not be read when the photos were embedded."
 CANNOT_BE_OPENED = "{} cannot be opened: check that it is there and may be read."
 
 # From photos, which of them to embed, and where to say why one cannot be read, to the sha256 and
@@ -141,7 +149,7 @@ def extract(
     """Make `folder` hold the embeddings of `photos`, extracting only what is not known.
 
     It writes `embeddings.npy` (float32, (n, width), rows of unit length), `labels.npy` (int64,
-    (n,), index into the sorted categories), `items.csv` (path, category, sha256 of each row),
+    (n,), index into the sorted categories), `items.parquet` (path, category, sha256 of each row),
     `outcome.json` (see `ExtractionReport`) and, last, `identity.json`: what they were made from,
     and their checksums. While it runs, finished rows are kept in `journal.rows`, so that it may be
     stopped at any moment. Two kernels on one folder take turns.
@@ -183,10 +191,16 @@ def extract(
         before = read_identity(folder)
         identity = {"photos": photos.fingerprint, **asdict(config)}
         why = what_changed(before, identity)
-        if before and not intact(folder, before):
-            why = "The embeddings are damaged or incomplete."
+        if before is None:
+            _set_aside(folder / "identity.json")
+        else:
+            if not why:
+                _mend_items(folder, before, photos)
+            if not intact(folder, before):
+                why = "The embeddings are damaged or incomplete."
+                _set_aside_what_is_damaged(folder, before)
         if not why:
-            return _current(folder, len(photos))
+            return _current(folder, photos)
         return _extract(photos, backbone, folder, config, identity, why, runtime, engine, embedding)
 
 
@@ -379,6 +393,7 @@ class Journal:
         self.flushed = time.monotonic()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_way(self.path)
             # Unbuffered, so that a kill loses no row, and a full disk is told at once.
             self.file = open(path, "rb+" if path.exists() else "wb+", buffering=0)  # noqa: SIM115
             if self.file.read(len(self.header)) != self.header:
@@ -467,11 +482,12 @@ def known_rows(folder: Path, config: ExtractionConfig) -> dict[str, np.ndarray]:
     known: dict[str, np.ndarray] = {}
     outputs, backbone = folder.parents[2], folder.parent.name
     for other in sorted(outputs.glob(f"*/{backbone}/{folder.name}")):
-        identity = read_identity(other)
-        if identity and {**identity, **asdict(config)} == identity and intact(other, identity):
-            rows = np.load(other / "embeddings.npy", mmap_mode="r", allow_pickle=False)
-            items = pd.read_csv(other / "items.csv", dtype=str, keep_default_na=False)
-            known |= dict(zip(items["sha256"], rows, strict=True))
+        # What is damaged there is found and named when that dataset is opened.
+        with suppress(LabError, OSError, ValueError):
+            identity = read_identity(other)
+            if identity and {**identity, **asdict(config)} == identity and intact(other, identity):
+                rows = np.load(other / "embeddings.npy", mmap_mode="r", allow_pickle=False)
+                known |= dict(zip(read_items(other, identity)["sha256"], rows, strict=True))
     return known
 
 
@@ -482,17 +498,86 @@ def read_identity(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         identity = read_json(path)
-    except LabError:
+    except (LabError, OSError):
         return None
     return identity if isinstance(identity, dict) else None
 
 
+def read_items(folder: Path, identity: dict[str, Any]) -> pd.DataFrame:
+    """Read which photo each row of the embeddings in `folder` stands for.
+
+    Raises
+    ------
+    CacheError
+        When the table is missing, or not the one that `identity` speaks of.
+    """
+    path, old = folder / "items.parquet", folder / "items.csv"
+    if not path.exists() and old.is_file() and sha256_of(old) == identity.get("items_sha256"):
+        return pd.read_csv(old, dtype=str, keep_default_na=False)  # of an earlier version
+    table = load_table(path)
+    if not {*ITEMS} <= {*table} or items_sha256(table) != identity.get("items_sha256"):
+        raise CacheError(f"{path} is damaged: extract the photos again.")
+    return table
+
+
+def items_sha256(table: pd.DataFrame) -> str:
+    """Return a hash of the paths, categories and sha256 in a table."""
+    text = csv_text(table[ITEMS])
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def intact(folder: Path, identity: dict[str, Any]) -> bool:
     """Tell whether the embeddings and items in `folder` are the ones that `identity` speaks of."""
-    return all(
-        (folder / name).is_file() and sha256_of(folder / name) == identity.get(key)
-        for name, key in (("embeddings.npy", "embeddings_sha256"), ("items.csv", "items_sha256"))
-    )
+    return _holds_rows(folder, identity) and _holds_items(folder, identity)
+
+
+def _holds_rows(folder: Path, identity: dict[str, Any]) -> bool:
+    path = folder / "embeddings.npy"
+    try:
+        return path.is_file() and sha256_of(path) == identity.get("embeddings_sha256")
+    except OSError:
+        return False
+
+
+def _holds_items(folder: Path, identity: dict[str, Any]) -> bool:
+    try:
+        read_items(folder, identity)
+    except (LabError, OSError):
+        return False
+    return True
+
+
+def _mend_items(folder: Path, identity: dict[str, Any], photos: Photos) -> None:
+    """Make the table of items again where it alone is damaged: the photos are known."""
+    if _holds_items(folder, identity) or not _holds_rows(folder, identity):
+        return
+    table = photos.table.assign(sha256=photos.sha256)
+    kept = table[~table["path"].isin([*(_failed(folder) or {})])].reset_index(drop=True)
+    if items_sha256(kept) == identity.get("items_sha256"):
+        _set_aside(folder / "items.parquet")
+        save_table(folder / "items.parquet", kept[ITEMS])
+
+
+def _set_aside_what_is_damaged(folder: Path, identity: dict[str, Any]) -> None:
+    if not _holds_rows(folder, identity):
+        _set_aside(folder / "embeddings.npy")
+    if not _holds_items(folder, identity):
+        _set_aside(folder / "items.parquet")
+
+
+def _set_aside(path: Path) -> None:
+    if path.exists():
+        print(f"{path} is damaged: it is made again, and kept as {set_aside(path).name}.")
+
+
+def _failed(folder: Path) -> dict[str, str] | None:
+    """Read which photos could not be read, and why; None where that is damaged or missing."""
+    try:
+        failed = read_json(folder / "outcome.json")["failed"]
+        sound = all(isinstance(part, str) for item in failed.items() for part in item)
+    except (LabError, OSError, KeyError, TypeError, AttributeError):
+        return None
+    return failed if sound else None
 
 
 def what_changed(before: dict[str, Any] | None, now: dict[str, Any]) -> str:
@@ -522,18 +607,27 @@ def what_changed(before: dict[str, Any] | None, now: dict[str, Any]) -> str:
     return f"Since these embeddings were made, {' and '.join(changed)} changed."
 
 
-def _current(folder: Path, n_photos: int) -> ExtractionReport:
-    failed = read_json(folder / "outcome.json")["failed"]
-    return ExtractionReport(
+def _current(folder: Path, photos: Photos) -> ExtractionReport:
+    failed = _failed(folder)
+    sound = failed is not None
+    if failed is None:
+        known = {*read_items(folder, read_identity(folder) or {})["path"]}
+        paths = enumerate(photos.table["path"])
+        failed = {p: UNREAD.format(photos.file(i)) for i, p in paths if p not in known}
+    report = ExtractionReport(
         why="The embeddings are current: made from the same photos by the same weights, "
         "transform, precision and extraction code.",
-        n_photos=n_photos,
+        n_photos=len(photos),
         n_extracted=0,
-        n_reused=n_photos - len(failed),
+        n_reused=len(photos) - len(failed),
         failed=failed,
         seconds=0.0,
         engine="",
     )
+    if not sound:
+        _set_aside(folder / "outcome.json")
+        write_json(folder / "outcome.json", asdict(report))
+    return report
 
 
 # ---- what is written -----------------------------------------------------------------------
@@ -550,20 +644,23 @@ def _write(
     kept = np.array([sha in known for sha in photos.sha256])
     items = photos.subset(kept)
     # Until the new identity is there, the folder must not pass for the old embeddings.
-    with (
-        write_atomically(folder / "embeddings.npy") as embeddings,
-        write_atomically(folder / "items.csv") as table,
-    ):
+    for name in ("embeddings.npy", "items.parquet", "labels.npy", "outcome.json", "identity.json"):
+        make_way(folder / name)
+    with write_atomically(folder / "embeddings.npy") as embeddings:
         with open(embeddings, "wb") as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": (len(items), width)}
             np.lib.format.write_array_header_1_0(file, header)
             for start in range(0, len(items), ROWS_AT_ONCE):
                 shas = items.sha256[start : start + ROWS_AT_ONCE]
                 file.write(np.stack([known[sha] for sha in shas]).tobytes())
-        table.write_text(csv_text(items.table), encoding="utf-8", newline="\n")
-        sums = {"embeddings_sha256": sha256_of(embeddings), "items_sha256": sha256_of(table)}
+        sums = {
+            "embeddings_sha256": sha256_of(embeddings),
+            "items_sha256": items_sha256(items.table),
+        }
         # Rows read from the old matrix are in the new one now; let go of it before it is replaced.
         known.clear()
+    save_table(folder / "items.parquet", items.table[ITEMS])
+    (folder / "items.csv").unlink(missing_ok=True)  # of an earlier version
     save_array(folder / "labels.npy", items.labels)
     write_json(folder / "outcome.json", asdict(outcome))
     write_json(folder / "identity.json", {**identity, **sums})

@@ -18,7 +18,14 @@ from typing import Any, cast
 from caltech_lab.embedding.backbones import Backbone
 from caltech_lab.errors import CacheError
 from caltech_lab.settings import settings
-from caltech_lab.storage.files import lock, read_json, sha256_of, write_atomically, write_json
+from caltech_lab.storage.files import (
+    lock,
+    make_way,
+    read_json,
+    sha256_of,
+    write_atomically,
+    write_json,
+)
 
 # Source files that networks are built from; when one changes, networks are converted again.
 SOURCES = ("backbones.py", "efficientnet_lite.py", "views.py")
@@ -88,7 +95,10 @@ def _digest(key: dict[str, Any]) -> str:
 
 def _keep(record: Path, model: Any) -> None:
     for older in record.parent.glob(f"{record.stem.partition('-')[0]}-*"):
-        older.unlink(missing_ok=True)
+        if older.is_file():
+            older.unlink()
+    for suffix in (".json", ".xml", ".bin"):
+        make_way(record.with_suffix(suffix))
     weights = record.with_suffix(".bin")
     with write_atomically(record.with_suffix(".xml")) as graph, write_atomically(weights) as data:
         # Half precision cannot represent the variances of the batch normalization.

@@ -17,7 +17,7 @@ from caltech_lab.metrics.intervals import bootstrap_interval
 from caltech_lab.metrics.retrieval import RetrievalScores
 from caltech_lab.plots.summary import performance_summary
 from caltech_lab.report.measurements import clusterings, retrieval, splits
-from caltech_lab.storage.files import lock, write_atomically, write_json
+from caltech_lab.storage.files import lock, make_way, write_atomically, write_json
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -45,10 +45,13 @@ def final_report(lab: "Lab") -> dict[str, Any]:
     for name in ("vectors", "clusters"):  # results of notebooks 08 and 09, see `beyond`
         if found := lab.cache.peek(f"results/beyond/{name}.json"):
             made.setdefault("beyond", {})[name] = found
+    summary = path.with_name("performance_summary.png")
     with lock(path):
+        make_way(path)
         write_json(path, made)
     figure = performance_summary(made)
-    with write_atomically(path.with_name("performance_summary.png")) as picture:
+    make_way(summary)
+    with write_atomically(summary) as picture:
         figure.savefig(picture, dpi=150)
     plt.close(figure)  # a notebook would show it
     return made

@@ -20,6 +20,7 @@ from caltech_lab.retrieval.index import (
 )
 from caltech_lab.storage.files import (
     load_array,
+    make_way,
     read_json,
     save_array,
     sha256_of,
@@ -156,6 +157,8 @@ class FaissGallery:
         if self.folder is None or self._index is None:
             raise ArgumentError("Only a gallery with a folder and with vectors can be saved.")
         description = self.folder / "gallery.json"
+        for name in ("gallery.json", "gallery.faiss", "rows.npy"):
+            make_way(self.folder / name)
         description.unlink(missing_ok=True)  # the gallery exists only once all files are written
         with write_atomically(self.folder / "gallery.faiss") as temporary:
             faiss.serialize_index(self._index).tofile(temporary)
@@ -173,7 +176,7 @@ class FaissGallery:
             fits = (about["kind"], about["dimension"]) == (self.kind, self.d)
         except (OSError, KeyError, TypeError, AttributeError):
             sound = fits = False
-        if not (sound and fits):
+        if not (sound and fits and isinstance(about.get("names"), list)):
             raise CacheError(f"The gallery in {folder} is damaged or has other vectors: delete it.")
         self._index = faiss.read_index(str(folder / "gallery.faiss"))
         self._ids, self._codes, there = load_array(folder / "rows.npy")

@@ -16,7 +16,15 @@ from typing import Any, NamedTuple
 
 from pyarrow import fs
 
-from caltech_lab.datasets.folder import SUFFIXES
+from caltech_lab.datasets.folder import categorized, made_by_a_program
+from caltech_lab.datasets.formats import (
+    FORMATS_LISTED,
+    HEAD,
+    NOT_READ,
+    SUFFIXES,
+    format_of,
+    suffix_of,
+)
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.decoding import MAX_BYTES
 from caltech_lab.embedding.extraction import CANNOT_BE_OPENED
@@ -114,25 +122,34 @@ def parts_at(address: str) -> list[Part]:
     files = []
     for info in found:
         path = info.path[len(root) :].lstrip("/")
-        if not any(name.startswith(".") for name in path.split("/")):
+        *above, name = path.split("/")
+        hidden = any(part.startswith(".") for part in (*above, name))
+        if not hidden and not any(map(made_by_a_program, above)):
             files.append((path, info))
     stamps = {path: f"{info.size} {info.mtime_ns}" for path, info in files}
     if tars := sorted(path for path in stamps if path.endswith(".tar")):
         return [Part(i, [], [], path, _key([[path, stamps[path]]])) for i, path in enumerate(tars)]
-    sizes = {
-        path: info.size for path, info in files if PurePosixPath(path).suffix.lower() in SUFFIXES
-    }
-    if filed := [path for path in sizes if "/" in path]:
-        sizes = {path: sizes[path] for path in filed}
+    sizes = {path: info.size for path, info in files if _is_photo(system, path, info.path)}
     if not sizes:
         raise DatasetError(
-            f"No photos were found at {address}: choose a folder with files ending in "
-            f"{', '.join(sorted(SUFFIXES))}, or with tar files of these."
+            f"No photos were found at {address}: choose a folder of {FORMATS_LISTED} photos, or of "
+            "tar files that contain them."
         )
-    named = [(path.partition("/")[0] if "/" in path else "", path) for path in sizes]
+    named, _, _ = categorized(sizes, address)
     named.sort(key=lambda row: (row[0].lower(), row))
     rows = [(path, category, stamps[path]) for category, path in named]
     return _divided(rows, [sizes[path] for path, _, _ in rows])
+
+
+def _is_photo(system: fs.FileSystem, path: str, full: str) -> bool:
+    suffix = suffix_of(path)
+    if suffix in SUFFIXES or suffix in NOT_READ:
+        return suffix in SUFFIXES
+    try:
+        with system.open_input_file(full) as file:
+            return format_of(file.read(HEAD)) is not None
+    except OSError:
+        return False
 
 
 def read(address: str, part: Part) -> Iterator[Item]:
@@ -193,10 +210,12 @@ def _in_tar(tar: str, stream: Any) -> Iterator[Item]:
                 key, photo, label = now, None, None
             file = members.extractfile(member)
             data = file.read(MAX_BYTES + 1) if file else b""
-            if path.suffix.lower() in SUFFIXES:
-                photo = member.name, data
-            elif path.suffix.lower() in LABELS:
+            if path.suffix.lower() in LABELS:
                 label = data.decode("utf-8", "replace").strip()
+            elif path.suffix.lower() in SUFFIXES or (
+                path.suffix.lower() not in NOT_READ and format_of(data[:HEAD])
+            ):
+                photo = member.name, data
     if photo is not None:
         yield _item(tar, photo, label)
 

@@ -1,11 +1,15 @@
 """Search galleries filled with the embeddings of a lab."""
 
 import hashlib
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from caltech_lab.errors import CacheError, LabError
 from caltech_lab.retrieval.gallery import Gallery, fill, open_gallery
 from caltech_lab.settings import settings
-from caltech_lab.storage.files import lock, read_json, write_json
+from caltech_lab.storage.files import lock, make_way, read_json, set_aside, write_json
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -31,10 +35,29 @@ def gallery(lab: "Lab", name: str | None = None) -> Gallery:
     record = folder / f"{key}.json"
     key_now = {"gallery": name, **lab.cache.made_from}
     with lock(record):
-        current = record.is_file() and read_json(record) == key_now
-        found = open_gallery(name, embeddings.X.shape[1], folder, new=not current)
+        current = _is(record, key_now)
+        open_one = partial(open_gallery, name, embeddings.X.shape[1], folder)
+        try:
+            found = open_one(new=not current)
+        except CacheError:
+            if not current:
+                raise
+            place = folder / name
+            if place.exists():
+                print(
+                    f"{place} is damaged: it is filled again, and kept as {set_aside(place).name}."
+                )
+            found = open_one(new=True)
+            current = False
         if not current or found.ntotal != len(embeddings):
+            make_way(record)
             record.unlink(missing_ok=True)
             fill(found, embeddings.X, embeddings.photos.table["category"].tolist())
             write_json(record, key_now)
     return found
+
+
+def _is(record: Path, key: dict[str, Any]) -> bool:
+    with suppress(LabError, OSError):
+        return bool(read_json(record) == key)
+    return False

@@ -122,7 +122,7 @@ def read_shards(
     Raises
     ------
     CacheError
-        When a shard is damaged; it is removed, so that the next run writes it again.
+        When a shard is damaged; it is set aside, so that the next run writes it again.
     DatasetError
         When there are no shards.
     """
@@ -135,8 +135,8 @@ def read_shards(
             with system.open_input_file(path) as file:
                 table = pq.read_table(file, columns=columns, page_checksum_verification=True)
         except (OSError, pa.ArrowInvalid) as error:
-            system.delete_file(path)
+            system.move(path, f"{path}.damaged")
             raise CacheError(
-                f"{path} was damaged and has been removed: extract again to restore it."
+                f"{path} was damaged and is kept as {name}.damaged: extract again to restore it."
             ) from error
         yield table.to_pandas()

@@ -29,6 +29,7 @@ from caltech_lab.storage.files import (
     load_model,
     load_table,
     lock,
+    make_way,
     read_json,
     save_array,
     save_model,
@@ -105,7 +106,10 @@ class Cache:
                     with suppress(CacheError):
                         return load(path)
                 print(f"{path} is damaged: it is renamed to {set_aside(path).name} and rebuilt.")
-            _record(path).unlink(missing_ok=True)
+            make_way(path)
+            if (record := _record(path)).exists() and not _read_record(path)["made_from"]:
+                print(f"{record} is damaged: it is renamed to {set_aside(record).name}.")
+            record.unlink(missing_ok=True)
             made = make(*args, **parameters)
             save(path, made)
             release()

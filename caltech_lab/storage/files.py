@@ -139,7 +139,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, IsADirectoryError) as error:
         raise CacheError(f"{path} is not valid JSON: delete it to have it made again.") from error
 
 
@@ -176,9 +176,39 @@ def load_array(path: Path) -> np.ndarray:
 
 
 def save_table(path: Path, table: "pd.DataFrame") -> None:
-    """Write a table with its index as Parquet, whole or not at all."""
+    """Write a table with its index as Parquet, whole or not at all.
+
+    Text that is no Unicode, such as some files' names, has no place there and is written as bytes.
+    """
     with write_atomically(path) as temporary:
-        table.to_parquet(temporary)
+        _with_text(table, encode=True).to_parquet(temporary)
+
+
+def _with_text(table: "pd.DataFrame", encode: bool) -> "pd.DataFrame":
+    """Return a table with text that is no Unicode as bytes, or with such bytes as text again."""
+    import pandas as pd
+
+    def changed(values: Any) -> list[Any] | None:
+        if values.dtype != object:
+            return None
+        cells, how = values.tolist(), ("utf-8", "surrogatepass")
+        if encode:
+            try:
+                "".join(cell for cell in cells if isinstance(cell, str)).encode()
+            except UnicodeEncodeError:
+                return [c.encode(*how) if isinstance(c, str) else c for c in cells]
+        elif any(isinstance(cell, bytes) for cell in cells):
+            return [c.decode(*how) if isinstance(c, bytes) else c for c in cells]
+        return None
+
+    # pandas makes its own text of what it is not told to leave as it is.
+    table = table.copy(deep=False)
+    for i in range(table.shape[1]):
+        if (cells := changed(table.iloc[:, i])) is not None:
+            table.isetitem(i, pd.Series(cells, table.index, dtype=object))  # type: ignore[arg-type]
+    if (cells := changed(table.index)) is not None:
+        table.index = pd.Index(cells, dtype=object, name=table.index.name)
+    return table
 
 
 def csv_text(table: "pd.DataFrame", index: bool = False) -> str:
@@ -228,8 +258,10 @@ def load_table(path: Path) -> "pd.DataFrame":
     from pyarrow import ArrowException
 
     try:
-        return pd.read_parquet(path)
-    except (ArrowException, OSError, ValueError, KeyError) as error:
+        with open(path, "rb") as file:  # of a folder, pandas would read all that is in it
+            table = pd.read_parquet(file)
+        return _with_text(table, encode=False)
+    except (ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CacheError(f"{path} is not a table: delete it to have it made again.") from error
 
 
@@ -303,10 +335,20 @@ def load_model(path: Path) -> Any:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file to `<name>.damaged`, in place of an older one, and return its path."""
-    aside = path.with_name(f"{path.name}.damaged")
-    path.replace(aside)
+    """Rename what is damaged or foreign to `<name>.damaged`, or a free name like it; return that.
+
+    Nothing is lost: what was set aside before stays.
+    """
+    names = (f"{path.name}.damaged{number}" for number in ("", *map("-{}".format, range(2, 1000))))
+    aside = next(place for name in names if not os.path.lexists(place := path.with_name(name)))
+    path.rename(aside)
     return aside
+
+
+def make_way(path: Path) -> None:
+    """Set aside a folder that lies where a file of the cache goes, and say so."""
+    if path.is_dir():
+        print(f"{path} is a folder where a file belongs: it is kept as {set_aside(path).name}.")
 
 
 def lock(path: Path) -> FileLock:

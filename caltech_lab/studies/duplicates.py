@@ -24,6 +24,7 @@ J. P. Lewis: Fast normalized cross-correlation. Vision Interface, 1995.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -38,11 +39,10 @@ from scipy.sparse.csgraph import connected_components
 
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.embeddings import Embeddings
-from caltech_lab.embedding.images import read_photo
+from caltech_lab.embedding.images import read_photo, readable
 from caltech_lab.errors import ArgumentError
 from caltech_lab.retrieval.index import Index
 from caltech_lab.storage.progress import progress
-from caltech_lab.storage.threads import map_ahead
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -118,16 +118,18 @@ def find_duplicates(
     Raises
     ------
     PhotoError
-        When a photo cannot be read.
+        When no photo can be read; single unreadable photos are named and left out.
     """
     t = thresholds or Thresholds()
     views = gray_views(features.photos)
-    hashes = np.stack([perceptual_hash(view) for view in views])
+    one = {row: perceptual_hash(view) for row, view in views.items()}
+    none = np.zeros_like(next(iter(one.values())))
+    hashes = np.stack([one.get(row, none) for row in range(len(features))])
     first_of: dict[str, int] = {}
     shas = features.photos.sha256
     first = np.array([first_of.setdefault(sha, row) for row, sha in enumerate(shas)], np.int64)
     # One photo represents all with the same bytes; otherwise n copies would give n^2 pairs.
-    kept = np.flatnonzero(first == np.arange(len(first)))
+    kept = np.array([row for row in np.flatnonzero(first == np.arange(len(first))) if row in views])
     tables = [_same_bytes(first)]
     tables += [_copies(features.X, hashes, kept, t)]
     if crops and len(kept) > 1:
@@ -168,16 +170,16 @@ def groups(pairs: pd.DataFrame, n: int) -> NDArray[np.int64]:
     return np.where(sizes[found] > 1, ranks[found], -1)
 
 
-def gray_views(photos: Photos) -> list[Gray]:
-    """Read photos as gray thumbnails, with `SIDE` pixels on the longer side."""
+def gray_views(photos: Photos) -> dict[int, Gray]:
+    """Read photos as gray thumbnails by row, with `SIDE` pixels on the longer side."""
 
-    def view(i: int) -> Gray:
-        photo = read_photo(photos.file(i)).convert("L")
+    def view(file: Path) -> Gray:
+        photo = read_photo(file).convert("L")
         photo.thumbnail((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=None)
         return np.asarray(photo)
 
-    rows = map_ahead(view, range(len(photos)))
-    return list(progress(rows, total=len(photos), desc="Hashing", unit=" photos"))
+    rows, views = readable(photos, view)
+    return dict(zip(rows.tolist(), views, strict=True))
 
 
 def perceptual_hash(gray: Gray) -> Hashes:
@@ -239,7 +241,7 @@ def _copies(
 
 
 def _crops(
-    X: NDArray[np.float32], views: list[Gray], kept: NDArray[np.int64], t: Thresholds
+    X: NDArray[np.float32], views: dict[int, Gray], kept: NDArray[np.int64], t: Thresholds
 ) -> pd.DataFrame:
     k = min(t.crop_candidates, len(kept) - 1)
     similarities, ids = Index(X[kept]).search(X[kept], k, exclude=np.arange(len(kept)))

@@ -23,7 +23,7 @@ from caltech_lab.classification.probabilities import (
 from caltech_lab.classification.svm import svm
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.storage.files import csv_text, lock, write_atomically
+from caltech_lab.storage.files import csv_text, lock, set_aside, write_atomically
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -215,17 +215,23 @@ class Decisions:
         Raises
         ------
         CacheError
-            When the file is not a table of decisions; it is not changed.
+            When a decision is not understood; the file is not changed. A file that is not a table
+            of decisions is set aside, and never lost.
         """
-        if not self.path.is_file():
-            return pd.DataFrame(columns=COLUMNS, index=pd.Index([], name="sha256"), dtype=object)
+        nothing = pd.DataFrame(columns=COLUMNS, index=pd.Index([], name="sha256"), dtype=object)
+        if not self.path.exists():
+            return nothing
         try:
-            table = pd.read_csv(self.path, dtype=str, keep_default_na=False)
+            if b"\0" in self.path.read_bytes():
+                raise ValueError("no text has zeros in it")
+            table = pd.read_csv(
+                self.path, dtype=object, keep_default_na=False, encoding_errors="surrogateescape"
+            )
             table = table.set_index("sha256")[COLUMNS]
-        except (ValueError, KeyError) as error:
-            raise CacheError(
-                f"{self.path} is not a table of decisions: move it away to start a new one."
-            ) from error
+        except (ValueError, KeyError, IsADirectoryError):
+            aside = set_aside(self.path).name
+            print(f"{self.path} is not a table of decisions: it is renamed to {aside}.")
+            return nothing
         if not set(table["decision"]) <= {*get_args(Decision)} or table.index.has_duplicates:
             raise CacheError(
                 f"{self.path} has decisions other than keep, relabel and drop, or two for the same "
@@ -269,7 +275,7 @@ class Decisions:
                 table.loc[sha] = [path, category, decision, new]
             with write_atomically(self.path) as temporary:  # names as they are: it is read back
                 text = csv_text(table.rename_axis("sha256"), index=True)
-                temporary.write_text(text, encoding="utf-8", newline="\n")
+                temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
 
     def apply(self, features: Embeddings, rows: Ints) -> tuple[Ints, Ints]:
         """Apply the decisions: return the rows that are not dropped, and their labels.

@@ -36,7 +36,7 @@ COMMANDS = (
     "download", "verify", "repair", "doctor", "extract", "export", "demo", "cluster", "train",
     "index", "evaluate", "report", "predict", "retrieve", "duplicates",
 )  # fmt: skip
-OPTIONS = ("--dataset", "--backbone", "--outputs", "--seed", "--json")
+OPTIONS = ("--dataset", "--exclude", "--backbone", "--outputs", "--seed", "--json")
 
 
 @dataclass
@@ -139,6 +139,23 @@ def test_each_step_on_its_own_makes_what_it_needs_first(photos: Path, tmp_path: 
         done = run(*step, *options, "--outputs", tmp_path / step[0])
         assert done.code == 0, done.err
         assert done.json["command"] == step[0]
+
+
+def test_what_is_excluded_is_left_out_and_counted(photos: Path, tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    shutil.copytree(photos, root)
+    shutil.copytree(photos, root / "drafts")
+    n = sum(1 for path in photos.rglob("*.jpg"))
+    common_options = ("--dataset", root, "--backbone", "pixels", "--outputs", tmp_path / "out")
+    words = ("extract", *common_options, "--exclude", "drafts/", "--exclude", "*.gif", "--json")
+    done = run(*words)
+    assert done.code == 0, done.err
+    assert done.json["result"]["n_photos"] == n
+    assert f"; {n} excluded." in done.err
+    assert run("extract", *common_options, "--json").json["result"]["n_photos"] == 2 * n
+    refused = run("extract", "--dataset", "drawn", "--exclude", "drafts/")
+    assert refused.code == 1
+    assert "'drafts/' exclude photos of a folder of your own" in refused.err
 
 
 def test_extract_says_what_it_did_and_is_quick_the_second_time(lab: Any) -> None:

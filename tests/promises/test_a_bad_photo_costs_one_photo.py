@@ -65,7 +65,7 @@ def test_the_others_stay_in_line(sample: Photos, goal: Path, share: float) -> No
         assert outcome.n_photos == len(sample)
         assert outcome.n_extracted + outcome.n_reused == len(sample) - len(bad)
         features = load(place, damaged)
-        items = pd.read_csv(place / "items.csv")
+        items = pd.read_parquet(place / "items.parquet")
         assert len(items) == len(features.X) == len(features.y) == len(sample) - len(bad)
         assert items["path"].tolist() == features.photos.table["path"].tolist()
         assert bad.isdisjoint(items["path"])

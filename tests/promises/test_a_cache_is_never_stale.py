@@ -19,6 +19,7 @@ from caltech_lab.embedding.engines import Runtime
 from caltech_lab.embedding.extraction import WORDS, ExtractionConfig, ExtractionReport, extract
 from caltech_lab.errors import CacheError
 from caltech_lab.lab import Lab
+from caltech_lab.storage.files import sha256_of
 
 PIXELS = backbone("pixels")
 
@@ -151,11 +152,10 @@ def test_what_was_made_of_the_embeddings_is_made_again_too(
     assert not np.array_equal(after.index().faiss.reconstruct(3), index.faiss.reconstruct(3))
 
 
-@pytest.mark.parametrize("name", ["embeddings.npy", "items.csv"])
-def test_a_damaged_cache_is_not_believed(photos: Photos, goal: Path, name: str) -> None:
+def test_damaged_embeddings_are_not_believed(photos: Photos, goal: Path) -> None:
     extract(photos, PIXELS, goal)
     whole = load(goal, photos).X
-    with open(goal / name, "rb+") as file:
+    with open(goal / "embeddings.npy", "rb+") as file:
         file.seek(200)
         file.write(b"damage")
     with pytest.raises(CacheError, match="incomplete"):
@@ -164,6 +164,35 @@ def test_a_damaged_cache_is_not_believed(photos: Photos, goal: Path, name: str) 
     assert outcome.why == "The embeddings are damaged or incomplete."
     assert outcome.n_extracted == len(photos)
     np.testing.assert_array_equal(load(goal, photos).X, whole)
+
+
+def test_a_damaged_table_of_items_is_made_again_without_an_extraction(
+    photos: Photos, goal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos.file(3).write_bytes(b"no photo")
+    photos = folder.scan(photos.root)
+    extract(photos, PIXELS, goal)
+    whole = load(goal, photos)
+    (goal / "items.parquet").write_bytes(b"damage")
+    with pytest.raises(CacheError, match="incomplete"):
+        load(goal, photos)
+    assert extract(photos, PIXELS, goal).n_extracted == 0
+    assert "items.parquet is damaged" in capsys.readouterr().out
+    assert (goal / "items.parquet.damaged").read_bytes() == b"damage"
+    again = load(goal, photos)
+    assert again.identity == whole.identity
+    assert again.photos.sha256 == whole.photos.sha256
+
+
+def test_items_of_an_earlier_version_stay_current(photos: Photos, goal: Path) -> None:
+    extract(photos, PIXELS, goal)
+    load(goal, photos).photos.table.to_csv(goal / "items.csv", index=False)
+    (goal / "items.parquet").unlink()
+    identity = json.loads((goal / "identity.json").read_text())
+    identity["items_sha256"] = sha256_of(goal / "items.csv")
+    (goal / "identity.json").write_text(json.dumps(identity))
+    assert extract(photos, PIXELS, goal).why.startswith("The embeddings are current")
+    assert load(goal, photos).photos.sha256 == photos.sha256
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"photos": 7}', "\x80"])

@@ -51,7 +51,7 @@ def start_working(photos: Photos, goal: Path) -> "subprocess.Popen[str]":
 
 
 def bits(goal: Path) -> list[str]:
-    names = ("embeddings.npy", "labels.npy", "items.csv")
+    names = ("embeddings.npy", "labels.npy", "items.parquet")
     return [hashlib.sha256((goal / name).read_bytes()).hexdigest() for name in names]
 
 

@@ -140,3 +140,18 @@ def test_a_crop_is_found_whichever_of_the_two_comes_first(album: Path) -> None:
     X = np.ones((2, 1), np.float32)
     for views in ([whole, part], [part, whole]):
         assert len(duplicates._crops(X, views, np.arange(2), LENIENT)) == 1
+
+
+def test_a_photo_that_vanishes_costs_one_photo(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    features = embedded(album, tmp_path)
+    before = found(features, find_duplicates(features, crops=False))
+    row = next(a for a, b, kind in find_duplicates(features, crops=False)[["a", "b", "kind"]].values
+               if kind == "copy")  # fmt: skip
+    gone = features.photos.file(int(row))
+    gone.unlink()
+    capsys.readouterr()
+    after = found(features, find_duplicates(features, crops=False))
+    assert f"1 of {len(features):,} photos cannot be read" in capsys.readouterr().out
+    assert after == {pair for pair in before if gone.stem not in pair}

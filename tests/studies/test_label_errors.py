@@ -161,10 +161,31 @@ def test_a_write_that_fails_leaves_what_was_there(features, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\x00\x01", "a,b\n1,2\n", "sha256,path,category,decision,label\nx,y,z,burn,z\n"]
+    "text", ["", "\x00\x01", "a,b\n1,2\n", "\udcff,\udcfe", "PK\x03\x04", None]
 )
-def test_a_file_that_is_something_else_is_left_alone(features, tmp_path, text):
+def test_what_is_no_table_of_decisions_is_set_aside_and_never_lost(
+    features, tmp_path, text, capsys
+):
     path = tmp_path / "decisions.csv"
+    for number in ("", "-2"):
+        path.unlink(missing_ok=True)
+        if text is None:
+            path.mkdir()
+        else:
+            path.write_bytes(text.encode(errors="surrogateescape"))
+        Decisions(path).decide(features, 3, "keep")
+        assert len(Decisions(path).table()) == 1
+        assert f"decisions.csv.damaged{number}" in capsys.readouterr().out
+    kept = [tmp_path / f"decisions.csv.damaged{number}" for number in ("", "-2")]
+    for aside in kept:
+        if text is None:
+            assert aside.is_dir()
+        else:
+            assert aside.read_bytes() == text.encode(errors="surrogateescape")
+
+
+def test_decisions_that_are_not_understood_are_left_alone(features, tmp_path):
+    path, text = tmp_path / "decisions.csv", "sha256,path,category,decision,label\nx,y,z,burn,z\n"
     path.write_text(text)
     with pytest.raises(CacheError, match="move it away"):
         Decisions(path).decide(features, 3, "keep")
@@ -264,7 +285,8 @@ def test_the_still_stays_without_a_kernel_and_holds_no_photo(features, doubts, t
 
 def test_a_file_that_breaks_while_one_works_is_told(features, doubts, tmp_path):
     review = widgets.LabelReview(features, doubts, tmp_path / "decisions.csv")
-    (tmp_path / "decisions.csv").write_text("a,b\n1,2\n")
+    text = "sha256,path,category,decision,label\nx,y,z,burn,z\n"
+    (tmp_path / "decisions.csv").write_text(text)
     act(review, "keep", 0)
     assert "move it away" in shown(review.status)
     assert "alert" in review.status.value
