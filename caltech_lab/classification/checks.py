@@ -23,6 +23,6 @@ def check_categories(y: Ints) -> int:
     if len(counts) < 2:
         raise ArgumentError(
             "A classifier needs photos of at least two categories, but this training set has "
-            f"{len(counts)}: add photos of other categories."
+            f"{len(counts)} class{'es'[: 2 * (len(counts) != 1)]}: add photos of other categories."
         )
     return int(counts.min())

@@ -24,6 +24,7 @@ from caltech_lab.datasets.formats import (
 )
 from caltech_lab.datasets.photos import Photos, hash_files
 from caltech_lab.errors import ArgumentError, CacheError, DatasetError, LabError
+from caltech_lab.settings import from_home
 from caltech_lab.storage.files import load_table, make_way, save_table, set_aside
 
 SETTLED = 2.0  # seconds after which a file's time stamps tell of every later change
@@ -80,7 +81,7 @@ def scan(root: Path, exclude: Sequence[str] = ()) -> Photos:
     DatasetError
         When the folder is missing, or holds no photos.
     """
-    root = Path(root).expanduser().absolute()
+    root = from_home(root).absolute()
     if not root.is_dir():
         raise DatasetError(f"There is no folder {root}: check the path.")
     listed = _Listing(_matcher(exclude))

@@ -430,10 +430,10 @@ class RetrievalDemo(Panel):
         if query.row is not None:
             where = "In the gallery."
         if query.row is not None and session.classifier:
-            seen = "training set" if query.row in session.trained_on else "test set"
+            seen = "" if query.row in session.trained_on else "not "
             where = (
-                f"In the gallery as <b>{escape(session.category(query.row))}</b>, "
-                f"in the {seen} of the classifier."
+                f"In the gallery as <b>{escape(session.category(query.row))}</b>; the classifier "
+                f"was {seen}trained on it."
             )
         strange = ""
         if answer.is_novel:

@@ -65,7 +65,7 @@ def kept_network(backbone: Backbone, convert: Callable[[], Any]) -> Any:
     network = _digest({name: key[name] for name in ("build", "size")})
     record = settings().outputs / "networks" / f"{network}-{_digest(key)}.json"
     model = None
-    with suppress(OSError), lock(record):
+    with suppress(CacheError, OSError), lock(record):
         model = _read(record)
         if model is None:
             model = convert()

@@ -130,7 +130,7 @@ def test_default_grid_is_tried_and_parts_of_it_can_be_given():
 def test_one_category_is_a_sentence():
     X, y = np.eye(6, dtype=np.float32), np.zeros(6, int)
     for fit in (tune_svm, lambda X, y: repeated_splits(svm, X, y)):
-        with pytest.raises(ArgumentError, match=r"^A classifier needs .* has 1: add photos"):
+        with pytest.raises(ArgumentError, match=r"^A classifier needs .* has 1 class: add photos"):
             fit(X, y)
 
 

@@ -470,9 +470,9 @@ def test_an_upload_that_was_given_up_does_not_spoil_the_next(demo):
 
 
 def test_what_is_too_large_is_refused_with_a_sentence(demo, monkeypatch):
-    message = {"kind": "refused", "name": "a.png", "size": 70 * 2**20}
+    message = {"kind": "refused", "name": "a.png", "size": 130 * 2**20}
     demo.drop._received(demo.drop, message, [])
-    assert "a.png has 70 MB, but the limit is 64 MB" in shown(demo.status)
+    assert "a.png has 130 MB, but the limit is 128 MB" in shown(demo.status)
     monkeypatch.setattr(parts, "MAX_BYTES", 5000)  # whatever the browser says
     upload(demo, b"x" * 9000)
     assert is_alert(demo)
@@ -704,7 +704,7 @@ def test_every_control_says_what_it_is(demo):
         assert button.description
     assert "k, photos" in demo.k.description
     assert demo.path.tooltip
-    for limit in ("JPEG", "GIF", "64 MB", "64 million pixels", "30,000"):
+    for limit in ("JPEG", "GIF", "HEIC", "128 MB", "64 million pixels", "30,000"):
         assert limit in demo.drop.limits
 
 

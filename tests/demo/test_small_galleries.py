@@ -118,7 +118,7 @@ def test_a_lonely_category_is_found_but_never_predicted(
     assert 12 in session.ask(session.from_gallery(0), 12).ids
     demo = RetrievalDemo(session)
     demo._choose(12)
-    assert "the classifier never saw it" in text(demo)
+    assert "the classifier was not trained on it" in text(demo)
 
 
 def test_the_familiarity_of_a_photo_does_not_count_itself(opened: Open) -> None:
