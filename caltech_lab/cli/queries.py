@@ -1,5 +1,6 @@
 """Commands that answer questions about single photos, and about photos that are nearly the same."""
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
@@ -187,13 +188,14 @@ def duplicates(crops: bool, top: int) -> Result:
     paths, categories = table["path"].to_numpy(), table["category"].to_numpy()
     members = [np.flatnonzero(group == g) for g in range(group.max() + 1)]
     across = pairs[categories[pairs["a"]] != categories[pairs["b"]]]
-    between = across.assign(a=categories[across["a"]], b=categories[across["b"]])
-    counts = [*between.value_counts(["a", "b"]).head(20).items()]
+    between = zip(categories[across["a"]], categories[across["b"]], strict=True)
+    counts = Counter(between).most_common(20)
     folder = lab.folder("results/duplicates")
     wrote = [folder / "groups.csv", folder / "pairs_by_path.csv"]
-    grouped = table[["path", "category"]].assign(group=group)[group >= 0]
-    write_csv(wrote[0], grouped.sort_values(["group", "path"]), index=False)
-    write_csv(wrote[1], pairs.assign(a=paths[pairs["a"]], b=paths[pairs["b"]]), index=False)
+    order = sorted(np.flatnonzero(group >= 0).tolist(), key=lambda row: (group[row], paths[row]))
+    write_csv(wrote[0], table[["path", "category"]].assign(group=group).iloc[order], index=False)
+    by_path = {side: table["path"].iloc[pairs[side]].set_axis(pairs.index) for side in "ab"}
+    write_csv(wrote[1], pairs.assign(**by_path), index=False)
     kinds = {str(kind): int(n) for kind, n in pairs["kind"].value_counts().items()}
     data = {
         "n_photos": len(table),
@@ -206,7 +208,7 @@ def duplicates(crops: bool, top: int) -> Result:
     kinds_told = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items()) or "none"
     lines = [
         f"{data['n_in_groups']:,} of {len(table):,} photos have a near-duplicate, in "
-        f"{len(members):,} groups; pairs: {kinds_told}."
+        f"{len(members):,} group{'s'[: len(members) != 1]}; pairs: {kinds_told}."
     ]
     lines += [f"{a} and {b}: {n:,} pairs" for (a, b), n in counts]
     for number, rows in enumerate(members[:top], start=1):

@@ -63,7 +63,7 @@ def scan(root: Path, exclude: Sequence[str] = ()) -> Photos:
     Parameters
     ----------
     root : Path
-        A folder with one sub-folder a category, each with photos at any depth; or with photos
+        A folder with one sub-folder per category, each with photos at any depth; or with photos
         alone, which then have no categories.
     exclude : sequence of str
         Patterns of photos and folders to leave out, as in a `.gitignore` file.

@@ -72,7 +72,7 @@ class Photos:
         if not self.labeled:
             raise DatasetError(
                 f"{what} needs categories, and {self.root.name} has none: sort the photos into "
-                "one sub-folder a category (clustering and retrieval work without)."
+                "one sub-folder per category (clustering and retrieval work without)."
             )
 
     @cached_property

@@ -41,7 +41,7 @@ def split(y: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     if np.any(y < 0):
         raise ArgumentError(
             "Training and testing need categories, and these photos have none: sort them into "
-            "one sub-folder a category (clustering and retrieval work without)."
+            "one sub-folder per category (clustering and retrieval work without)."
         )
     counts = np.bincount(y)
     if (n := int((counts >= LEAST).sum())) < 2:

@@ -60,8 +60,9 @@ def write_parquet(features: Embeddings, path: Path) -> Path:
     features : Embeddings
         What to write.
     path : Path
-        The file: ``path``, ``category``, ``sha256`` (strings) and ``embedding`` (lists of
-        float32, all of one length), one row per photo.
+        The file: ``path``, ``category``, ``sha256`` (strings; of a name, bytes that are no
+        Unicode are escaped) and ``embedding`` (lists of float32, all of one length), one row per
+        photo.
 
     Returns
     -------
@@ -74,7 +75,10 @@ def write_parquet(features: Embeddings, path: Path) -> Path:
     table = features.photos.table.assign(sha256=features.photos.sha256)
     n, d = features.X.shape
     numbers = pa.array(np.ascontiguousarray(features.X).ravel())
-    columns = {name: pa.array(table[name], pa.string()) for name in ("path", "category", "sha256")}
+    columns = {
+        name: pa.array([_unicode(text) for text in table[name]], pa.string())
+        for name in ("path", "category", "sha256")
+    }
     columns["embedding"] = pa.FixedSizeListArray.from_arrays(numbers, d)
     attributes = {"name": features.photos.name, "identity": features.identity}
     # pandas puts what stands under this key into the attrs of the frame.
@@ -82,6 +86,10 @@ def write_parquet(features: Embeddings, path: Path) -> Path:
     with write_atomically(path) as temporary:
         pq.write_table(pa.table(columns).replace_schema_metadata(metadata), temporary)
     return path
+
+
+def _unicode(name: str) -> str:
+    return name.encode(errors="backslashreplace").decode()
 
 
 def write_npy(features: Embeddings, folder: Path) -> list[Path]:
@@ -204,8 +212,8 @@ def answers_table(
             # An object, since pandas' own strings take no bytes that are no Unicode.
             "query": pd.Series(asked, dtype=object),
             "rank": np.concatenate([np.arange(1, count + 1) for count in counts]),
-            "path": found["path"].iloc[rows].array,
-            "category": found["category"].iloc[rows].array,
+            "path": found["path"].iloc[rows].reset_index(drop=True),
+            "category": found["category"].iloc[rows].reset_index(drop=True),
             "similarity": np.concatenate(similarities).astype(np.float64).round(6),
         }
     )

@@ -154,6 +154,8 @@ def _add_to(digest: Any, value: Any) -> None:
         digest.update(repr(value.tolist()).encode())
     elif isinstance(value, pd.DataFrame):
         _add_to(digest, {str(name): column for name, column in value.items()})
+    elif isinstance(value, pd.Series) and value.dtype == object:  # names that are no Unicode
+        _add_to(digest, value.tolist())
     elif isinstance(value, pd.Series):
         digest.update(pd.util.hash_pandas_object(value).to_numpy().data)
     elif isinstance(value, Mapping):

@@ -427,7 +427,7 @@ def test_a_flat_folder_clusters_and_is_searched_and_cannot_be_classified(
         assert done.json["ok"]
     bad = (("train",), ("evaluate",), ("report",), ("predict", one))
     for step in bad:
-        failed(run(*step, *options), "needs categories", "one sub-folder a category")
+        failed(run(*step, *options), "needs categories", "one sub-folder per category")
 
 
 # ---- what the commands above share ---------------------------------------------------------

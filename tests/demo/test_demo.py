@@ -653,7 +653,7 @@ def test_what_is_unlike_the_gallery_is_said_to_be_so(demo):
 
 def test_the_panel_tells_probabilities_cluster_and_what_was_trained_on(demo):
     train, test = demo.session.lab.split()
-    for row, words in ((train[0], "the training set"), (test[0], "the test set")):
+    for row, words in ((train[0], "was trained on it"), (test[0], "was not trained on it")):
         demo._choose(int(row))
         text = shown(demo.asked)
         assert words in text

@@ -1,12 +1,14 @@
 """Names of any kind in files for programs that know no quotes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.embeddings import Embeddings
-from caltech_lab.embedding.exports import write_npy, write_projector
+from caltech_lab.embedding.exports import write_npy, write_parquet, write_projector
 
 NAMES = [
     "plain",
@@ -41,3 +43,15 @@ def test_a_table_for_people_keeps_every_name(tmp_path: Path) -> None:
     kept = pd.read_csv(path, keep_default_na=False)
     assert kept["category"].tolist() == NAMES
     assert kept["path"].tolist() == [f"{name}.png" for name in NAMES]
+
+
+def test_parquet_keeps_every_name_and_escapes_what_is_no_unicode(tmp_path: Path) -> None:
+    given = features()
+    odd = given.photos.table.astype(object)
+    odd.loc[0, "path"] = "q\udcff.png"
+    path = write_parquet(
+        replace(given, photos=Photos("odd", tmp_path, odd)), tmp_path / "embeddings.parquet"
+    )
+    kept = pd.read_parquet(path)
+    assert kept["category"].tolist() == NAMES
+    assert kept["path"].tolist() == [r"q\udcff.png", *(f"{name}.png" for name in NAMES[1:])]
