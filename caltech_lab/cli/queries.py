@@ -75,7 +75,7 @@ def predict(photos: list[Path], classifier: str, top: int | None) -> Result:
         best = [int(i) for i in np.argsort(-share, kind="stable")[: top or 3]]
         answer = [{"category": names[i], "probability": float(share[i])} for i in best]
         known = not trained.isdisjoint(same)
-        data.append({"photo": str(photo), "in_training_part": known, "best": answer})
+        data.append({"photo": str(photo), "in_training_set": known, "best": answer})
         words = ", ".join(f"{a['category']} {a['probability']:.3f}" for a in answer)
         lines.append(f"{photo}: {words}" + (" (a training photo)" if known else ""))
     return Result(lines, {"classifier": classifier, "predictions": data}, [], lab)

@@ -196,7 +196,7 @@ def test_classifiers_are_trained_tested_and_asked(
         done = lab("predict", known, new, "--classifier", classifier, "--json")
         answers = done.json["result"]["predictions"]
         assert [Path(answer["photo"]) for answer in answers] == [known, new]
-        assert not answers[1]["in_training_part"]
+        assert not answers[1]["in_training_set"]
         shares = [entry["probability"] for entry in answers[0]["best"]]
         assert shares == sorted(shares, reverse=True)
 
