@@ -511,9 +511,7 @@ def read_items(folder: Path, identity: dict[str, Any]) -> pd.DataFrame:
     CacheError
         When the table is missing, or not the one that `identity` speaks of.
     """
-    path, old = folder / "items.parquet", folder / "items.csv"
-    if not path.exists() and old.is_file() and sha256_of(old) == identity.get("items_sha256"):
-        return pd.read_csv(old, dtype=str, keep_default_na=False)  # of an earlier version
+    path = folder / "items.parquet"
     table = load_table(path)
     if not {*ITEMS} <= {*table} or items_sha256(table) != identity.get("items_sha256"):
         raise CacheError(f"{path} is damaged: extract the photos again.")
@@ -660,7 +658,6 @@ def _write(
         # Rows read from the old matrix are in the new one now; let go of it before it is replaced.
         known.clear()
     save_table(folder / "items.parquet", items.table[ITEMS])
-    (folder / "items.csv").unlink(missing_ok=True)  # of an earlier version
     save_array(folder / "labels.npy", items.labels)
     write_json(folder / "outcome.json", asdict(outcome))
     write_json(folder / "identity.json", {**identity, **sums})

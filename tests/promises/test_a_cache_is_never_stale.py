@@ -19,7 +19,6 @@ from caltech_lab.embedding.engines import Runtime
 from caltech_lab.embedding.extraction import WORDS, ExtractionConfig, ExtractionReport, extract
 from caltech_lab.errors import CacheError
 from caltech_lab.lab import Lab
-from caltech_lab.storage.files import sha256_of
 
 PIXELS = backbone("pixels")
 
@@ -182,17 +181,6 @@ def test_a_damaged_table_of_items_is_made_again_without_an_extraction(
     again = load(goal, photos)
     assert again.identity == whole.identity
     assert again.photos.sha256 == whole.photos.sha256
-
-
-def test_items_of_an_earlier_version_stay_current(photos: Photos, goal: Path) -> None:
-    extract(photos, PIXELS, goal)
-    load(goal, photos).photos.table.to_csv(goal / "items.csv", index=False)
-    (goal / "items.parquet").unlink()
-    identity = json.loads((goal / "identity.json").read_text())
-    identity["items_sha256"] = sha256_of(goal / "items.csv")
-    (goal / "identity.json").write_text(json.dumps(identity))
-    assert extract(photos, PIXELS, goal).why.startswith("The embeddings are current")
-    assert load(goal, photos).photos.sha256 == photos.sha256
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"photos": 7}', "\x80"])
