@@ -1,4 +1,4 @@
-"""Where photographs come from: Caltech-101, anybody's own folder, or a small drawn sample."""
+"""Sources of photos: Caltech-101, a folder of your own, or a small drawn sample."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,30 +12,30 @@ __all__ = ["Photos", "open_photos"]
 
 
 def open_photos(name: str | None = None, exclude: Sequence[str] | None = None) -> Photos:
-    """Find the photos of a dataset, downloading or unpacking them where need be.
+    """Find the photos of a dataset, downloading or unpacking them if needed.
 
     Parameters
     ----------
     name : str, optional
         `caltech101` (101 categories), `all+background` (all 102 folders), `report51` (the 51
-        folders of the report), `drawn`, or a folder: of folders, one a category, or of photos
-        without labels. By default that of the settings, and else Caltech-101, or the drawn
-        sample where Caltech-101 cannot be had.
+        folders of the report), `drawn`, or the path of a folder with one sub-folder per category
+        or with photos without labels. The default is the dataset in the settings; if there is
+        none, Caltech-101, or the drawn sample when Caltech-101 is not available.
     exclude : sequence of str, optional
-        Photos and folders to leave out of a folder of one's own, patterns as in a `.gitignore`
-        file; those of the settings by default.
+        Patterns of photos and folders to leave out of your own folder, as in a `.gitignore` file;
+        those in the settings by default.
 
     Returns
     -------
     Photos
-        With one sentence on where they came from in `origin`.
+        The photos; `origin` says in one sentence where they came from.
 
     Raises
     ------
     ArgumentError
-        When photos of a dataset of a name are to be excluded, or a pattern cannot be understood.
+        When `exclude` is combined with a named dataset, or a pattern is invalid.
     DatasetError
-        When the photos that were asked for cannot be had.
+        When the requested photos are not available.
     """
     wanted = name or settings().dataset
     patterns = settings().exclude if exclude is None else exclude
@@ -82,7 +82,7 @@ def _drawn(why: str) -> Photos:
 
 
 def _shown(path: Path) -> str:
-    """Return a path as a reader knows it, without what only this machine has."""
+    """Return a short form of a path, without its machine-specific part."""
     for start, shown in ((settings().home, ""), (settings().home.parent, "../")):
         if path.is_relative_to(start):
             return f"{shown}{path.relative_to(start).as_posix()}/"

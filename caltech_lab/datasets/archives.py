@@ -1,4 +1,4 @@
-"""Archives of a known md5: fetched over https, taken up again, and unpacked safely."""
+"""Archives with a known md5: downloaded over https, resumed if interrupted, unpacked safely."""
 
 import errno
 import hashlib
@@ -22,30 +22,30 @@ from caltech_lab.errors import CacheError, DatasetError
 from caltech_lab.storage.files import flush_folder, lock
 from caltech_lab.storage.progress import progress
 
-SCHEMES = ("https",)  # where an address, or a redirect, may lead
-TIMEOUT = 10  # seconds to connect, and between two pieces of a download
-ATTEMPTS = 5  # how often a download that breaks off is taken up again in one call
+SCHEMES = ("https",)  # allowed for addresses and redirects
+TIMEOUT = 10  # seconds to connect, and between two blocks of a download
+ATTEMPTS = 5  # per call, when the connection keeps breaking
 _ANEW = "delete it and call again"
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip on the web that holds, in a tar.gz, the folder of a dataset.
+    """A zip file on the web that contains the folder of a dataset as a tar.gz.
 
     Attributes
     ----------
     dataset : str
-        What the dataset is called in sentences for a user.
+        Name of the dataset in messages.
     url, md5 : str
-        The https address of the zip, and its md5 in 32 hexadecimal digits.
+        The https address of the zip, and its md5 (32 hexadecimal digits).
     name : str
-        The name the zip is kept under.
+        File name under which the zip is stored.
     size : int
-        The zip's bytes, or a few more.
+        Size of the zip in bytes, or slightly more.
     folder : str
-        The folder's name; the tar.gz is called `folder.tar.gz`, wherever it lies in the zip.
+        Name of the folder; the tar.gz is called `<folder>.tar.gz` and may be anywhere in the zip.
     max_members, max_bytes : int
-        A tar.gz with more entries or bytes than this is taken for a bomb and not unpacked.
+        A tar.gz with more entries or bytes is treated as a decompression bomb and not unpacked.
     """
 
     dataset: str
@@ -58,25 +58,25 @@ class Archive:
     max_bytes: int
 
     def fetch(self, data: Path, besides: int = 0) -> Path:
-        """Download the zip, going on where an earlier download broke off.
+        """Download the zip, resuming an interrupted download.
 
         Parameters
         ----------
         data : Path
-            The folder to put it in. A zip put there by hand is used when its md5 is right.
+            The target folder. A zip that you put there yourself is used if its md5 is correct.
         besides : int
-            Bytes of free space that will be needed besides the zip.
+            Free space needed in addition to the zip, in bytes.
 
         Returns
         -------
         Path
-            `data/name`, there only when it is whole and its md5 is right.
+            `data/name`, which exists only once it is complete and its md5 is correct.
 
         Raises
         ------
         DatasetError
-            When the server cannot be reached, what it sent or what was there is something
-            else, or the disk has too little space.
+            When the server cannot be reached, the downloaded or the existing file is not the
+            expected one, or the disk does not have enough space.
         """
         path = data / self.name
         part = data / f"{self.name}.part"
@@ -98,21 +98,21 @@ class Archive:
         return path
 
     def unpack(self, path: Path, goal: Path, files: int | None = None) -> None:
-        """Unpack the folder beside `goal`, and give it that name only when all is there.
+        """Unpack the folder to `goal`, which appears only once it is complete.
 
         Parameters
         ----------
         path : Path
             The zip.
         goal : Path
-            What becomes of the folder; nothing, or an empty folder, may be there.
+            Path of the unpacked folder; it must not exist yet, or be an empty folder.
         files : int, optional
-            How many files to expect, for the progress bar.
+            Expected number of files, for the progress bar.
 
         Raises
         ------
         DatasetError
-            When the zip is damaged, has no such folder, or is not safe to unpack.
+            When the zip is damaged, lacks the folder, or is not safe to unpack.
         """
         aside = goal.with_name(".unpacking")
         shutil.rmtree(aside, ignore_errors=True)  # left by a process that was killed
@@ -128,7 +128,7 @@ class Archive:
             if not (aside / self.folder).is_dir():
                 raise DatasetError(f"{path} holds no folder {self.folder}: {_ANEW}.")
             if hasattr(os, "sync"):
-                os.sync()  # one call, where an fsync for each of many files would take minutes
+                os.sync()  # one call, because an fsync per file would take minutes
             if goal.exists():
                 goal.rmdir()
             os.replace(aside / self.folder, goal)
@@ -137,22 +137,21 @@ class Archive:
             shutil.rmtree(aside, ignore_errors=True)
 
     def read(self, path: Path, wanted: Container[str]) -> Iterator[tuple[str, bytes]]:
-        """Go through the contents of some files, without unpacking anything.
+        """Iterate over the contents of selected files, without unpacking the archive.
 
         Parameters
         ----------
         path : Path
             The zip.
         wanted : container of str
-            The files, named relative to the folder with `/`. Those that the zip lacks are
-            passed over.
+            Paths relative to the folder, with `/`. Files that the zip lacks are skipped.
 
         Yields
         ------
         name : str
             As in `wanted`.
         content : bytes
-            The whole file.
+            Content of the whole file.
 
         Raises
         ------
@@ -167,7 +166,7 @@ class Archive:
 
     @contextmanager
     def _open(self, path: Path) -> Iterator[tarfile.TarFile]:
-        """Open the tar inside the zip as a stream: it is never written to the disk."""
+        """Open the tar inside the zip as a stream, without writing it to disk."""
         try:
             with zipfile.ZipFile(path) as outer:
                 for entry in outer.infolist():
@@ -184,7 +183,7 @@ class Archive:
             raise DatasetError(f"{path} is damaged ({error}): {_ANEW}.") from error
 
     def _members(self, tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
-        """Go through the files and folders of a tar, and stop at anything that could do harm."""
+        """Iterate over the files and folders of a tar, raising an error at any unsafe entry."""
         total = 0
         for number, member in enumerate(tar, start=1):
             _refuse_climbing(member.name, path)
@@ -197,10 +196,10 @@ class Archive:
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    """Write a file or make a folder, with its content and without its owner, mode and time.
+    """Write a file or make a folder, ignoring the owner, mode and time in the archive.
 
-    `TarFile.extract` does as much with `filter="data"`, which Python has from 3.11.4 on; Debian 12
-    has 3.11.2.
+    `TarFile.extract` with `filter="data"` does the same, but needs Python 3.11.4; Debian 12 has
+    3.11.2.
     """
     path = folder / member.name
     if member.isdir():
@@ -212,7 +211,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
 
 
 def _refuse_climbing(name: str, path: Path) -> None:
-    # Windows' rules know both kinds of slash and drive letters: they refuse what any system would.
+    # Windows paths include both kinds of slash and drive letters, so this is safe on any system.
     inside = PureWindowsPath(name)
     if inside.anchor or ".." in inside.parts:
         raise _unsafe(name, "leads out of its folder", path)
@@ -226,7 +225,7 @@ def _unsafe(name: str, why: str, path: Path) -> DatasetError:
 
 
 def _download(url: str, part: Path, md5: str) -> None:
-    """Bring what is at `url` to `part`, going on with what `part` holds already."""
+    """Download `url` to `part`, resuming after the bytes that are already in `part`."""
     _require_scheme(url, part)
     opener = build_opener(_Redirects(part))
     for _ in range(ATTEMPTS):
@@ -254,13 +253,13 @@ def _download(url: str, part: Path, md5: str) -> None:
 
 
 def _receive(opener: OpenerDirector, url: str, part: Path) -> bool:
-    """Append to `part` what is still to come; False when the connection broke off."""
+    """Append the remaining bytes to `part`; return False if the connection broke."""
     have = _size(part)
     headers = {"User-Agent": "caltech-lab"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         response = opener.open(Request(url, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
-        if error.code == 416 and have:  # longer than the archive, or as long and wrong
+        if error.code == 416 and have:  # longer than the archive, or of the same length but wrong
             part.unlink()
             return False
         raise DatasetError(
@@ -292,7 +291,7 @@ def _receive(opener: OpenerDirector, url: str, part: Path) -> bool:
 
 
 def _read(response: IO[bytes]) -> bytes | None:
-    # Only faults of the network end here: those of the disk have another sentence.
+    # Only network errors are caught here; disk errors have a different message.
     try:
         return response.read(1 << 16)
     except (OSError, HTTPException):
@@ -300,7 +299,7 @@ def _read(response: IO[bytes]) -> bytes | None:
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follow redirects, but only to where an address may lead."""
+    """Follow redirects, but only to addresses with an allowed scheme."""
 
     def __init__(self, part: Path) -> None:
         self.part = part
@@ -333,16 +332,16 @@ def _md5_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-# -- Faults of the disk
+# -- Disk errors
 
 
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Tell in one sentence, as a DatasetError, why `folder` could not be written."""
+    """Raise a DatasetError that says in one sentence why `folder` could not be written."""
     try:
         yield
     except (OSError, CacheError) as error:
-        # `write_atomically` speaks of outputs; here it is about a dataset.
+        # The message of `write_atomically` is about outputs, not about a dataset.
         cause = error.__cause__ if isinstance(error, CacheError) else error
         number = getattr(cause, "errno", None)
         if number in (errno.ENOSPC, errno.EDQUOT):

@@ -1,7 +1,7 @@
-"""Caltech-101: find it, download it, check each photo against the manifest, repair it.
+"""Caltech-101: find it, download it, check each photo against the manifest, and repair it.
 
 The manifest, `caltech101.csv`, lists the 9,144 photos of the official archive with the size and
-the sha256 of each, so that everyone who opens the dataset works on the same bytes.
+sha256 of each, so that everyone works with the same bytes.
 
 References
 ----------
@@ -29,13 +29,13 @@ from caltech_lab.storage.progress import progress
 
 FOLDER = "101_ObjectCategories"
 BACKGROUND = "BACKGROUND_Google"
-STRAY = f"{BACKGROUND}/tmp"  # lies in the official archive, and is no photo
+STRAY = f"{BACKGROUND}/tmp"  # in the official archive, but not a photo
 OFFICIAL = Archive(
     dataset="Caltech-101",
     url="https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
     md5="3138e1922a9193bfa496528edbbc45d0",
     name="caltech-101.zip",
-    size=138_000_000,  # a little more than it has
+    size=138_000_000,  # slightly more than the actual size
     folder=FOLDER,
     max_members=20_000,
     max_bytes=500_000_000,
@@ -52,7 +52,7 @@ SUBSETS = {
 
 
 def manifest() -> pd.DataFrame:
-    """Return the list of the photos that make up Caltech-101.
+    """Return the list of all photos in Caltech-101.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def select(subset: str) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        When there is no such subset.
+        When the subset does not exist.
 
     Examples
     --------
@@ -112,21 +112,21 @@ def _categories() -> list[str]:
 
 
 def find(places: Sequence[Path]) -> Path | None:
-    """Look for the folder `101_ObjectCategories`.
+    """Find the folder `101_ObjectCategories`.
 
-    A folder is taken for it when at least half of the categories' folders are there. Whether
-    the photos in them are whole is for `verify` to say.
+    A folder is accepted if it contains at least half of the category folders. Use `verify` to
+    check the photos themselves.
 
     Parameters
     ----------
     places : sequence of Path
-        Folders to look in, in this order; each may be the photos' folder itself, or hold it
-        as unpacked by hand, by `download`, or by torchvision.
+        Folders to search, in this order; each may be the folder itself, or contain it as unpacked
+        manually, by `download`, or by torchvision.
 
     Returns
     -------
     Path or None
-        The first folder found.
+        The first folder found; None if there is none.
     """
     names = (".", FOLDER, f"caltech-101/{FOLDER}", f"caltech101/{FOLDER}")
     candidates = (Path(place) / name for place in places for name in names)
@@ -144,17 +144,17 @@ def _holds_categories(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a check of the photos against the manifest found.
+    """Result of checking the photos against the manifest.
 
     Attributes
     ----------
     root : Path
-        The folder that was checked.
+        The checked folder.
     missing, altered, extra : list of str
-        Photos that are not there, photos whose bytes are not those of the manifest or cannot
-        be read, and files that the manifest does not know; sorted paths relative to `root`.
+        Missing photos, photos that cannot be read or whose bytes differ from the manifest, and
+        files that are not in the manifest; sorted paths relative to `root`.
     sha256 : dict of str to str
-        The true sha256 of each photo of the manifest that could be read.
+        The actual sha256 of each photo in the manifest that could be read.
     """
 
     root: Path
@@ -165,7 +165,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether each photo is there, byte for byte; extra files do no harm."""
+        """Whether all photos are present and unaltered; extra files are allowed."""
         return not self.missing and not self.altered
 
     def __str__(self) -> str:
@@ -192,17 +192,17 @@ def verify(root: Path, subset: str = "all+background") -> Verification:
     root : Path
         The folder `101_ObjectCategories`.
     subset : str
-        The photos to check, a name from `SUBSETS`.
+        Name of the photos to check, from `SUBSETS`.
 
     Returns
     -------
     Verification
-        Paths missing, altered and extra; `str()` of it is a sentence.
+        Missing, altered and extra files; `str()` returns a sentence.
 
     Raises
     ------
     DatasetError
-        When there is no such folder or subset.
+        When the folder or subset does not exist.
     """
     root = Path(root)
     if not root.is_dir():
@@ -229,8 +229,7 @@ def verify(root: Path, subset: str = "all+background") -> Verification:
 def open_subset(root: Path, subset: str, origin: str) -> Photos:
     """Open a subset of the photos, after checking them against the manifest.
 
-    Missing photos are left out and altered ones are taken as they are; in both cases `origin`
-    says so.
+    Missing photos are left out and altered ones are used as they are; `origin` reports both.
 
     Parameters
     ----------
@@ -244,12 +243,12 @@ def open_subset(root: Path, subset: str, origin: str) -> Photos:
     Returns
     -------
     Photos
-        With the true sha256 of each file.
+        The photos, with the actual sha256 of each file.
 
     Raises
     ------
     DatasetError
-        When there is no such folder or subset, or none of its photos can be read.
+        When the folder or subset does not exist, or none of its photos can be read.
     """
     found = verify(root, subset)
     if not found.sha256:
@@ -271,26 +270,25 @@ def open_subset(root: Path, subset: str, origin: str) -> Photos:
 def download(data: Path) -> Path:
     """Download and unpack the official archive of Caltech-101.
 
-    A download that broke off is taken up where it stopped. The archive is kept as
-    `data/caltech-101.zip` so that `repair` works without the network; an archive put there by
-    hand is used as it is when its md5 is right.
+    An interrupted download is resumed. The archive is kept as `data/caltech-101.zip` so that
+    `repair` works offline; an archive that you put there yourself is used if its md5 is correct.
 
     Parameters
     ----------
     data : Path
-        The folder to put it in; 300 MB are needed.
+        The target folder, with 300 MB of free space.
 
     Returns
     -------
     Path
-        `data/caltech-101/101_ObjectCategories`, there only once it is whole. When it is there
-        already, nothing is downloaded.
+        `data/caltech-101/101_ObjectCategories`, which appears only once it is complete. If it
+        exists already, nothing is downloaded.
 
     Raises
     ------
     DatasetError
         When the server cannot be reached, the archive is not the expected one, or the disk is
-        full or cannot be written.
+        full or not writable.
     """
     data = Path(data)
     goal = data / "caltech-101" / FOLDER
@@ -310,10 +308,10 @@ def download(data: Path) -> Path:
 
 
 def repair(root: Path, archive: Path | None = None) -> list[str]:
-    """Restore the photos that are missing or altered, and no others.
+    """Restore the missing and altered photos, and no others.
 
-    An altered file is not thrown away: it is moved to the folder `replaced` beside `root`.
-    Extra files are left alone.
+    An altered file is not deleted, but moved to the folder `replaced` beside `root`. Extra files
+    are left as they are.
 
     Parameters
     ----------
@@ -321,17 +319,17 @@ def repair(root: Path, archive: Path | None = None) -> list[str]:
         The folder `101_ObjectCategories`.
     archive : Path, optional
         The official archive. By default `caltech-101.zip` one or two folders above `root`,
-        where `download` keeps it; when it is not there, it is downloaded beside `root`.
+        where `download` keeps it; if it is not there, it is downloaded beside `root`.
 
     Returns
     -------
     list of str
-        The photos restored, relative to `root`.
+        Paths of the restored photos, relative to `root`.
 
     Raises
     ------
     DatasetError
-        When `root` cannot be written, or the archive cannot be had or lacks a photo.
+        When `root` is not writable, or the archive is not available or lacks a photo.
     """
     root = Path(root).resolve()
     found = verify(root)
@@ -341,7 +339,7 @@ def repair(root: Path, archive: Path | None = None) -> list[str]:
     expected = manifest().set_index("path")["sha256"]
     restored = []
     with explained(root):
-        tempfile.TemporaryFile(dir=root).close()  # before a long download, not after it
+        tempfile.TemporaryFile(dir=root).close()  # fails before a long download, not after it
         if archive is None:
             kept = (folder / OFFICIAL.name for folder in (root.parent, root.parent.parent))
             archive = next(filter(Path.exists, kept), None) or OFFICIAL.fetch(root.parent)

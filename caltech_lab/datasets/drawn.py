@@ -1,7 +1,7 @@
 """A small stand-in for Caltech-101: 336 computer-drawn pictures that come with the package.
 
-They are the same bytes on every machine. The program that drew them is `tools/sample_painter` of
-the repository.
+The files are identical on every machine. They were drawn by `tools/sample_painter` in the
+repository.
 """
 
 import json
@@ -19,14 +19,14 @@ CATEGORIES: tuple[str, ...] = (
     "stop_sign", "sunflower", "umbrella", "watch", "water_lilly",
 )  # fmt: skip
 PHOTOS_PER_CATEGORY: int = 24
-MARKER = "drawn.json"  # tells a folder of ours from a reader's own
+MARKER = "drawn.json"  # marks a folder that was unpacked here
 
 
 def opened() -> zipfile.ZipFile:
     """Open the archive of the sample.
 
-    Its entries are `drawn/<category>/image_0001.jpg` and so on, and `copies/`, which
-    `datasets.sample` describes.
+    Its entries are `drawn/<category>/image_0001.jpg` and so on, and `copies/`, which is described
+    in `datasets.sample`.
 
     Raises
     ------
@@ -43,15 +43,15 @@ def opened() -> zipfile.ZipFile:
 
 
 def unpack(folder: Path) -> Path:
-    """Unpack the sample into a folder, laid out as Caltech-101 is.
+    """Unpack the sample into a folder with the same layout as Caltech-101.
 
-    The folder appears whole or not at all. A complete one is left as it is; one with missing or
-    damaged pictures, or with an older version of the sample, is replaced.
+    The folder appears only once it is complete. A complete folder is left as it is; one with
+    missing or damaged pictures, or with an older version of the sample, is replaced.
 
     Parameters
     ----------
     folder : Path
-        Where `<category>/image_0001.jpg` and so on go.
+        Target folder of `<category>/image_0001.jpg` and so on.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def unpack(folder: Path) -> Path:
     Raises
     ------
     DatasetError
-        When the folder holds anything else or cannot be written, or the archive is damaged.
+        When the folder contains other files or is not writable, or the archive is damaged.
     """
     folder = Path(folder).absolute()
     photos = dict.fromkeys(CATEGORIES, PHOTOS_PER_CATEGORY)
@@ -88,7 +88,7 @@ def _files(marker: dict[str, object]) -> set[str]:
 
 
 def _read_marker(folder: Path) -> dict[str, object]:
-    """Return the content of a folder's marker; nothing where there is no valid one."""
+    """Return the content of a folder's marker file; empty if there is no valid one."""
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -105,7 +105,7 @@ def _is_finished(folder: Path, marker: dict[str, object], archive: zipfile.ZipFi
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Raise unless nothing in the folder is lost when it is replaced."""
+    """Raise an error if replacing the folder would delete other files."""
     if not folder.exists():
         return
     own = _files(_read_marker(folder)) | {MARKER}
@@ -119,7 +119,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _unpack_anew(folder: Path, marker: dict[str, object], archive: zipfile.ZipFile) -> None:
-    """Unpack beside the folder, then put the result in its place."""
+    """Unpack beside the folder, then replace the folder with the result."""
     aside = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(aside, ignore_errors=True)  # left by a process that was killed
     try:

@@ -1,4 +1,4 @@
-"""Anybody's own photos as `Photos`: a folder of folders, or one folder of photos."""
+"""Your own photos as `Photos`: one sub-folder per category, or a single folder of photos."""
 
 import hashlib
 import os
@@ -27,12 +27,12 @@ from caltech_lab.errors import ArgumentError, CacheError, DatasetError, LabError
 from caltech_lab.settings import from_home
 from caltech_lab.storage.files import load_table, make_way, save_table, set_aside
 
-SETTLED = 2.0  # seconds after which a file's time stamps tell of every later change
-KINDS_NAMED: Final = 5  # of files that are not read
+SETTLED = 2.0  # seconds; after a more recent change, another may leave the time stamps the same
+KINDS_NAMED: Final = 5  # maximum number of unsupported file types named in a message
 SPLITS: Final = frozenset({"train", "val", "valid", "validation", "test"})
 
-# Folders that file servers, operating systems and other programs make for themselves: thumbnails,
-# previews, trash and old versions. Those whose names start with a dot are passed over anyway.
+# Folders created by file servers, operating systems and other programs: thumbnails, previews,
+# trash and old versions. Names that start with a dot are skipped anyway.
 NO_PHOTOS: Final = re.compile(
     "|".join(
         [
@@ -45,41 +45,41 @@ NO_PHOTOS: Final = re.compile(
         ]
     )
 )
-# A library of Apple's programs shows itself as one file; its other folders hold previews.
+# An Apple photo library is a folder with the originals in `APPLE_PHOTOS` and previews elsewhere.
 APPLE_LIBRARY: Final = re.compile(r".+\.(photoslibrary|photolibrary|aplibrary)")
 APPLE_PHOTOS: Final = frozenset({"originals", "masters"})
 
 
 def scan(root: Path, exclude: Sequence[str] = ()) -> Photos:
-    """List the photos below a folder; the first folder below `root` names the category.
+    """List the photos in a folder; the first-level sub-folders are the categories.
 
-    Sub-folders named train, val and the like are splits, and the folders in them name the
-    categories. Where there are no sub-folders with photos, or only one, all photos are taken,
-    without categories. A file whose name does not say what it is, is told by its first bytes.
-    Hidden files and folders are passed over, and those that other programs make for themselves. A
-    link is followed once: to a folder or photo that is not in the list already, and never to a
-    folder that the link itself lies in.
+    If all sub-folders are named train, val and the like, they are splits, and the folders in them
+    are the categories. If at most one sub-folder contains photos, all photos are listed, without
+    categories. A file with an unknown extension is recognized by its first bytes. Hidden files
+    and folders are skipped, and so are folders that other programs create. A link is followed
+    only if its target is not listed yet, and never to a folder that contains the link.
 
     Parameters
     ----------
     root : Path
-        A folder with one sub-folder per category, each with photos at any depth; or with photos
-        alone, which then have no categories.
+        A folder with one sub-folder per category, each with photos at any depth; or a folder with
+        photos only, which then have no categories.
     exclude : sequence of str
         Patterns of photos and folders to leave out, as in a `.gitignore` file.
 
     Returns
     -------
     Photos
-        Sorted by category and path; named after the folder, its place and `exclude`, so that two
-        folders of one name, or two choices from one folder, do not share their artifacts.
+        Sorted by category and path. The name depends on the folder, its location and `exclude`,
+        so that two folders of the same name, or two selections from one folder, do not share
+        artifacts.
 
     Raises
     ------
     ArgumentError
-        When a pattern cannot be understood.
+        When a pattern is invalid.
     DatasetError
-        When the folder is missing, or holds no photos.
+        When the folder is missing or contains no photos.
     """
     root = from_home(root).absolute()
     if not root.is_dir():
@@ -100,7 +100,7 @@ def scan(root: Path, exclude: Sequence[str] = ()) -> Photos:
     rows.sort(key=lambda row: (row[0].lower(), row))
     table = _table(rows)
     notes = [f"{len(table):,} photos {where}", *notes]
-    # Folders of one name in different places are different photos; 60 characters fit any disk.
+    # Folders of the same name may be different datasets; 60 characters fit any file system.
     place = os.fsencode("\0".join([os.path.realpath(root), *exclude]))
     name = "".join(c if c.isprintable() else "_" for c in root.name[:60]) or "photos"
     name += f"-{hashlib.sha256(place).hexdigest()[:6]}"
@@ -111,29 +111,29 @@ def _table(rows: list[tuple[str, str]]) -> pd.DataFrame:
     columns = ["category", "path"]
     try:
         table = pd.DataFrame(rows, columns=columns)
-    except UnicodeEncodeError:  # pandas keeps text as UTF-8, unless it is told not to
+    except UnicodeEncodeError:  # pandas stores strings as UTF-8 unless the dtype is object
         table = pd.DataFrame(rows, columns=columns, dtype=object)
     return table[["path", "category"]]
 
 
 def categorized(paths: Iterable[str], of: str) -> tuple[list[tuple[str, str]], str, int]:
-    """Tell the categories of photos by their folders.
+    """Derive the categories of photos from their folders.
 
     Parameters
     ----------
     paths : iterable of str
-        Relative to the folder of the photos, with `/`.
+        Paths relative to the folder of the dataset, with `/`.
     of : str
-        What that folder is called.
+        Name of that folder.
 
     Returns
     -------
     rows : list of (str, str)
-        Category and path of each photo that is kept; no category where the folders tell of none.
+        Category and path of each photo that is kept; the category is empty if there are none.
     where : str
-        The end of a sentence on the photos, such as "in 5 folders of holidays".
+        The end of a sentence about the photos, such as "in 5 folders of holidays".
     beside : int
-        How many photos are left out because they lie beside the folders of the categories.
+        Number of photos left out because they are beside the category folders, not in them.
     """
     paths = [*paths]
     filed = [path for path in paths if "/" in path]
@@ -156,18 +156,18 @@ def categorized(paths: Iterable[str], of: str) -> tuple[list[tuple[str, str]], s
 
 @dataclass
 class _Listing:
-    """What was found below a folder; what is there itself comes before what is linked to."""
+    """The photos found in a folder; regular entries are listed before linked ones."""
 
     excludes: Callable[[str], bool]
     photos: list[str] = field(default_factory=list)  # paths relative to the folder
-    not_read: Counter[str] = field(default_factory=Counter)  # by the ending of their names
+    not_read: Counter[str] = field(default_factory=Counter)  # by extension
     excluded: int = 0
     unreadable: int = 0  # folders
 
     def walk(self, root: Path) -> None:
-        """List the photos below `root`, which is never passed over itself."""
-        listed: set[str] = set()  # true paths of what was taken
-        links = deque[tuple[str, str]]()  # relative path, and true path of the folder it lies in
+        """List the photos below `root`, which itself is never skipped."""
+        listed: set[str] = set()  # resolved paths of listed files and folders
+        links = deque[tuple[str, str]]()  # relative path, and resolved path of its folder
         waiting = deque([("", os.path.realpath(root))])
         while waiting or links:
             if not waiting:
@@ -208,7 +208,7 @@ class _Listing:
                 self.unreadable += 1
 
     def _take(self, path: str, file: str) -> bool:
-        """Add a file where it is a photo, or count why it is not added."""
+        """Add a file if it is a photo to include; otherwise count the reason."""
         suffix = suffix_of(path)
         if suffix in NOT_READ:
             if not self.excludes(path):
@@ -222,7 +222,7 @@ class _Listing:
 
 
 def made_by_a_program(name: str) -> bool:
-    """Tell whether a folder of this name, `NO_PHOTOS`, holds what no person put there."""
+    """Return whether a folder's name is one of `NO_PHOTOS`."""
     return NO_PHOTOS.fullmatch(name.lower()) is not None
 
 
@@ -235,12 +235,12 @@ def _begins_as_a_photo(file: str) -> bool:
 
 
 def _matcher(exclude: Sequence[str]) -> Callable[[str], bool]:
-    """Return what tells whether a photo is to be left out, composed and decomposed names alike."""
+    """Return a function that tells whether a path is excluded, in any Unicode normalization."""
     if not exclude:
         return lambda path: False
     from pathspec import GitIgnoreSpec
 
-    # A pattern that was given is no comment: "#recycle" is a folder.
+    # A pattern that starts with # is not a comment: "#recycle" is a folder.
     lines = [("\\" if text.startswith("#") else "") + _composed(text) for text in exclude]
     try:
         spec = GitIgnoreSpec.from_lines(lines)
@@ -263,22 +263,22 @@ def _not_read(kinds: Counter[str]) -> str:
 
 
 def with_known_hashes(photos: Photos, record: Path) -> Photos:
-    """Return photos with the sha256 of each, reading only files that changed since the last time.
+    """Return photos with the sha256 of each, reading only files that changed since the last call.
 
-    A file is taken for unchanged when its size, its inode and its times of change are those of
-    the record.
+    A file counts as unchanged if its size, inode, and times of modification and status change
+    match the record.
 
     Parameters
     ----------
     photos : Photos
-        As `scan` gives them.
+        From `scan`.
     record : Path
-        A table of hashes, read where it is there and written anew where anything changed.
+        A table of hashes, read if it exists and rewritten if anything changed.
 
     Returns
     -------
     Photos
-        The same, with the column `sha256`.
+        The same photos, with the column `sha256`.
     """
     stamps = [_stamp(photos.root / path) for path in photos.table["path"]]
     known: dict[tuple[str, str], str] = {}
@@ -299,12 +299,12 @@ def with_known_hashes(photos: Photos, record: Path) -> Photos:
         sha256[i] = sha
     table = photos.table.assign(sha256=sha256)
     if todo or len(known) != len(keys):
-        # What was written a moment ago may change again without its time stamp telling.
+        # A file written a moment ago may change again with the same time stamp.
         now = time.time_ns()
         settled = [
             bool(stamp) and now - int(stamp.rpartition(" ")[2]) > SETTLED * 1e9 for stamp in stamps
         ]
-        # Where nothing can be written, hashes are made again next time.
+        # If the record cannot be written, the hashes are computed again next time.
         with suppress(LabError, OSError):
             make_way(record)
             save_table(record, table.assign(stamp=stamps)[settled][["path", "stamp", "sha256"]])

@@ -1,4 +1,4 @@
-"""Which files are photos: told by their first bytes, and by the name only where that is enough."""
+"""Image formats, recognized by the first bytes of a file, or by its extension where possible."""
 
 import os
 from typing import Final
@@ -6,21 +6,21 @@ from typing import Final
 FORMATS: Final = ("JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "HEIC", "AVIF")
 FORMATS_LISTED: Final = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
-# A file of these names is listed as a photo without a look inside; if it is none, it is named when
-# it cannot be decoded.
+# Files with these extensions are listed as photos without being opened; one that is not a photo is
+# reported when it cannot be decoded.
 SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
     | {".heic", ".heif", ".hif", ".avif"}
 )
-# Pictures, raw files and videos that are not read. Raw files begin as TIFF does, so that their
-# names decide.
+# Images, raw files and videos that are not supported. Raw files start like TIFF files, so the
+# extension decides.
 NOT_READ: Final = frozenset(
     {".jxl", ".jp2", ".psd", ".svg", ".eps", ".xcf", ".ico", ".exr", ".tga"}
     | {".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".orf", ".rw2"}
     | {".raf", ".pef", ".srw", ".raw", ".3fr", ".iiq", ".x3f", ".gpr"}
     | {".mov", ".mp4", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp", ".mts", ".wmv"}
 )
-HEAD: Final = 32  # bytes that `format_of` looks at
+HEAD: Final = 32  # number of bytes that `format_of` needs
 
 _BMP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
 _HEIC_BRANDS = frozenset(
@@ -29,12 +29,12 @@ _HEIC_BRANDS = frozenset(
 
 
 def format_of(head: bytes) -> str | None:
-    """Tell the format of a photo by the first `HEAD` bytes of its file.
+    """Return the format of a photo, from the first `HEAD` bytes of its file.
 
     Parameters
     ----------
     head : bytes
-        The beginning of a file, or all of it.
+        The beginning of a file, or the whole file.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def format_of(head: bytes) -> str | None:
         return "PNG"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WebP"
-    # Two letters are a weak signature: the size of the header that follows makes it one.
+    # Two letters are a weak signature, so the size of the following header is checked too.
     if head.startswith(b"BM") and head[14:18] in _BMP_HEADERS:
         return "BMP"
     if head.startswith((b"GIF87a", b"GIF89a")):
@@ -60,7 +60,7 @@ def format_of(head: bytes) -> str | None:
     if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return "TIFF"
     if head[4:8] == b"ftyp":
-        # The major brand, and the compatible ones that follow the minor version.
+        # The major brand, and the compatible brands after the minor version.
         brands = {head[8:12], *(head[i : i + 4] for i in range(16, len(head) - 3, 4))}
         if brands & {b"avif", b"avis"}:
             return "AVIF"
@@ -70,5 +70,5 @@ def format_of(head: bytes) -> str | None:
 
 
 def suffix_of(name: str) -> str:
-    """Return what a file's name says of its kind, in lower case: ".jpg", or "" for nothing."""
+    """Return the extension of a file name in lower case, such as ".jpg", or "" if there is none."""
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 a path object takes ten times as long

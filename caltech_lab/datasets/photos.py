@@ -1,4 +1,4 @@
-"""`Photos`: a table with one row a photo, and where its files lie."""
+"""`Photos`: a table with one row per photo, and the folder of the files."""
 
 import hashlib
 import json
@@ -17,18 +17,18 @@ from caltech_lab.storage.threads import map_ahead
 
 @dataclass(frozen=True)
 class Photos:
-    """Photos of some categories, without their pixels.
+    """The photos of a dataset, without their pixels.
 
     Parameters
     ----------
     name : str
-        What the set is called; its artifacts lie in `outputs/<name>/`.
+        Name of the set; its artifacts are in `outputs/<name>/`.
     root : Path
-        The folder that the paths start from.
+        The folder that the paths are relative to.
     table : DataFrame
-        One row a photo, indexed 0 to n-1: `path` (relative to `root`, with `/`), `category`
-        (empty for a photo without a label), and, where they are known already, `sha256`
-        (hexadecimal digits of the file's bytes; empty when the file cannot be read).
+        One row per photo, indexed 0 to n-1: `path` (relative to `root`, with `/`), `category`
+        (empty for a photo without a label) and, if already known, `sha256` (of the file's bytes,
+        in hexadecimal digits; empty when the file cannot be read).
     origin : str
         One sentence on where the photos come from.
     """
@@ -44,7 +44,7 @@ class Photos:
 
     @cached_property
     def categories(self) -> list[str]:
-        """The names of the categories, alphabetical whatever their case."""
+        """Names of the categories, sorted alphabetically regardless of case."""
         names = set(self.table["category"]) - {""}
         return sorted(names, key=lambda name: (name.lower(), name))
 
@@ -67,7 +67,7 @@ class Photos:
         Parameters
         ----------
         what : str
-            What needs categories, the first words of a sentence: "Training a classifier".
+            The task that needs categories, as the start of a sentence: "Training a classifier".
         """
         if not self.labeled:
             raise DatasetError(
@@ -77,7 +77,7 @@ class Photos:
 
     @cached_property
     def counts(self) -> "pd.Series[int]":
-        """How many photos each category has, in the order of `categories`."""
+        """Number of photos per category, in the order of `categories`."""
         return self.table["category"].value_counts().reindex(self.categories)
 
     def file(self, i: int) -> Path:
@@ -86,32 +86,32 @@ class Photos:
 
     @cached_property
     def sha256(self) -> list[str]:
-        """The sha256 of each file, hexadecimal; empty where a file cannot be read."""
+        """The sha256 of each file, in hexadecimal digits; empty if a file cannot be read."""
         if "sha256" in self.table:
             return self.table["sha256"].tolist()
         return hash_files([self.file(i) for i in range(len(self))])
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the paths, categories and bytes of all photos: what the set *is*."""
+        """A hash of the paths, categories and bytes of all photos, which identifies the set."""
         rows = zip(self.table["path"], self.table["category"], self.sha256, strict=True)
         text = "\n".join(map(_line, rows))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def subset(self, rows: np.ndarray, name: str | None = None) -> "Photos":
-        """Return the photos chosen by a boolean mask or by indices.
+        """Return the photos selected by a boolean mask or by indices.
 
         Parameters
         ----------
         rows : ndarray
             Boolean of shape (n,), or int of any length.
         name : str, optional
-            What the new set is called; the same name by default.
+            Name of the new set; the same name by default.
 
         Returns
         -------
         Photos
-            The chosen photos, in the order of `rows`, with the hashes carried over.
+            The selected photos, in the order of `rows`, with their hashes.
         """
         table = self.table.assign(sha256=self.sha256)
         index = np.flatnonzero(rows) if rows.dtype == bool else rows
@@ -120,22 +120,22 @@ class Photos:
 
 
 def _line(row: tuple[str, ...]) -> str:
-    """Join the fields of a row so that no other row, or several, give the same text."""
+    """Join the fields of a row to a line that no other rows can produce."""
     line = "\t".join(row)
     if line.count("\t") == len(row) - 1 and "\n" not in line:
         return line
-    return json.dumps(row)  # has neither tabs nor line breaks
+    return json.dumps(row)  # contains neither tabs nor line breaks
 
 
 def hash_files(files: list[Path], desc: str | None = None) -> list[str]:
-    """Return the sha256 of each file, or an empty string where one cannot be read.
+    """Return the sha256 of each file, or an empty string if it cannot be read.
 
     Parameters
     ----------
     files : list of Path
-        What to read, in several threads.
+        Files to read, in several threads.
     desc : str, optional
-        Name of a progress bar; none is shown without it.
+        Title of the progress bar; without a title, no bar is shown.
     """
 
     def digest(path: Path) -> str:

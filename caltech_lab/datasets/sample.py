@@ -1,4 +1,4 @@
-"""A small folder of drawn photos without labels, in place of somebody's own."""
+"""A small folder of drawn photos without labels, as a stand-in for your own photos."""
 
 from pathlib import Path
 
@@ -11,18 +11,18 @@ COPIED = ("butterfly 1", "lotus 2", "pizza 3", "schooner 4", "watch 5")
 
 
 def entries() -> dict[str, str]:
-    """Return the name of each photo in the folder, with its entry in the archive."""
+    """Return the name of each photo in the folder and its entry in the archive."""
     photos = {f"{t} {n}.jpg": f"drawn/{t}/image_{n:04d}.jpg" for t in THINGS for n in NUMBERS}
     return photos | {f"{name}, a copy.jpg": f"copies/{name}.jpg" for name in COPIED}
 
 
 def sample_folder(folder: Path) -> Path:
-    """Unpack 64 photos into a folder, and five of them again as JPEGs of lower quality.
+    """Unpack 64 photos into a folder, and JPEG copies of five of them in lower quality.
 
     Parameters
     ----------
     folder : Path
-        Where to; photos that are there already are left as they are.
+        The target folder; existing photos are left as they are.
 
     Returns
     -------

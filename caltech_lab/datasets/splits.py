@@ -1,4 +1,4 @@
-"""The split into a training set and a test set, and which categories are large enough for it."""
+"""The split into a training set and a test set, and the categories that are too small for it."""
 
 from collections.abc import Sequence
 
@@ -9,26 +9,26 @@ from caltech_lab.errors import ArgumentError
 TEST_SHARE = 0.2
 LEAST = 5
 """Photos that a category needs: one in five is tested, which leaves three folds a photo each."""
-NAMED = 5  # categories that a sentence names
+NAMED = 5  # maximum number of categories named in a message
 
 
 def split(y: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into 80 % for training and 20 % held out, each category in proportion.
+    """Split rows into a training set (80 %) and a test set (20 %), stratified by category.
 
-    Categories of fewer than `LEAST` photos are left out of both, so that every category that is
-    learned is also tested.
+    Categories with fewer than `LEAST` photos are left out of both, so that every category in the
+    training set is also in the test set.
 
     Parameters
     ----------
     y : ndarray
         Labels, int of shape (n,).
     seed : int
-        Another seed gives another split.
+        Seed of the random split.
 
     Returns
     -------
     train, test : ndarray
-        Indices, sorted, without overlap, together all rows of the categories that are large
+        Sorted indices without overlap; together, all rows of the categories that are large
         enough.
 
     Raises
@@ -55,7 +55,7 @@ def split(y: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def too_small(y: np.ndarray) -> dict[int, int]:
-    """Return the labels of the categories that `split` leaves out, with their numbers of photos."""
+    """Return the label and the number of photos of each category that `split` leaves out."""
     labels, counts = np.unique(y[y >= 0], return_counts=True)
     few = counts < LEAST
     return dict(zip(labels[few].tolist(), counts[few].tolist(), strict=True))
