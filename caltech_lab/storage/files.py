@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and read without running anyone's code."""
+"""Reading and writing files: written atomically, and read without executing any code in them."""
 
 import csv
 import errno
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Give a temporary path whose file takes the place of `path` when the block ends well.
+    """Yield a temporary path; its file replaces `path` when the block ends without an error.
 
-    The temporary file lies in the same folder and keeps the ending of `path`, is flushed to the
-    disk, then renamed. When the block fails, it is removed and `path` stays as it was.
+    The temporary file is in the same folder and has the same extension. It is flushed to disk,
+    then renamed. If the block fails, it is removed and `path` stays unchanged.
 
     Parameters
     ----------
     path : Path
-        The file to write; missing folders above it are made.
+        The file to write; missing parent folders are created.
 
     Yields
     ------
     Path
-        Where to write.
+        The temporary path to write to.
 
     Raises
     ------
     CacheError
-        When the disk is full, or the file cannot be made there.
+        When the disk is full, or the file cannot be created.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}{path.suffix}")
@@ -64,7 +64,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make renames inside `folder` survive a power cut, where the system offers that."""
+    """Make renames inside `folder` durable in a power cut, on systems that support it."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -74,13 +74,13 @@ def flush_folder(folder: Path) -> None:
 
 
 def explain(error: OSError, path: Path) -> CacheError | OSError:
-    """Turn the usual faults of writing into a sentence, and leave others as they are."""
+    """Turn common write errors into a `CacheError` with advice; return others unchanged."""
     outputs = settings().outputs
     ours = path.is_relative_to(outputs)
-    folder = outputs if ours else path.parent  # what somebody typed
+    folder = outputs if ours else path.parent  # the folder that the user named
     by = " with --outputs or CALTECH_LAB_OUTPUTS" if ours else ""
     above = (place for place in (path, *path.parents) if os.path.lexists(place))
-    nearest = next(above, path)  # what is there of the path
+    nearest = next(above, path)  # the part of the path that exists
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return CacheError(
@@ -101,7 +101,7 @@ def explain(error: OSError, path: Path) -> CacheError | OSError:
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder with those above it, where it is not there yet, and return its path."""
+    """Make a folder and its parents if they do not exist, and return its path."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -110,16 +110,16 @@ def make_folder(folder: Path) -> Path:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all; NaN is refused."""
+    """Write `value` atomically as indented JSON; NaN raises a `ValueError`."""
     with write_atomically(path) as temporary:
         temporary.write_text(json_text(value) + "\n", encoding="utf-8")
 
 
 def json_text(value: Any, encoding: str = "utf-8") -> str:
-    r"""Return `value` as indented JSON that is valid UTF-8; NaN is refused.
+    r"""Return `value` as indented JSON that is valid UTF-8; NaN raises a `ValueError`.
 
-    Where `encoding` cannot hold a character, and for bytes of a file's name that are no Unicode,
-    all that is not ASCII is written as escapes.
+    All non-ASCII characters are escaped if `encoding` cannot represent one of them, or if a file
+    name contains bytes that are not valid Unicode.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     try:
@@ -144,13 +144,13 @@ def read_json(path: Path) -> Any:
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
-    """Write an array as `.npy`, whole or not at all."""
+    """Write an array atomically as `.npy`."""
     with write_atomically(path) as temporary:
         np.save(temporary, array, allow_pickle=False)
 
 
 def load_array(path: Path) -> np.ndarray:
-    """Read an array from `.npy`, never unpickling.
+    """Read an array from `.npy`, without pickle.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def load_array(path: Path) -> np.ndarray:
             if np.lib.format.read_magic(file) != (1, 0):
                 raise ValueError("arrays written here have the first version of the header")
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            # What the header claims is held against the file before any memory is taken.
+            # The header is checked against the size of the file before memory is allocated.
             size = file.tell() + math.prod(shape) * dtype.itemsize
             if dtype.hasobject or min(shape, default=0) < 0 or size != path.stat().st_size:
                 raise ValueError("the header and the size of the file do not agree")
@@ -176,16 +176,17 @@ def load_array(path: Path) -> np.ndarray:
 
 
 def save_table(path: Path, table: "pd.DataFrame") -> None:
-    """Write a table with its index as Parquet, whole or not at all.
+    """Write a table with its index atomically as Parquet.
 
-    Text that is no Unicode, such as some files' names, has no place there and is written as bytes.
+    Parquet strings must be valid Unicode, so text that is not, such as some file names, is stored
+    as bytes.
     """
     with write_atomically(path) as temporary:
         _with_text(table, encode=True).to_parquet(temporary)
 
 
 def _with_text(table: "pd.DataFrame", encode: bool) -> "pd.DataFrame":
-    """Return a table with text that is no Unicode as bytes, or with such bytes as text again."""
+    """Return a table with invalid Unicode encoded as bytes, or decode such bytes to text."""
     import pandas as pd
 
     def changed(values: Any) -> list[Any] | None:
@@ -201,7 +202,7 @@ def _with_text(table: "pd.DataFrame", encode: bool) -> "pd.DataFrame":
             return [c.decode(*how) if isinstance(c, bytes) else c for c in cells]
         return None
 
-    # pandas makes its own text of what it is not told to leave as it is.
+    # Without dtype=object, pandas would convert the cells to its own string type.
     table = table.copy(deep=False)
     for i in range(table.shape[1]):
         if (cells := changed(table.iloc[:, i])) is not None:
@@ -212,7 +213,7 @@ def _with_text(table: "pd.DataFrame", encode: bool) -> "pd.DataFrame":
 
 
 def csv_text(table: "pd.DataFrame", index: bool = False) -> str:
-    """Return a table as CSV, all names quoted: pandas leaves a lone carriage return bare."""
+    """Return a table as CSV with all text quoted, as pandas does not quote a carriage return."""
     text: str = table.to_csv(index=index, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     return text
 
@@ -221,10 +222,10 @@ FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 
 
 def write_csv(path: Path, table: "pd.DataFrame", index: bool = True) -> None:
-    """Write a table for people as CSV, whole or not at all; it is not for reading back.
+    """Write a table atomically as CSV for people; it is not meant to be read back.
 
-    A name that a spreadsheet would take for a formula gets an apostrophe in front, and bytes that
-    are no Unicode are written as escapes.
+    A name that a spreadsheet would interpret as a formula gets a leading apostrophe, and bytes
+    that are not valid Unicode are escaped.
 
     References
     ----------
@@ -247,7 +248,7 @@ def write_csv(path: Path, table: "pd.DataFrame", index: bool = True) -> None:
 
 
 def load_table(path: Path) -> "pd.DataFrame":
-    """Read a table written by `save_table`, every name and number as it was.
+    """Read a table written by `save_table`, with all values unchanged.
 
     Raises
     ------
@@ -258,7 +259,7 @@ def load_table(path: Path) -> "pd.DataFrame":
     from pyarrow import ArrowException
 
     try:
-        with open(path, "rb") as file:  # of a folder, pandas would read all that is in it
+        with open(path, "rb") as file:  # given a folder, pandas would read all files in it
             table = pd.read_parquet(file)
         return _with_text(table, encode=False)
     except (ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -271,7 +272,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# Types beyond scikit-learn's own, which skops trusts already, that our models are made of.
+# Types in our models besides those of scikit-learn, which skops trusts by default.
 TRUSTED_TYPES: tuple[str, ...] = (
     "caltech_lab.classification.svm.CalibratedSVM",
     "caltech_lab.classification.svm.PowerNormalizer",
@@ -282,28 +283,28 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "numpy.round",
     "sklearn.tree._tree.Tree",
 )
-MAX_MODEL_BYTES = 4 * 2**30  # unpacked; the forest of 9,144 photos has 0.8 GB
+MAX_MODEL_BYTES = 4 * 2**30  # uncompressed; the random forest for 9,144 photos takes 0.8 GB
 
 
 def save_model(path: Path, model: "BaseEstimator") -> None:
-    """Write a fitted scikit-learn estimator with skops, whole or not at all."""
+    """Write a fitted scikit-learn estimator atomically with skops."""
     import zipfile
 
     import skops.io
 
     with write_atomically(path) as temporary:
-        # Lightly compressed: a forest of 780 MB becomes 40 MB, in no more time.
+        # Light compression reduces a forest from 780 MB to 40 MB without taking longer.
         skops.io.dump(model, temporary, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
 
 
 def load_model(path: Path) -> Any:
-    """Read an estimator written by `save_model`, without ever unpickling.
+    """Read an estimator written by `save_model`, without pickle.
 
     Raises
     ------
     CacheError
-        When the file holds types that a model of ours never has, unpacks to more than
-        `MAX_MODEL_BYTES`, or is damaged.
+        When the file contains types that are not trusted, unpacks to more than `MAX_MODEL_BYTES`,
+        or is damaged.
 
     References
     ----------
@@ -314,7 +315,7 @@ def load_model(path: Path) -> Any:
     import skops.io
 
     try:
-        with zipfile.ZipFile(path) as archive:  # reads no more of an entry than is stated here
+        with zipfile.ZipFile(path) as archive:  # never reads more of an entry than is stated here
             size = sum(entry.file_size for entry in archive.infolist())
         if size > MAX_MODEL_BYTES:
             raise CacheError(
@@ -335,9 +336,9 @@ def load_model(path: Path) -> Any:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename what is damaged or foreign to `<name>.damaged`, or a free name like it; return that.
+    """Rename a damaged or foreign file to `<name>.damaged`, and return the new path.
 
-    Nothing is lost: what was set aside before stays.
+    If that name is taken, `-2`, `-3` and so on is appended, so that nothing is overwritten.
     """
     names = (f"{path.name}.damaged{number}" for number in ("", *map("-{}".format, range(2, 1000))))
     aside = next(place for name in names if not os.path.lexists(place := path.with_name(name)))
@@ -346,13 +347,13 @@ def set_aside(path: Path) -> Path:
 
 
 def make_way(path: Path) -> None:
-    """Set aside a folder that lies where a file of the cache goes, and say so."""
+    """Set aside a folder at the path of a cache file, and print a message."""
     if path.is_dir():
         print(f"{path} is a folder where a file belongs: it is kept as {set_aside(path).name}.")
 
 
 def lock(path: Path) -> FileLock:
-    """Return a lock beside `path`, so that two kernels take turns."""
+    """Return a lock file beside `path`, so that only one process at a time works on it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(f".{path.name}.lock").touch()
