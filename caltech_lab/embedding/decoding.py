@@ -1,8 +1,7 @@
-"""What stands behind the door for pixels: Pillow's readers, their limits, and which side is up.
+"""Internals of `images.read_photo`: Pillow's readers, size limits, orientation and colors.
 
-`images.read_photo` is the door. The readers are called by name, a photo's size is looked at before
-any of its pixels is decoded, and Pillow's warnings stay inside. Everything here may be called from
-several threads at once.
+The reader of each format is called directly, a photo's size is checked before any of its pixels is
+decoded, and Pillow's warnings are suppressed. All functions are thread-safe.
 """
 
 import io
@@ -31,27 +30,27 @@ from caltech_lab.storage.threads import Budget
 MAX_BYTES = 128 * 2**20
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 30_000
-# A larger JPEG is decoded at a half or a quarter of its sides by scaling its cosine transform, so
-# that at most `MAX_REDUCED` pixels come out. Where the picture comes in several scans, as in a
-# progressive JPEG, all its coefficients are held until the last: 6 bytes per pixel.
+# A larger JPEG is decoded at a half or a quarter of its sides by scaling its cosine transform, to
+# at most `MAX_REDUCED` pixels. If it is stored in several scans, as a progressive JPEG is, all its
+# coefficients are kept in memory until the last scan: 6 bytes per pixel.
 MAX_JPEG_PIXELS = 256 * 10**6
 MAX_SCANS_PIXELS = 110 * 10**6
 MAX_REDUCED = 32 * 10**6
-BYTES_PER_PIXEL = 12  # a decoder's own planes, its result, and that as upright RGB, at the most
-MEMORY = Budget(2**30)  # bytes that all photos may take together while they are decoded
-UNCOUNTED = 24 * 2**20  # bytes of a photo that does not wait for others
+BYTES_PER_PIXEL = 12  # at most: the decoder's planes, its result, and the upright RGB copy
+MEMORY = Budget(2**30)  # bytes, for all photos that are being decoded
+UNCOUNTED = 24 * 2**20  # bytes; a photo that needs no more is decoded without waiting
 
 _WARNINGS = threading.Lock()
-# What it logs as an error is raised as well, and told in the sentence on the photo.
+# Errors that it logs are also raised, and reported as a `PhotoError`.
 logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Pillow's warnings in.
+    """Suppress Pillow's warnings.
 
-    Warnings can be silenced only for the whole process, hence the lock, the filter for Pillow
-    alone, and nothing of it for photos as cameras write them.
+    Warnings can be suppressed only for the whole process. Therefore there is a lock, the filter
+    covers only Pillow, and photos as cameras write them are read without it.
     """
     with _WARNINGS, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -63,12 +62,12 @@ def _quiet() -> Iterator[None]:
 
 class _Jpeg(JpegImageFile):
     def _read_dpi_from_exif(self) -> None:
-        # We need no print resolution, and looking for it warns where the EXIF block is corrupt.
+        # The print resolution is not needed, and reading it warns if the EXIF block is corrupt.
         pass
 
     def comes_in_scans(self) -> bool:
-        """Tell whether no single scan of the file holds the whole picture."""
-        assert isinstance(self.fp, io.BytesIO)  # its place is behind the first scan's header
+        """Return whether no single scan of the file contains the whole picture."""
+        assert isinstance(self.fp, io.BytesIO)  # positioned after the first scan's header
         first = self.fp.getvalue().rfind(b"\xff\xda", 0, self.fp.tell())
         return "progressive" in self.info or self.fp.getvalue()[first + 4] < self.layers
 
@@ -76,15 +75,15 @@ class _Jpeg(JpegImageFile):
 class _Tiff(TiffImageFile):
     def _open(self) -> None:
         super()._open()
-        # Stored and not upright, as the size of other formats is told.
+        # The stored size, not the upright one, as for the other formats.
         if self.tag_v2.get(Base.Orientation) in (5, 6, 7, 8):
             self._size = self.height, self.width
         with suppress(Exception):
-            self.getexif()  # kept for `orientation`, since the file is gone after decoding
+            self.getexif()  # cached for `orientation`, because decoding closes the file
         self.tile_sides = self.tag_v2.get(322, 0), self.tag_v2.get(323, 0)
 
     def load_end(self) -> None:
-        # Pillow reads all other metadata here, which may be corrupt, and turns the photo.
+        # Pillow would read all other metadata here, which may be corrupt, and rotate the photo.
         pass
 
 
@@ -95,20 +94,20 @@ def _avif(file: io.BytesIO) -> ImageFile:
         data = file.getvalue()
         if b"Exif" not in data:
             raise
-        # The block may be all that is corrupt, and the container knows by itself which side is up:
-        # a kind of metadata that nobody knows is passed over.
+        # Perhaps only the EXIF block is corrupt, and the container has its own orientation. Under
+        # an unknown name, the block is skipped.
         return AvifImageFile(io.BytesIO(data.replace(b"Exif", b"none", 1)))
 
 
 def _heic(file: io.BytesIO) -> ImageFile:
-    from pillow_heif import HeifImageFile  # three times as slow to import as all of Pillow
+    from pillow_heif import HeifImageFile  # takes three times as long to import as Pillow
 
     image: ImageFile = HeifImageFile(file)  # type: ignore[no-untyped-call]
     return image
 
 
-# They are called by name, not through `Image.open`, which warns of large images before we can
-# look at their size, and takes phones' JPEGs for a format of its own (MPO).
+# Called directly, not through `Image.open`, which warns about large images before their size can
+# be checked, and opens JPEGs from phones as a separate format (MPO).
 _READERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "JPEG": _Jpeg,
     "PNG": PngImageFile,
@@ -122,8 +121,8 @@ _READERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
 
 
 def opened(data: bytes, kind: str) -> ImageFile:
-    """Read the head of a photo, whose format is one of `FORMATS`; damage raises nearly anything."""
-    # These may warn of what stands in the head, such as metadata or a broken animation.
+    """Read the header of a photo in one of the `FORMATS`; damage may raise any exception."""
+    # These may warn about the header, such as its metadata or a broken animation.
     loud = kind in ("GIF", "TIFF", "AVIF") or (kind == "PNG" and b"acTL" in data)
     with _quiet() if loud else nullcontext():
         return _READERS[kind](io.BytesIO(data))
@@ -133,21 +132,21 @@ def opened(data: bytes, kind: str) -> ImageFile:
 
 
 class TooLargeError(Exception):
-    """What a photo has too many of, as the rest of a sentence."""
+    """Raised if a photo is too large; the message is the end of a sentence: "<name> has ..."."""
 
 
 def drafted(image: ImageFile) -> int:
-    """Refuse a photo that is too large, and have a very large JPEG decoded at a reduced scale.
+    """Refuse a photo that is too large, and set up a very large JPEG for reduced-scale decoding.
 
     Returns
     -------
     int
-        The bytes of memory that decoding takes at the most.
+        Upper bound of the memory needed for decoding, in bytes.
 
     Raises
     ------
     TooLargeError
-        Before any pixel is decoded.
+        When the photo is too large; no pixel has been decoded yet.
     """
     width, height = image.size
     pixels, scale, held = width * height, 1, 0
@@ -172,18 +171,18 @@ def drafted(image: ImageFile) -> int:
         )
     if isinstance(image, _Tiff):
         across, down = image.tile_sides
-        if across * down > MAX_PIXELS:  # each is decoded whole, however small the photo
+        if across * down > MAX_PIXELS:  # each is decoded completely, however small the photo
             raise TooLargeError(f"tiles of {across} x {down} pixels")
         pixels = max(pixels, across * down)
     return held + BYTES_PER_PIXEL * pixels // scale**2
 
 
 def share(needed: int) -> AbstractContextManager[None]:
-    """Hold memory for decoding a photo, and wait while the photos of other threads need it."""
+    """Reserve memory for decoding a photo, waiting while other threads use it."""
     return MEMORY.share(needed) if needed > UNCOUNTED else nullcontext()
 
 
-# ---- which side is up ------------------------------------------------------------------------
+# ---- orientation -----------------------------------------------------------------------------
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -194,18 +193,18 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What may tell the orientation of a PNG, and may stand behind its pixels.
+# Metadata of a PNG that may give its orientation, and may come after its pixels.
 METADATA_OF_PNG = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 _RAW_EXIF, _XMP = "Raw profile type exif", ("XML:com.adobe.xmp", "xmp")
 
 
 def orientation(image: ImageFile) -> int:
-    """Return the orientation as EXIF counts it, 1 where there is none or its block is corrupt.
+    """Return the EXIF orientation; 1 if there is none or its block is corrupt.
 
-    Pillow finds it in EXIF of any form and in XMP, and warns of what it cannot read. EXIF as
-    cameras write it is read here, without warning and without a lock.
+    Pillow finds it in any form of EXIF and in XMP, and warns about what it cannot read. EXIF as
+    cameras write it is parsed here, without warnings and without a lock.
     """
-    if image.format == "HEIF":  # turned by its decoder, by what the container says
+    if image.format == "HEIF":  # already rotated by its decoder, as the container says
         return 1
     info = image.info
     if "exif" in info:
@@ -221,7 +220,7 @@ def orientation(image: ImageFile) -> int:
 
 
 def plain_orientation(exif: bytes) -> int | None:
-    """Read tag 274 where it is as cameras write it: one short number in the first directory.
+    """Read EXIF tag 274 as cameras write it: a single SHORT value in the first directory.
 
     Parameters
     ----------
@@ -231,7 +230,7 @@ def plain_orientation(exif: bytes) -> int | None:
     Returns
     -------
     int or None
-        The orientation, 0 where there is no such tag; None where the block is of another form.
+        The orientation; 0 if there is no such tag; None if the block has a different form.
 
     References
     ----------
@@ -257,7 +256,7 @@ def plain_orientation(exif: bytes) -> int | None:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return 8 bits of red, green and blue; the image itself where it has them already."""
+    """Convert an image to 8-bit RGB; an RGB image is returned itself."""
     if image.mode.startswith("I;16"):
         gray = np.asarray(image).astype(np.uint32)
         gray[gray == image.info.get("transparency", -1)] = 65535
@@ -273,11 +272,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _stretched(values: NDArray[np.int32] | NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Map gray of 32 bits, whose white nobody knows, from its darkest to its lightest."""
+    """Scale 32-bit gray, whose white point is unknown, from its minimum and maximum to 0-255."""
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     gray = np.empty(values.shape, np.uint8)
-    for row, target in zip(values, gray, strict=True):  # few at a time: they take 8 bytes each
+    for row, target in zip(values, gray, strict=True):  # row by row: 8 bytes per pixel
         finite = np.nan_to_num(row, nan=low, posinf=high, neginf=low)
         target[:] = np.interp(finite, (low, high), (0, 255)) + 0.5
     return gray

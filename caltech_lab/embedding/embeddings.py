@@ -1,4 +1,4 @@
-"""`Embeddings`: the matrix of embeddings, with the photos that its rows stand for."""
+"""`Embeddings`: the matrix of embeddings, with the photo of each row."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ from caltech_lab.storage.files import load_array
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings and what they belong to.
+    """The embeddings of a set of photos.
 
     Parameters
     ----------
@@ -57,37 +57,36 @@ class Embeddings:
 
     @property
     def categories(self) -> list[str]:
-        """The names of the categories, alphabetical whatever their case."""
+        """Names of the categories, sorted alphabetically regardless of case."""
         return self.photos.categories
 
     def subset(self, rows: np.ndarray, name: str | None = None) -> "Embeddings":
-        """Return the rows chosen by a boolean mask or by indices, with their photos."""
+        """Return the rows selected by a boolean mask or by indices, with their photos."""
         return Embeddings(self.X[rows], self.photos.subset(rows, name), self.identity)
 
     def add(self, photos: Photos, *, engine: Engine | None = None) -> "Embeddings":
-        """Return these rows, and behind them one for each photo that is new.
+        """Return these rows, followed by one row per new photo.
 
-        The rows are embedded as the ones that are there were, and are the same, bit for bit, as
-        an extraction of all photos gives. `Index.add` puts them into an index.
+        The new rows are computed in the same way as the existing ones, and are bit-identical to
+        those of an extraction of all photos. Use `Index.add` to add them to an index.
 
         Parameters
         ----------
         photos : Photos
-            Photos of any folder. Those that are here already are passed over, and so are those
-            that cannot be read.
+            Photos from any folder. Photos that are already included or cannot be read are skipped.
         engine : Engine, optional
             A compiled backbone to use; compiled when needed by default.
 
         Returns
         -------
         Embeddings
-            With the paths of the new photos relative to the folder of the old ones.
+            All rows; the paths of the new photos are relative to the folder of the old ones.
 
         Raises
         ------
         ArgumentError
-            When a photo that is here has changed, or the backbone, its weights or its precision
-            are no longer those of these rows.
+            When an included photo has changed, or the backbone, its weights or its precision
+            differ from those of these rows.
         """
         backbone, runtime = _as_before(self.identity)
         # Outside this root a path starts with "..".
@@ -117,7 +116,7 @@ class Embeddings:
         return Embeddings(X, both, _identity_of(X, both, self.identity))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a table with one row a photo.
+        """Return a table with one row per photo.
 
         Returns
         -------
@@ -142,25 +141,26 @@ class Embeddings:
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, root: Path | None = None) -> "Embeddings":
-        """Take a table of embeddings, of `to_frame` or from elsewhere.
+        """Create embeddings from a table, made by `to_frame` or elsewhere.
 
         Parameters
         ----------
         frame : DataFrame
             ``path``, and the embedding as columns ``x0``, ``x1`` ... or as one column
-            ``embedding`` of sequences; where there are such, ``category`` and ``sha256``.
+            ``embedding`` of sequences; optionally ``category`` and ``sha256``.
         root : Path, optional
-            The folder that the paths start from; needed only to read the photos again.
+            The folder that the paths are relative to; needed only to read the photos again.
 
         Returns
         -------
         Embeddings
-            One row for each of the table, in its order.
+            One row per row of the table, in the same order.
 
         Raises
         ------
         ArgumentError
-            When a column is missing, or rows are not numbers of one length scaled to length one.
+            When a column is missing, or the rows are not numeric vectors of one dimension and of
+            unit length.
         """
         X = _matrix_of(frame)
         table = pd.DataFrame({"path": frame["path"].to_numpy(str)}, dtype=object)
@@ -174,7 +174,7 @@ class Embeddings:
 
 
 def _as_before(identity: dict[str, Any]) -> tuple[Backbone, Runtime]:
-    """Return what made the rows of this identity, when it is still there."""
+    """Return the backbone and runtime of this identity, if they are still the same."""
     network = backbone(identity.get("backbone"))
     runtime = choose_runtime(network, identity.get("precision"))
     now = asdict(
@@ -195,7 +195,7 @@ def _identity_of(X: np.ndarray, photos: Photos, identity: dict[str, Any]) -> dic
 
 
 def _sha256_of(X: np.ndarray) -> str:
-    """Return the sha256 of the file of these rows."""
+    """Return the sha256 of the `.npy` file of these rows."""
     file = BytesIO()
     np.lib.format.write_array(file, np.ascontiguousarray(X, "<f4"), version=(1, 0))
     return hashlib.sha256(file.getbuffer()).hexdigest()
@@ -216,31 +216,31 @@ def _matrix_of(frame: pd.DataFrame) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise ArgumentError("The embeddings must be numbers, equally many a row.") from error
     lengths = np.linalg.norm(X, axis=1)
-    # A black photo has no direction, and a row of zeros.
+    # The row of a black photo may be zero.
     if not (np.isclose(lengths, 1, atol=1e-3) | (lengths == 0)).all():
         raise ArgumentError("The embeddings must be scaled to length one, row by row.")
     return X
 
 
 def load(folder: Path, photos: Photos) -> Embeddings:
-    """Read the embeddings that `extraction.extract` left in `folder`.
+    """Read the embeddings that `extraction.extract` wrote to `folder`.
 
     Parameters
     ----------
     folder : Path
         The `features` folder.
     photos : Photos
-        What they were extracted from.
+        The photos that they were extracted from.
 
     Returns
     -------
     Embeddings
-        One row for each photo that could be read.
+        One row per photo that could be read.
 
     Raises
     ------
     CacheError
-        When the files are missing, damaged, or do not belong to these photos.
+        When the files are missing or damaged, or do not belong to these photos.
     """
     identity = read_identity(folder)
     if identity is None or not intact(folder, identity):
@@ -253,7 +253,7 @@ def load(folder: Path, photos: Photos) -> Embeddings:
         raise CacheError(f"The embeddings in {folder} are of other photos: extract them again.")
     read = photos if kept.all() else photos.subset(kept)
     rows = X if _is_classical(identity) else perturbed(X)
-    if rows is not X:  # nothing that was made from the one may be taken for the other
+    if rows is not X:  # keeps results from perturbed and original rows apart
         identity |= {"embeddings_sha256": _sha256_of(rows)}
     return Embeddings(rows, read, identity)
 

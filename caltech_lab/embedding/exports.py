@@ -1,4 +1,4 @@
-"""Embeddings, clusters and answers as files that other programs read."""
+"""Export of embeddings, clusters and search results to files for other programs."""
 
 import json
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ def export(
     Parameters
     ----------
     features : Embeddings
-        What to write.
+        The embeddings to write.
     kind : {"parquet", "npy", "projector"}
         See `write_parquet`, `write_npy` and `write_projector`.
     folder : Path
-        Where to.
+        The output folder.
     components : int, optional
-        Write this many principal components instead of all numbers; for the projector alone.
+        Number of principal components to write instead of all dimensions; only for the projector.
 
     Returns
     -------
@@ -39,7 +39,8 @@ def export(
     Raises
     ------
     ArgumentError
-        When there is no such format, or `components` is given for another one or out of range.
+        When the format does not exist, or `components` is given for another format or is out of
+        range.
     """
     if kind not in FORMATS:
         raise ArgumentError(f"There is no format {kind!r}: choose one of {', '.join(FORMATS)}.")
@@ -53,16 +54,16 @@ def export(
 
 
 def write_parquet(features: Embeddings, path: Path) -> Path:
-    """Write one Parquet file that pandas, Polars, DuckDB and others read.
+    """Write one Parquet file, readable by pandas, Polars, DuckDB and others.
 
     Parameters
     ----------
     features : Embeddings
-        What to write.
+        The embeddings to write.
     path : Path
-        The file: ``path``, ``category``, ``sha256`` (strings; of a name, bytes that are no
-        Unicode are escaped) and ``embedding`` (lists of float32, all of one length), one row per
-        photo.
+        The file, with one row per photo: ``path``, ``category``, ``sha256`` (strings; bytes of a
+        name that are not valid Unicode are escaped) and ``embedding`` (lists of float32, all of
+        the same length).
 
     Returns
     -------
@@ -81,7 +82,7 @@ def write_parquet(features: Embeddings, path: Path) -> Path:
     }
     columns["embedding"] = pa.FixedSizeListArray.from_arrays(numbers, d)
     attributes = {"name": features.photos.name, "identity": features.identity}
-    # pandas puts what stands under this key into the attrs of the frame.
+    # pandas reads the value of this key into the attrs of the frame.
     metadata = {"PANDAS_ATTRS": json.dumps(attributes), "n_photos": str(n)}
     with write_atomically(path) as temporary:
         pq.write_table(pa.table(columns).replace_schema_metadata(metadata), temporary)
@@ -93,16 +94,16 @@ def _unicode(name: str) -> str:
 
 
 def write_npy(features: Embeddings, folder: Path) -> list[Path]:
-    """Write the matrix as ``embeddings.npy`` and what its rows are as ``photos.csv``.
+    """Write the matrix as ``embeddings.npy`` and the photos of its rows as ``photos.csv``.
 
     Parameters
     ----------
     features : Embeddings
-        What to write.
+        The embeddings to write.
     folder : Path
-        Where to: ``embeddings.npy`` is float32 of shape (n, d); ``photos.csv`` has ``path``,
-        ``category``, ``label`` (int, -1 for none) and ``sha256``, in the same order;
-        names are for people, see `write_csv`, and Parquet has them exactly.
+        The output folder: ``embeddings.npy`` is float32 of shape (n, d); ``photos.csv`` has
+        ``path``, ``category``, ``label`` (int, -1 for none) and ``sha256``, in the same order.
+        Some names in it may be escaped (see `write_csv`); Parquet has the exact names.
 
     Returns
     -------
@@ -124,13 +125,13 @@ def write_projector(
     Parameters
     ----------
     features : Embeddings
-        What to write.
+        The embeddings to write.
     folder : Path
-        Where to: ``vectors.tsv``, one row per photo and no header, and ``metadata.tsv``, with the
-        columns ``category`` and ``path``.
+        The output folder: ``vectors.tsv`` has one row per photo and no header, and
+        ``metadata.tsv`` has the columns ``category`` and ``path``.
     components : int, optional
-        Write this many principal components, 2 to min(n, d), which makes the file small; all
-        the numbers by default.
+        Number of principal components to write, 2 to min(n, d), which makes the file smaller; all
+        dimensions by default.
 
     Returns
     -------
@@ -156,7 +157,7 @@ def write_projector(
     with write_atomically(paths[0]) as temporary:
         np.savetxt(temporary, X, fmt="%.6g", delimiter="\t")
     table = features.photos.table[["category", "path"]]
-    # The projector knows no quotes: a tab or a new line in a name would end the cell.
+    # The projector does not support quotes: a tab or a newline in a name would end the cell.
     table = table.replace(r"\s", " ", regex=True)
     with write_atomically(paths[1]) as temporary:
         lines = ["\t".join(row) for row in [tuple(table), *table.itertuples(index=False)]]
@@ -173,9 +174,9 @@ def write_clusters(path: Path, features: Embeddings, clusters: NDArray[np.int64]
     path : Path
         The file.
     features : Embeddings
-        The photos, n of them.
+        The n photos.
     clusters : ndarray of int64, shape (n,)
-        Their clusters.
+        Cluster of each photo.
     """
     table = features.photos.table[["path", "category"]].assign(cluster=clusters)
     write_csv(path, table, index=False)
@@ -188,28 +189,29 @@ def answers_table(
     ids: Sequence[NDArray[np.int64]],
     similarities: Sequence[NDArray[np.float32]],
 ) -> pd.DataFrame:
-    """Return answers to queries as a table.
+    """Return the results of queries as a table.
 
     Parameters
     ----------
     queries : sequence of str
-        What was asked, q of them.
+        Names of the q queries.
     features : Embeddings
         The gallery.
     ids, similarities : sequence of ndarray, shape (k,)
-        For each query the rows of the gallery, the best first, and their cosine similarities.
+        For each query, the gallery rows of the results, the best first, and their cosine
+        similarities.
 
     Returns
     -------
     DataFrame
-        One row per answer: ``query``, ``rank`` (from 1), ``path``, ``category``, ``similarity``.
+        One row per result: ``query``, ``rank`` (from 1), ``path``, ``category``, ``similarity``.
     """
     found, rows = features.photos.table, np.concatenate(ids)
     counts = [len(answers) for answers in ids]
     asked = np.repeat(np.array(queries, dtype=object), counts)
     return pd.DataFrame(
         {
-            # An object, since pandas' own strings take no bytes that are no Unicode.
+            # dtype object, because pandas' own strings must be valid Unicode.
             "query": pd.Series(asked, dtype=object),
             "rank": np.concatenate([np.arange(1, count + 1) for count in counts]),
             "path": found["path"].iloc[rows].reset_index(drop=True),
@@ -220,6 +222,6 @@ def answers_table(
 
 
 def write_answers(path: Path, answers: pd.DataFrame) -> Path:
-    """Write a table of `answers_table` as CSV."""
+    """Write a table from `answers_table` as CSV."""
     write_csv(path, answers, index=False)
     return path

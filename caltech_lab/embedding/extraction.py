@@ -1,8 +1,8 @@
-"""Photos through a backbone: rows are made once, kept safely, and never used when stale.
+"""Embedding extraction: rows are computed once, stored safely, and never used when stale.
 
-A row depends on the bytes of its photo and on the `ExtractionConfig`, on nothing else. So rows are
-kept under the sha256 of their photo, and whatever was extracted before with the same
-configuration, for this set of photos or another, before or after an interruption, is reused.
+A row depends only on the bytes of its photo and on the `ExtractionConfig`. Rows are therefore
+stored under the sha256 of their photo, and reused whenever the configuration is the same: for this
+set of photos or another, before or after an interruption.
 """
 
 import hashlib
@@ -45,15 +45,15 @@ from caltech_lab.storage.files import (
 from caltech_lab.storage.progress import progress
 from caltech_lab.storage.threads import AT_ONCE, map_ahead
 
-VERSION = 2  # raised whenever this code would give other rows for the same config
-ROWS_AT_ONCE = 1024  # how many rows pass through memory when the matrix is written
+VERSION = 2  # incremented whenever this code gives different rows for the same config
+ROWS_AT_ONCE = 1024  # rows in memory while the matrix is written
 SECONDS_BETWEEN_FLUSHES = 2.0
 ITEMS = ["path", "category", "sha256"]  # the columns of the table of items
 UNREAD = "{} could not be read when the photos were embedded."
 CANNOT_BE_OPENED = "{} cannot be opened: check that it is there and may be read."
 
-# From photos, which of them to embed, and where to say why one cannot be read, to the sha256 and
-# unit row of each of the others.
+# Takes photos, the indices of those to embed, and a dict for the reasons why some cannot be read;
+# yields the sha256 and the row of unit length of each of the others.
 Embedding = Callable[[Photos, list[int], dict[str, str]], Iterator[tuple[str, np.ndarray]]]
 
 WORDS = {
@@ -68,20 +68,20 @@ WORDS = {
 
 @dataclass(frozen=True)
 class ExtractionConfig:
-    """What a photo's row depends on, beside the photo.
+    """The settings that a photo's row depends on.
 
     Attributes
     ----------
     backbone : str
         Name in the registry.
     weights_sha256 : str
-        Of the pretrained weights' file.
+        Hash of the file of pretrained weights.
     transform : str
-        What happens to the pixels before the network.
+        Preprocessing of the pixels.
     precision : str
-        The number format of the products.
+        Number format of the multiplications.
     version : int
-        Of this module's code.
+        Version of this module's code.
     """
 
     backbone: str
@@ -93,20 +93,20 @@ class ExtractionConfig:
 
 @dataclass(frozen=True)
 class ExtractionReport:
-    """What became of each photo.
+    """The outcome of an extraction.
 
     Attributes
     ----------
     why : str
         One line: why the cache may be used, or what had changed.
     n_photos, n_extracted, n_reused : int
-        How many there are, went through the network now, and were known already.
+        Number of photos in total, extracted now, and reused.
     failed : dict
-        Path of each unreadable photo, and the sentence that says why.
+        Path of each unreadable photo, and a sentence with the reason.
     seconds : float
         Wall time of the extraction.
     engine : str
-        What ran the network; empty when nothing was extracted.
+        The engine that ran the network; empty when nothing was extracted.
     """
 
     why: str
@@ -118,7 +118,7 @@ class ExtractionReport:
     engine: str
 
     def __str__(self) -> str:
-        """Return what a notebook prints."""
+        """Return the lines that a notebook prints."""
         lines = [self.why]
         if self.n_extracted:
             rate = self.n_extracted / max(self.seconds, 1e-9)
@@ -146,20 +146,20 @@ def extract(
     engine: Engine | None = None,
     embedding: Embedding | None = None,
 ) -> ExtractionReport:
-    """Make `folder` hold the embeddings of `photos`, extracting only what is not known.
+    """Bring the embeddings of `photos` in `folder` up to date, extracting only new rows.
 
-    It writes `embeddings.npy` (float32, (n, width), rows of unit length), `labels.npy` (int64,
+    The files are `embeddings.npy` (float32, (n, width), rows of unit length), `labels.npy` (int64,
     (n,), index into the sorted categories), `items.parquet` (path, category, sha256 of each row),
-    `outcome.json` (see `ExtractionReport`) and, last, `identity.json`: what they were made from,
-    and their checksums. While it runs, finished rows are kept in `journal.rows`, so that it may be
-    stopped at any moment. Two kernels on one folder take turns.
+    `outcome.json` (see `ExtractionReport`) and, written last, `identity.json`: what they were made
+    from, and their checksums. Finished rows are kept in `journal.rows` during the run, so that it
+    can be interrupted at any time. Only one process at a time works on a folder.
 
     Parameters
     ----------
     photos : Photos
-        What to embed.
+        The photos to embed.
     backbone : Backbone
-        With what.
+        The backbone to embed them with.
     folder : Path
         The `features` folder, `outputs/<dataset>/<backbone>/features`.
     runtime : Runtime, optional
@@ -167,17 +167,18 @@ def extract(
     engine : Engine, optional
         A compiled backbone to use; compiled when needed by default.
     embedding : callable, optional
-        What else makes the rows, bit for bit the same, such as `ray_extraction.ray_embedding`.
+        Another function that computes the rows, with bit-identical results, such as
+        `ray_extraction.ray_embedding`.
 
     Returns
     -------
     ExtractionReport
-        What was done and which photos failed.
+        What was done, and which photos failed.
 
     Raises
     ------
     DatasetError
-        When no photo can be read at all.
+        When none of the photos can be read.
     CacheError
         When the disk is full or the folder cannot be written.
     WeightsError
@@ -217,10 +218,10 @@ def _extract(
 ) -> ExtractionReport:
     started = time.perf_counter()
     known = known_rows(folder, config)
-    reasons: dict[str, str] = {}  # why a photo failed, under its sha256
+    reasons: dict[str, str] = {}  # why a photo failed, by its sha256
     with Journal(folder / "journal.rows", config, backbone.width) as journal:
         known |= journal.rows()
-        # Files of the same bytes share a row; one that could not be hashed has no name to go by.
+        # Identical files share a row; a file that could not be hashed has no key and is skipped.
         first = {sha: i for i, sha in reversed(list(enumerate(photos.sha256))) if sha}
         todo = sorted(i for sha, i in first.items() if sha not in known)
         if todo:
@@ -233,7 +234,7 @@ def _extract(
                 journal.append(sha, row)
             known |= journal.rows()
     failed = {
-        # Of files with the same bytes only the first was tried, and its sentence names it.
+        # Of identical files only the first was tried, and it is the one named in the message.
         path: reasons[sha].replace(str(photos.file(first[sha])), str(photos.file(i)))
         if sha in reasons
         else CANNOT_BE_OPENED.format(photos.file(i))
@@ -265,28 +266,28 @@ def embed_few(
     backbone: Backbone,
     engine: Engine | None = None,
 ) -> np.ndarray:
-    """Embed a few photos for somebody who waits, without keeping anything.
+    """Embed a few photos with low latency, without storing anything.
 
-    Fewer than a batch go through the network one by one: no batch has to be filled for them.
+    Fewer photos than a batch are embedded one by one, so that no batch has to be filled up.
 
     Parameters
     ----------
     photos : sequence of str, Path, bytes or PIL.Image.Image
-        Files, the contents of some, or what `images.read_photo` made of them.
+        Files, the contents of files, or images from `images.read_photo`.
     backbone : Backbone
-        With what.
+        The backbone to embed them with.
     engine : Engine, optional
-        The backbone compiled; compiled for this machine by default.
+        The compiled backbone; compiled for this machine by default.
 
     Returns
     -------
     ndarray of float32, shape (number of photos, width)
-        Rows of unit length, but for rounding the same as `extract` makes of these photos.
+        Rows of unit length, equal to those of `extract` up to rounding.
 
     Raises
     ------
     PhotoError
-        When one cannot be read.
+        When a photo cannot be read.
     """
     pixels = [load_pixels(photo, backbone.size, backbone.fit) for photo in photos]
     engine = engine or compile_backbone(backbone)
@@ -307,17 +308,17 @@ def embed_photos(
     runtime: Runtime | None = None,
     engine: Engine | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Embed many photos, without keeping anything; a progress bar counts them.
+    """Embed many photos with a progress bar, without storing anything.
 
     Parameters
     ----------
     photos, backbone, runtime, engine
-        As for `extract`.
+        As in `extract`.
 
     Returns
     -------
     X : ndarray of float32, shape (m, width)
-        Rows of unit length, one a photo that could be read.
+        Rows of unit length, one per photo that could be read.
     read : ndarray of bool, shape (n,)
         Which photos could be read.
     """
@@ -334,7 +335,7 @@ def embed_photos(
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
     """Scale rows to unit length, float32."""
-    # A black photo has no direction; its row stays zero.
+    # The row of a black photo may be zero, and stays zero.
     norms = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     unit: np.ndarray = (rows / norms).astype(np.float32)
     return unit
@@ -343,7 +344,7 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
 def _embed(
     photos: Photos, todo: list[int], backbone: Backbone, engine: Engine, reasons: dict[str, str]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the sha256 and unit row of each photo in `todo` that can be read."""
+    """Yield the sha256 and the row of unit length of each photo in `todo` that can be read."""
     under_way: deque[list[str]] = deque()
 
     def decode(some: Sequence[int]) -> tuple[list[str], np.ndarray]:
@@ -360,7 +361,7 @@ def _embed(
         return shas, pixels[: len(shas)]
 
     def batches() -> Iterator[np.ndarray]:
-        # Whole batches are made where photos are decoded, while they are near at hand.
+        # Batches are assembled in the decoding threads, while the pixels are still in the cache.
         parts = [todo[i : i + engine.batch] for i in range(0, len(todo), engine.batch)]
         decoded = map_ahead(decode, parts, max(1, AT_ONCE // engine.batch))
         for part, (shas, pixels) in zip(parts, decoded, strict=True):
@@ -374,15 +375,15 @@ def _embed(
             yield from zip(under_way.popleft(), unit_rows(rows), strict=True)
 
 
-# ---- what is known already -----------------------------------------------------------------
+# ---- stored rows ---------------------------------------------------------------------------
 
 
 class Journal:
-    """The rows of an unfinished run, each whole or not there.
+    """The rows of an unfinished run, each stored completely or not at all.
 
-    A first line of JSON holds the config; then one record a row: 32 bytes of the photo's sha256,
-    the row as little-endian float32, and a CRC-32 of both. A record cut off by a kill, and all
-    behind it, is dropped at the next opening.
+    The first line is the config as JSON. One record per row follows: the 32 bytes of the photo's
+    sha256, the row as little-endian float32, and a CRC-32 of both. If a kill truncated a record,
+    that record and everything after it are dropped the next time the journal is opened.
     """
 
     def __init__(self, path: Path, config: ExtractionConfig, width: int) -> None:
@@ -394,7 +395,7 @@ class Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             make_way(self.path)
-            # Unbuffered, so that a kill loses no row, and a full disk is told at once.
+            # Unbuffered, so that a kill loses no row, and a full disk is noticed at once.
             self.file = open(path, "rb+" if path.exists() else "wb+", buffering=0)  # noqa: SIM115
             if self.file.read(len(self.header)) != self.header:
                 self.file.seek(0)
@@ -424,7 +425,7 @@ class Journal:
         return sha in self.index
 
     def append(self, sha: str, row: np.ndarray) -> None:
-        """Keep one row, float32 of shape (width,), under the sha256 of its photo."""
+        """Store one row, float32 of shape (width,), under the sha256 of its photo."""
         body = bytes.fromhex(sha) + row.astype("<f4").tobytes()
         try:
             self._write(body + zlib.crc32(body).to_bytes(4, "little"))
@@ -435,12 +436,12 @@ class Journal:
             raise explain(error, self.path) from error
 
     def flush(self) -> None:
-        """Have all rows so far on the disk."""
+        """Flush all rows so far to disk."""
         os.fsync(self.file.fileno())
         self.flushed = time.monotonic()
 
     def rows(self) -> dict[str, np.ndarray]:
-        """Return a view of each row so far, under the sha256 of its photo."""
+        """Return a view of each row so far, by the sha256 of its photo."""
         if not self.index:
             return {}
         self.flush()
@@ -465,24 +466,24 @@ class Journal:
 
 
 def known_rows(folder: Path, config: ExtractionConfig) -> dict[str, np.ndarray]:
-    """Find finished rows made by the same config, in `folder` and for other sets of photos.
+    """Find finished rows with the same config, in `folder` and for other sets of photos.
 
     Parameters
     ----------
     folder : Path
         A `features` folder, `outputs/<dataset>/<backbone>/features`.
     config : ExtractionConfig
-        How the rows must have been made.
+        The config that the rows must have been made with.
 
     Returns
     -------
     dict
-        A read-only view of each row, float32 of shape (width,), under its photo's sha256.
+        A read-only view of each row, float32 of shape (width,), by the sha256 of its photo.
     """
     known: dict[str, np.ndarray] = {}
     outputs, backbone = folder.parents[2], folder.parent.name
     for other in sorted(outputs.glob(f"*/{backbone}/{folder.name}")):
-        # What is damaged there is found and named when that dataset is opened.
+        # Damage there is reported when that dataset is opened.
         with suppress(LabError, OSError, ValueError):
             identity = read_identity(other)
             if identity and {**identity, **asdict(config)} == identity and intact(other, identity):
@@ -492,7 +493,7 @@ def known_rows(folder: Path, config: ExtractionConfig) -> dict[str, np.ndarray]:
 
 
 def read_identity(folder: Path) -> dict[str, Any] | None:
-    """Read what the embeddings in `folder` were made from; None where there are none."""
+    """Read what the embeddings in `folder` were made from; None if there is no valid record."""
     path = folder / "identity.json"
     if not path.is_file():
         return None
@@ -504,12 +505,12 @@ def read_identity(folder: Path) -> dict[str, Any] | None:
 
 
 def read_items(folder: Path, identity: dict[str, Any]) -> pd.DataFrame:
-    """Read which photo each row of the embeddings in `folder` stands for.
+    """Read the photo of each row of the embeddings in `folder`.
 
     Raises
     ------
     CacheError
-        When the table is missing, or not the one that `identity` speaks of.
+        When the table is missing, or does not match `identity`.
     """
     path = folder / "items.parquet"
     table = load_table(path)
@@ -525,7 +526,7 @@ def items_sha256(table: pd.DataFrame) -> str:
 
 
 def intact(folder: Path, identity: dict[str, Any]) -> bool:
-    """Tell whether the embeddings and items in `folder` are the ones that `identity` speaks of."""
+    """Return whether the embeddings and items in `folder` match `identity`."""
     return _holds_rows(folder, identity) and _holds_items(folder, identity)
 
 
@@ -546,7 +547,7 @@ def _holds_items(folder: Path, identity: dict[str, Any]) -> bool:
 
 
 def _mend_items(folder: Path, identity: dict[str, Any], photos: Photos) -> None:
-    """Make the table of items again where it alone is damaged: the photos are known."""
+    """Rebuild the table of items from the photos if it is the only damaged file."""
     if _holds_items(folder, identity) or not _holds_rows(folder, identity):
         return
     table = photos.table.assign(sha256=photos.sha256)
@@ -569,7 +570,7 @@ def _set_aside(path: Path) -> None:
 
 
 def _failed(folder: Path) -> dict[str, str] | None:
-    """Read which photos could not be read, and why; None where that is damaged or missing."""
+    """Read which photos could not be read, and why; None if the file is damaged or missing."""
     try:
         failed = read_json(folder / "outcome.json")["failed"]
         sound = all(isinstance(part, str) for item in failed.items() for part in item)
@@ -579,14 +580,14 @@ def _failed(folder: Path) -> dict[str, str] | None:
 
 
 def what_changed(before: dict[str, Any] | None, now: dict[str, Any]) -> str:
-    """Say in one line why embeddings must be made, or nothing when they need not.
+    """Return one line on why embeddings must be made.
 
     Parameters
     ----------
     before : dict or None
-        The identity of the embeddings that are there.
+        The identity of the existing embeddings; None if there are none.
     now : dict
-        What they would be made from now.
+        The identity that they would have now.
 
     Returns
     -------
@@ -628,7 +629,7 @@ def _current(folder: Path, photos: Photos) -> ExtractionReport:
     return report
 
 
-# ---- what is written -----------------------------------------------------------------------
+# ---- output files --------------------------------------------------------------------------
 
 
 def _write(
@@ -641,7 +642,7 @@ def _write(
 ) -> None:
     kept = np.array([sha in known for sha in photos.sha256])
     items = photos.subset(kept)
-    # Until the new identity is there, the folder must not pass for the old embeddings.
+    # Until the new identity is written, the folder must not be taken for the old embeddings.
     for name in ("embeddings.npy", "items.parquet", "labels.npy", "outcome.json", "identity.json"):
         make_way(folder / name)
     with write_atomically(folder / "embeddings.npy") as embeddings:
@@ -655,7 +656,7 @@ def _write(
             "embeddings_sha256": sha256_of(embeddings),
             "items_sha256": items_sha256(items.table),
         }
-        # Rows read from the old matrix are in the new one now; let go of it before it is replaced.
+        # Rows from the old matrix are in the new one now; release it before it is replaced.
         known.clear()
     save_table(folder / "items.parquet", items.table[ITEMS])
     save_array(folder / "labels.npy", items.labels)

@@ -1,8 +1,8 @@
-"""The only door by which pixels enter: a file or bytes in, an upright RGB image out.
+"""Decoding of all photos: a file or bytes in, an upright RGB image out.
 
-Photos come from strangers, so the format of a file is told by its first bytes and never by its
-name, its size is looked at before any pixel is decoded, and whatever is wrong with it ends as a
-`PhotoError`. Everything here may be called from several threads at once.
+Photos are untrusted input. The format of a file is determined by its first bytes and never by its
+name, its size is checked before any pixel is decoded, and every failure raises a `PhotoError`. All
+functions are thread-safe.
 """
 
 import stat
@@ -41,37 +41,37 @@ SMALL = 2**21
 def read_photo(source: str | Path | bytes, name: str | None = None) -> Image.Image:
     """Decode a photo to an upright RGB image.
 
-    The orientation is applied as `PIL.ImageOps.exif_transpose` does; transparency is laid over
-    white; 16-bit gray is scaled to 8 bits, and 32-bit gray stretched; of an animation the first
-    frame is taken, and of a TIFF the first page. Color profiles are ignored, as they are where
-    networks are trained. A JPEG of more than `MAX_PIXELS` or `MAX_SIDE` comes at a half or a
-    quarter of its sides.
+    The orientation is applied as in `PIL.ImageOps.exif_transpose`. Transparency is replaced by a
+    white background. 16-bit gray is scaled to 8 bits, and 32-bit gray is stretched to the range of
+    its values. Only the first frame of an animation and the first page of a TIFF are read. Color
+    profiles are ignored, as is usual when networks are trained. A JPEG larger than `MAX_PIXELS` or
+    `MAX_SIDE` is decoded at a half or a quarter of its sides.
 
     Parameters
     ----------
     source : str, Path or bytes
         A file, or the content of one, such as an upload.
     name : str, optional
-        What to call it where something is wrong with it; its path by default.
+        Name of the photo in error messages; its path by default.
 
     Returns
     -------
     PIL.Image.Image
-        Mode RGB, 8 bits a channel, holding no metadata and no open file.
+        Mode RGB, 8 bits per channel, without metadata or an open file.
 
     Raises
     ------
     PhotoError
-        When the file cannot be read, is not of one of the `formats.FORMATS`, is damaged or cut
-        short, or is larger than `MAX_BYTES`, `MAX_PIXELS` or `MAX_SIDE`; of a JPEG,
-        `MAX_JPEG_PIXELS` are read.
+        When the file cannot be read, is not in one of the `formats.FORMATS`, is damaged or
+        truncated, or exceeds `MAX_BYTES`, `MAX_PIXELS` or `MAX_SIDE`. A JPEG may have up to
+        `MAX_JPEG_PIXELS`, or `MAX_SCANS_PIXELS` if it is progressive.
     """
     with _upright(source, name) as photo:
         return photo.copy() if isinstance(photo, ImageFile) else photo
 
 
 class Head(NamedTuple):
-    """What a photo's file says of it before any pixel: upright width and height, and the mode."""
+    """The header of a photo's file: width and height of the upright photo, and the mode."""
 
     width: int
     height: int
@@ -79,7 +79,7 @@ class Head(NamedTuple):
 
 
 def read_head(source: str | Path | bytes) -> Head:
-    """Read what the head of a photo's file says, through the same door as the pixels.
+    """Read the header of a photo's file, with the same checks as `read_photo`.
 
     Parameters
     ----------
@@ -89,13 +89,13 @@ def read_head(source: str | Path | bytes) -> Head:
     Returns
     -------
     Head
-        Width and height in pixels as the upright photo has them, before any reduction, and
-        Pillow's name for how pixels are stored, such as "RGB", or "L" for gray.
+        Width and height of the upright photo in pixels, before any reduction, and Pillow's mode,
+        such as "RGB", or "L" for gray.
 
     Raises
     ------
     PhotoError
-        As `read_photo` does, but for damage behind the head, which is not looked at.
+        As in `read_photo`, except for damage after the header, which is not detected.
     """
     data, kind, name = _known(source, None)
     with _told(name, kind):
@@ -113,31 +113,32 @@ def read_head(source: str | Path | bytes) -> Head:
 def readable(
     photos: Photos, work: Callable[[Path], T], rows: Iterable[int] | None = None
 ) -> tuple[NDArray[np.int64], list[T]]:
-    """Do something with each photo, and leave out those that cannot be read.
+    """Apply a function to each photo, and leave out the photos that cannot be read.
 
-    Several photos are worked on at once, with a progress bar. Those left out are counted in one
-    line, which names the first of them.
+    Photos are processed in parallel, with a progress bar. If photos are left out, one line gives
+    their number and the first of them.
 
     Parameters
     ----------
     photos : Photos
         Where the files are.
     work : callable
-        Takes the path of a photo, such as `read_photo`; a `PhotoError` leaves that photo out.
+        Takes the path of a photo, such as `read_photo`; if it raises a `PhotoError`, the photo is
+        left out.
     rows : iterable of int, optional
-        Which of the photos; all by default.
+        Rows of the photos to process; all by default.
 
     Returns
     -------
     rows : ndarray of int64, shape (m,)
-        The photos that could be read, in the order asked for.
+        Rows of the photos that could be read, in the requested order.
     results : list
-        What `work` gave for each of these.
+        The result of `work` for each of these.
 
     Raises
     ------
     PhotoError
-        When no photo at all could be read.
+        When none of the photos can be read.
     """
     asked = list(range(len(photos)) if rows is None else rows)
 
@@ -164,25 +165,26 @@ def load_pixels(
     fit: Literal["squash", "crop"],
     name: str | None = None,
 ) -> NDArray[np.uint8]:
-    """Decode a photo and resize it to the square that a network sees.
+    """Decode a photo and resize it to the square input of a network.
 
-    The photo is resampled once, by a triangle filter that widens with the reduction (bilinear
-    with antialiasing). PyTorch does it in a third of Pillow's time; the two differ by rounding,
-    two levels of 255 at most. Pillow resamples crops, as PyTorch takes no fraction of a pixel, and
-    photos of more than `SMALL` pixels, whose copy would cost more than it saves.
+    The photo is resampled once, with a triangle filter that widens with the reduction (bilinear
+    with antialiasing). PyTorch needs a third of Pillow's time; rounding makes the results differ
+    by at most two of 255 levels. Pillow is used for crops, because PyTorch does not support boxes
+    with fractional pixels, and for photos of more than `SMALL` pixels, for which the extra copy
+    would cost more than it saves.
 
     Parameters
     ----------
     source : str, Path, bytes or PIL.Image.Image
-        A file, the content of one, or what `read_photo` made of it.
+        A file, the content of one, or an image from `read_photo`.
     size : int
         Side of the square, in pixels.
     fit : {"squash", "crop"}
-        "squash" takes the whole photo and changes its proportions. "crop" keeps them: the photo
-        is scaled until its shorter side is ``round(size * 256 / 224)``, then the center is cut
-        out.
+        "squash" uses the whole photo and changes its aspect ratio. "crop" keeps the aspect ratio:
+        the photo is scaled until its shorter side is ``round(size * 256 / 224)``, then the center
+        is cropped.
     name : str, optional
-        As for `read_photo`.
+        As in `read_photo`.
 
     Returns
     -------
@@ -192,7 +194,7 @@ def load_pixels(
     Raises
     ------
     PhotoError
-        As `read_photo` does.
+        As in `read_photo`.
     ArgumentError
         When `fit` is neither of the two.
     """
@@ -206,16 +208,16 @@ def load_pixels(
 
 def _square(photo: Image.Image, size: int, fit: str) -> NDArray[np.uint8]:
     if fit == "squash" and photo.width * photo.height <= SMALL:
-        return _squashed(np.array(photo), size)  # a copy that PyTorch may write to
+        return _squashed(np.array(photo), size)  # a writable copy, as PyTorch requires
     box = _center(photo.width, photo.height, size) if fit == "crop" else None
     return np.array(photo.resize((size, size), Image.Resampling.BILINEAR, box))
 
 
 def _squashed(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    import torch  # a second that those who only look at photos need not wait for
+    import torch  # takes a second to import, and is not needed to show photos
 
-    # Seen as channels first while they lie last in memory, the batch's stride as it would be in
-    # a larger one: for this PyTorch has its fast path, and gives the result in the same order.
+    # A channels-first view of channels-last memory, with the stride that a larger batch would
+    # have: PyTorch has a fast path for this, and returns the result in the same memory order.
     batch = torch.from_numpy(pixels.reshape(1, *pixels.shape)).permute(0, 3, 1, 2)
     squashed = torch.nn.functional.interpolate(batch, (size, size), mode="bilinear", antialias=True)
     square: NDArray[np.uint8] = squashed.permute(0, 2, 3, 1)[0].contiguous().numpy()
@@ -225,19 +227,19 @@ def _squashed(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def part_seen(
     width: int, height: int, size: int, fit: Literal["squash", "crop"]
 ) -> tuple[float, float, float, float]:
-    """Tell which part of a photo `load_pixels` lets a network see.
+    """Return the part of a photo that a network sees after `load_pixels`.
 
     Parameters
     ----------
     width, height : int
-        Of the photo, in pixels.
+        Size of the photo, in pixels.
     size, fit
-        As for `load_pixels`.
+        As in `load_pixels`.
 
     Returns
     -------
     tuple of float
-        Left, top, right and bottom, as shares of width and height.
+        Left, top, right and bottom, as fractions of width and height.
     """
     if fit == "squash":
         return 0.0, 0.0, 1.0, 1.0
@@ -246,9 +248,9 @@ def part_seen(
 
 
 def _center(width: int, height: int, size: int) -> tuple[float, float, float, float]:
-    """Where the center crop of the scaled photo lies in the photo as it is.
+    """Return the box of the center crop, in pixels of the original photo.
 
-    Resampling this box gives what scaling first and cutting second gives, without the margins.
+    Resampling this box is the same as scaling and then cropping, but skips the margins.
     """
     shorter = round(size * 256 / 224)
     scaled = [shorter * side // min(width, height) for side in (width, height)]
@@ -275,7 +277,7 @@ def _read_file(path: Path, name: str) -> bytes:
 
 
 def _known(source: str | Path | bytes, name: str | None) -> tuple[bytes, str, str]:
-    """Return a photo's file, its format, and what to call it."""
+    """Return the bytes of a photo's file, its format, and its name in messages."""
     told = ("The upload" if isinstance(source, bytes) else source) if name is None else name
     name = shown_name(told)
     data = source if isinstance(source, bytes) else _read_file(Path(source), name)
@@ -293,9 +295,9 @@ def _known(source: str | Path | bytes, name: str | None) -> tuple[bytes, str, st
 
 @contextmanager
 def _upright(source: str | Path | bytes, name: str | None) -> Iterator[Image.Image]:
-    """Decode a photo, and hold its share of the memory while it is looked at.
+    """Decode a photo, and reserve memory for it while it is used.
 
-    The image may be that of the file, with whatever hangs on it: only a copy of it is to be kept.
+    The image may be Pillow's file object with its buffers, so callers should keep only a copy.
     """
     data, kind, name = _known(source, name)
     with _told(name, kind):
@@ -309,14 +311,14 @@ def _upright(source: str | Path | bytes, name: str | None) -> Iterator[Image.Ima
             if turn is not None:
                 photo = photo.transpose(turn)
         del image
-        # What the metadata say is true of the file, and no longer of these pixels.
+        # The metadata describe the file, and no longer these pixels.
         photo.info = {}
         yield photo
 
 
 @contextmanager
 def _told(name: str, kind: str) -> Iterator[None]:
-    """Turn what goes wrong with a photo into a sentence."""
+    """Turn any error in decoding a photo into a `PhotoError`."""
     try:
         yield
     except TooLargeError as error:
@@ -326,7 +328,7 @@ def _told(name: str, kind: str) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise PhotoError(f"{name} has far too many pixels: save a smaller copy.") from error
     except Exception as error:
-        # A damaged file makes Pillow raise nearly anything, from SyntaxError to struct.error.
+        # For a damaged file, Pillow raises almost any exception, from SyntaxError to struct.error.
         article = "an" if kind == "AVIF" else "a"
         raise PhotoError(
             f"{name} is {article} {kind} file that is damaged, cut short or of a rare kind: "
