@@ -1,1 +1,1 @@
-"""One function a figure: each takes arrays and an optional `ax`, and returns the `Axes`."""
+"""One function per figure: each takes arrays and an optional `ax`, and returns the `Axes`."""

@@ -1,4 +1,4 @@
-"""Figures of clusterings held against each other, and of the number of clusters."""
+"""Figures that compare clusterings, and numbers of clusters."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,26 +26,26 @@ def score_against_score(
     highlight: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw one score of several clusterings over another, each clustering named.
+    """Plot two scores of several clusterings against each other, naming each clustering.
 
     Parameters
     ----------
     table : DataFrame
-        One row a clustering, named in the index.
+        One row per clustering, with its name in the index.
     x, y : str
         Columns of `table`.
     labels : tuple of str, optional
-        What the columns are called on the axes; their names by default.
+        Labels of the axes; the names of the columns by default.
     highlight : str, optional
-        Row that is drawn in another color.
+        Row to draw in another color.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        Points from the lower left, worst in both, to the upper right where both are scores of
-        which more is better.
+        One point per clustering; if higher is better for both scores, the best are at the upper
+        right.
     """
     if ax is None:
         ax = new_axes(None, 7.0, 4.2)
@@ -58,7 +58,7 @@ def score_against_score(
     last = {True: -np.inf, False: -np.inf}  # height of the last name on the left and on the right
     for (name, row), color in zip(ordered.iterrows(), colors, strict=True):
         right = bool(row[x] > middle)  # names stay inside the axes
-        last[right] = max(row[y], last[right] + gap)  # and do not lie on one another
+        last[right] = max(row[y], last[right] + gap)  # and do not overlap
         ax.text(
             row[x],
             last[right],
@@ -76,21 +76,21 @@ def score_against_score(
 def numbers_of_clusters(
     table: pd.DataFrame, best: Mapping[str, int], axes: Sequence[Axes] | None = None
 ) -> list[Axes]:
-    """Draw four criteria over the number of clusters, each with the number that it would choose.
+    """Plot four criteria over the number of clusters, marking the number that each one selects.
 
     Parameters
     ----------
     table : DataFrame
-        As `number_of_clusters.cluster_number_table` gives it.
+        From `number_of_clusters.cluster_number_table`.
     best : mapping of str to int
-        As `number_of_clusters.best_numbers` gives it.
+        From `number_of_clusters.best_numbers`.
     axes : sequence of Axes, optional
         Four of them; a new figure by default.
 
     Returns
     -------
     list of Axes
-        Inertia, silhouette, gap with its error, stability; logarithmic in k.
+        Inertia, silhouette, gap statistic with its error, and stability; logarithmic in k.
     """
     if axes is None:
         _, grid = plt.subplots(2, 2, figsize=(8.5, 5.4), layout="constrained", dpi=DPI)

@@ -1,4 +1,4 @@
-"""A figure of how vectors become better, step by step."""
+"""A figure of the score after each improvement of the vectors."""
 
 import numpy as np
 import pandas as pd
@@ -10,22 +10,22 @@ MARKERS = "os^D"
 
 
 def steps(table: pd.DataFrame, unit: str = "precision@10", ax: Axes | None = None) -> Axes:
-    """Draw the score after each step with its interval, one series an average.
+    """Plot the score after each step with its interval, one series per average.
 
     Parameters
     ----------
     table : DataFrame
-        One row a step and average: ``step``, ``average`` (such as "over photos"), ``estimate``,
+        One row per step and average: ``step``, ``average`` (such as "over photos"), ``estimate``,
         ``low`` and ``high``; steps in their order, each with every average.
     unit : str
-        What the horizontal axis says.
+        Label of the horizontal axis.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        The first step on top.
+        The first step is at the top.
     """
     names = list(dict.fromkeys(table["step"]))
     ax = new_axes(ax, 7.5, 1.0 + 0.36 * len(names))

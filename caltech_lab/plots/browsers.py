@@ -1,4 +1,4 @@
-"""The figures that the browsers start from, and that stay when there is no kernel."""
+"""Static versions of the interactive browsers, shown at the start and without a kernel."""
 
 from collections.abc import Sequence
 
@@ -17,21 +17,21 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 def clusters_and_contents(
     places: NDArray[np.float32], clusters: NDArray[np.int64], counts: pd.DataFrame
 ) -> tuple[Axes, Axes]:
-    """Draw photos as points on a plane, numbered by cluster, beside what the clusters hold.
+    """Plot photos as points in the plane, numbered by cluster, beside the cluster contents.
 
     Parameters
     ----------
     places : ndarray of float32, shape (n, 2)
-        Where each photo lies, from `cluster_portraits.cluster_plane`.
+        Coordinates of each photo, from `cluster_portraits.cluster_plane`.
     clusters : ndarray of int64, shape (n,)
         The cluster of each photo.
     counts : DataFrame of int
-        As for `plots.clustering.cluster_contents`.
+        As in `plots.clustering.cluster_contents`.
 
     Returns
     -------
     tuple of Axes
-        The plane, and the bars.
+        The plane and the bars.
     """
     _, (plane, bars) = plt.subplots(
         1, 2, figsize=(13, 1.2 + 0.27 * max(len(counts), 14)), layout="constrained"
@@ -54,23 +54,23 @@ def clusters_and_contents(
 def category_profile(
     table: pd.DataFrame, scores: Sequence[str], order: str, ax: Axes | None = None
 ) -> Axes:
-    """Draw scores of all categories, sorted by one column.
+    """Plot scores of all categories, sorted by one column.
 
     Parameters
     ----------
     table : DataFrame
         One row per category, with the columns of `scores` (0 to 1) and of `order`.
     scores : sequence of str
-        What to draw.
+        Columns to plot.
     order : str
-        What to sort by, the lowest first.
+        Column to sort by, the lowest value first.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        A column of points a category.
+        One column of points per category.
     """
     ax = new_axes(ax, 13.0, 4.2)
     ranked = table.sort_values(order, kind="stable")

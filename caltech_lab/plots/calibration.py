@@ -1,4 +1,4 @@
-"""Reliability diagrams show whether probabilities come true."""
+"""Reliability diagrams, which show whether predicted probabilities are calibrated."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from caltech_lab.plots.style import COLORS, new_axes
 
 
 def reliability_diagram(tables: Mapping[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
-    """Draw how often what is said to be probable is so.
+    """Plot the accuracy of predictions against their predicted probability.
 
     Parameters
     ----------
@@ -21,8 +21,8 @@ def reliability_diagram(tables: Mapping[str, pd.DataFrame], ax: Axes | None = No
     Returns
     -------
     Axes
-        A line a kind; points are larger where there are more answers, and on the diagonal where
-        the probabilities are calibrated.
+        One line per kind. Larger points stand for more predictions; points on the diagonal are
+        calibrated.
     """
     ax = new_axes(ax, 5.2, 4.6)
     ax.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, label="what is said comes true")

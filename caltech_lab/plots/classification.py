@@ -1,4 +1,4 @@
-"""Figures of classifiers: boundaries, tuning, comparisons and mistakes."""
+"""Figures of classifiers: decision boundaries, tuning, comparisons and errors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ def decision_boundaries(
     categories: Sequence[str],
     columns: int = 3,
 ) -> list[Axes]:
-    """Draw which side of the boundary of each SVM the points of a plane lie on.
+    """Draw the decision regions of each SVM in the plane.
 
     Parameters
     ----------
@@ -35,16 +35,16 @@ def decision_boundaries(
     X : ndarray of float, shape (n, 2)
         The photos to show.
     y : ndarray of int64, shape (n,)
-        Their categories, as positions in `categories`.
+        Their categories, as indices into `categories`.
     categories : sequence of str
         Names of the categories.
     columns : int
-        Panels in a row.
+        Panels per row.
 
     Returns
     -------
     list of Axes
-        One panel a model: photos as points over the shaded sides.
+        One panel per model: photos as points over the shaded decision regions.
     """
     rows = -(-len(models) // columns)
     _, panels = plt.subplots(
@@ -70,7 +70,7 @@ def decision_boundaries(
         width = f", gamma {gamma:g}" if kernel == "rbf" else ""
         ax.set_title(f"{kernel}, C {C:g}{width}", fontsize=10)
         ax.set(xlabel="component 1", ylabel="component 2", xticks=[], yticks=[])
-    # Handed over, since a label that begins with an underscore is left out otherwise.
+    # Passed explicitly, because labels that start with an underscore are otherwise left out.
     named = [in_figure(categories[label]) for label in pair]
     panels.flat[0].legend(panels.flat[0].collections[-len(pair) :], named, fontsize=8)
     return list(panels.flat)
@@ -82,7 +82,7 @@ def tuning_heatmap(table: pd.DataFrame, score: str = "accuracy", ax: Axes | None
     Parameters
     ----------
     table : DataFrame
-        One row per point, with the columns ``power``, ``n_components``, ``C``, ``gamma`` and
+        One row per grid point, with the columns ``power``, ``n_components``, ``C``, ``gamma`` and
         `score`.
     score : str
         The column to show.
@@ -92,7 +92,7 @@ def tuning_heatmap(table: pd.DataFrame, score: str = "accuracy", ax: Axes | None
     Returns
     -------
     Axes
-        One cell a point; the best has a frame.
+        One cell per grid point; the best is framed.
     """
     grid = table.pivot_table(index=["power", "n_components"], columns=["gamma", "C"], values=score)
     ax = new_axes(ax, 1.8 + 1.2 * grid.shape[1], 1.2 + 0.55 * grid.shape[0])
@@ -123,21 +123,21 @@ def score_curves(
     ylabel: str = "accuracy",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw scores over an amount, on a logarithmic axis with the amounts as its ticks.
+    """Plot scores over an amount, on a logarithmic axis with the amounts as its ticks.
 
     Parameters
     ----------
     curves : mapping of str to Series
-        Scores by the amount in the index, at most six curves with the same amounts.
+        Scores indexed by the amount; at most six curves, with the same amounts.
     xlabel, ylabel : str
-        What the amount and the score are.
+        Names of the amount and of the score.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        One line per curve, with a marker of its own.
+        One line per curve, each with a different marker.
     """
     ax = new_axes(ax, 7.0, 3.6)
     ticks: list[float] = []
@@ -155,19 +155,19 @@ def score_curves(
 
 
 def split_scores(tables: Mapping[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
-    """Draw accuracy and macro accuracy of classifiers on several splits.
+    """Plot accuracy and macro accuracy of classifiers on several splits.
 
     Parameters
     ----------
     tables : mapping of str to DataFrame
-        By classifier, what `comparison.repeated_splits` gives, for the same splits.
+        Table of `comparison.repeated_splits` by classifier, for the same splits.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        A point a split, a bar at the mean; the two scores of a classifier beside each other.
+        One point per split and a bar at the mean; the two scores of a classifier are side by side.
     """
     ax = new_axes(ax, 7.0, 3.8)
     scores = {"accuracy": "over photos", "macro_accuracy": "mean over categories"}
@@ -195,32 +195,32 @@ def confusion_heatmap(
     sizes: ArrayLike | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a confusion matrix, each row as shares of its category.
+    """Draw a confusion matrix, with each row as shares of its category.
 
     Parameters
     ----------
     matrix : ndarray of int, shape (c, c)
-        Photos by their category (row) and by what they were taken for (column).
+        Number of photos by true category (row) and predicted category (column).
     names : sequence of str
-        The categories. Up to `NAMED` of them are all named, with the counts written in; of more,
-        only some are named.
+        Names of the categories. Up to `NAMED` categories are all named, with the counts in the
+        cells; of more, only some are named.
     sizes : array-like of int, shape (c,), optional
-        Photos of each category, where the matrix is a part of a larger one; the sums of its rows
-        by default.
+        Photos per category, if the matrix is a part of a larger one; the sums of its rows by
+        default.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        Dark where a category's photos go.
+        Darker cells contain a larger share of their row.
     """
     c = len(names)
     few = c <= NAMED
     ax = new_axes(ax, *((1.5 + 0.5 * c, 1.0 + 0.5 * c) if few else (6.5, 5.6)))
     totals = matrix.sum(axis=1) if sizes is None else np.asarray(sizes)
     shares = matrix / np.maximum(totals, 1)[:, None]
-    # The square root lifts a single mistake out of the white.
+    # The square root makes even a single error visible.
     image = ax.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     if few:
         for (row, column), n in np.ndenumerate(matrix):
@@ -240,21 +240,21 @@ def confusion_heatmap(
 
 
 def accuracy_by_size(audit: pd.DataFrame, named: int = 5, ax: Axes | None = None) -> Axes:
-    """Draw the accuracy of each category over the number of its test photos.
+    """Plot the accuracy of each category over its number of test photos.
 
     Parameters
     ----------
     audit : DataFrame
-        What `categories.category_audit` gives: the worst first.
+        From `categories.category_audit`, the worst category first.
     named : int
-        How many of the worst categories are named.
+        Number of the worst categories to name.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        A point a category, on a logarithmic axis.
+        One point per category, with a logarithmic axis of sizes.
     """
     ax = new_axes(ax, 7.0, 4.0)
     ax.scatter(
@@ -263,7 +263,7 @@ def accuracy_by_size(audit: pd.DataFrame, named: int = 5, ax: Axes | None = None
     )  # fmt: skip
     worst = audit[audit["accuracy"] < 1].head(named)
     worst = worst.assign(name=[in_figure(name, 25) for name in worst.index])
-    # The smaller ones on the left, so that names of neighbors do not meet.
+    # Names of smaller categories are on the left, so that they do not overlap with their neighbors.
     left = worst["n"] < worst["n"].median()
     for (n, accuracy, on_left), group in worst.groupby(["n", "accuracy", left]):
         side, align = (-7, "right") if on_left else (7, "left")
@@ -282,12 +282,12 @@ def accuracy_by_size(audit: pd.DataFrame, named: int = 5, ax: Axes | None = None
 
 
 def selection_gap(claimed: ArrayLike, honest: ArrayLike, ax: Axes | None = None) -> Axes:
-    """Draw the score a choice was made by beside the score of that choice on other photos.
+    """Compare the score that a choice was based on with the score of that choice on other photos.
 
     Parameters
     ----------
     claimed, honest : array-like of float, shape (m,)
-        One pair a repetition.
+        One pair per repetition.
     ax : Axes, optional
         Where to draw; a new figure by default.
 

@@ -1,4 +1,4 @@
-"""Figures of K-Means over many k, of what clusters hold, and of trees."""
+"""Figures of K-Means over the number of clusters, of cluster contents, and dendrograms."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 SHADES = (COLORS[0], COLORS[5], COLORS[1], "0.85")
-DPI = 80  # figures with many names, kept small inside a notebook; files are saved with more
+DPI = 80  # of figures with many names, to keep notebooks small; files are saved with more
 
 
 def _axes(ax: Axes | None, width: float, height: float) -> Axes:
@@ -27,21 +27,21 @@ def _axes(ax: Axes | None, width: float, height: float) -> Axes:
 
 
 def elbow_curve(ks: ArrayLike, inertia: ArrayLike, ax: Axes | None = None) -> Axes:
-    """Draw the inertia of K-Means over the number of clusters.
+    """Plot the inertia of K-Means over the number of clusters.
 
     Parameters
     ----------
     ks : array-like of int, shape (m,)
         Numbers of clusters, ascending.
     inertia : array-like of float, shape (m,)
-        Sum of the squared distances from the photos to their centers, for each k.
+        Sum of the squared distances of the photos to their cluster centers, for each k.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        The vertical axis starts at zero, so that a fall looks as large as it is.
+        The vertical axis starts at zero, so that a decrease is shown at its true proportion.
     """
     ax = _axes(ax, 7.0, 3.6)
     ax.plot(np.asarray(ks), np.asarray(inertia), marker="o", color=COLORS[0])
@@ -56,7 +56,7 @@ def scores_by_k(
     best: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw one or more scores over the number of clusters.
+    """Plot one or more scores over the number of clusters.
 
     Parameters
     ----------
@@ -65,16 +65,16 @@ def scores_by_k(
     scores : mapping of str to array-like of float, shape (m,)
         Scores by name, at most six.
     ylabel : str
-        What the scores are.
+        Label of the vertical axis.
     best : bool
-        Whether the highest point of each line is ringed.
+        Whether to ring the highest point of each line.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        One line per score, named in the legend together with its best k where that is ringed.
+        One line per score, named in the legend together with its best k if that is ringed.
     """
     ax = _axes(ax, 7.0, 3.8)
     x = np.asarray(ks)
@@ -92,21 +92,21 @@ def scores_by_k(
 
 
 def cluster_contents(counts: "pd.DataFrame", named: int = 3, ax: Axes | None = None) -> Axes:
-    """Draw how large each cluster is and which categories it holds most of.
+    """Draw the size of each cluster and its most frequent categories.
 
     Parameters
     ----------
     counts : DataFrame of int
-        One row per cluster and one column per category: how many photos of it are in the cluster.
+        Number of photos, with one row per cluster and one column per category.
     named : int
-        How many categories of a cluster are named, at most three; the others are drawn as one.
+        Number of categories to name per cluster, at most three; the others are drawn as one.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        One bar a cluster, the largest on top, with the names beside it.
+        One bar per cluster, the largest at the top, with the names beside it.
     """
     ax = _axes(ax, 9.0, 0.7 + 0.24 * len(counts))
     ordered = counts.loc[counts.sum(axis=1).sort_values(kind="stable").index]
@@ -146,7 +146,7 @@ def shares(table: "pd.DataFrame", ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Shares of a tenth and more are also written, in percent.
+        Shares of a tenth or more are also written in the cells, in percent.
     """
     ax = _axes(ax, 9.0, 0.9 + 0.24 * len(table))
     values = table.to_numpy()
@@ -164,19 +164,19 @@ def shares(table: "pd.DataFrame", ax: Axes | None = None) -> Axes:
 
 
 def sizes_by_rank(clusterings: Mapping[str, ArrayLike], ax: Axes | None = None) -> Axes:
-    """Draw how unequal the clusters of several clusterings are.
+    """Plot the cluster sizes of several clusterings, to show how unequal they are.
 
     Parameters
     ----------
     clusterings : mapping of str to array-like of int, shape (k,)
-        Photos in each cluster, by the name of the clustering; at most six.
+        Photos per cluster, by the name of the clustering; at most six.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        Sizes, largest first, on a logarithmic axis.
+        Sizes, the largest first, on a logarithmic axis.
     """
     ax = _axes(ax, 7.0, 3.8)
     for (name, sizes), color, marker in zip(clusterings.items(), COLORS, MARKERS, strict=False):
@@ -196,19 +196,19 @@ def dendrogram(
     cut: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a tree of clusters, lying on its side so that names can be read.
+    """Draw a dendrogram horizontally, so that the names are readable.
 
     Parameters
     ----------
     tree : ndarray of float64, shape (n - 1, 4)
-        A linkage matrix, as of `linkage.linkage_matrix`.
+        A linkage matrix, such as that of `hierarchical.linkage_matrix`.
     names : sequence of str, length n
-        What to call each thing, for example the category of each photo.
+        Name of each observation, for example the category of each photo.
     leaves : int, optional
-        How many branches to draw, those that merge last; all n by default. A branch of several
-        things bears their most frequent name, and how many of how many bear it.
+        Number of branches to draw, those that merge last; all n by default. A branch of several
+        observations is labeled with their most frequent name, its count, and their number.
     cut : float, optional
-        Height of a dashed line at which the tree is cut; branches below it are colored.
+        Height of a dashed line at which the dendrogram is cut; branches below it are colored.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -246,7 +246,7 @@ def dendrogram(
         )
     finally:
         set_link_color_palette(None)
-    for label in ax.get_yticklabels():  # the axes may be older than the fonts that these need
+    for label in ax.get_yticklabels():  # the axes may be older than the fonts for these names
         label.set_fontfamily(plt.rcParams["font.family"])
     if cut is not None:
         ax.axvline(cut, color="0.3", linestyle="--", linewidth=1)

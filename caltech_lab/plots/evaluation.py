@@ -1,4 +1,4 @@
-"""Figures of the evaluation: the map of the embeddings, the audit by category, the claims."""
+"""Figures of the evaluation: the embedding map, scores per category, and the report's claims."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,13 +23,13 @@ def embedding_map(
     Parameters
     ----------
     places : ndarray of float32, shape (n, 2)
-        Where each photo lies, as t-SNE gives it; the axes have no unit.
+        Coordinates of each photo, from t-SNE; the axes have no unit.
     y : ndarray of int64, shape (n,)
         Category of each photo.
     categories : sequence of str
         Names of the categories.
     highlighted : sequence of int
-        Categories to color and to name; as many as there are colors at most.
+        Categories to color and name; at most as many as there are colors.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -62,27 +62,27 @@ def score_against_size(
     n_named: int = 6,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a score of each category against its number of photos, the lowest named.
+    """Plot a score of each category against its number of photos, naming the lowest.
 
     Parameters
     ----------
     sizes : ndarray of int64, shape (c,)
-        Photos of each category.
+        Number of photos per category.
     scores : ndarray of float64, shape (c,)
         Score of each category, 0 to 1.
     names : sequence of str
         Names of the categories.
     score : str
-        What to call the score on its axis.
+        Name of the score on its axis.
     n_named : int
-        How many of the lowest to name.
+        Number of the lowest scores to name.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        The sizes on a logarithmic axis.
+        The axis of sizes is logarithmic.
     """
     ax = new_axes(ax, 7.0, 4.0)
     ax.scatter(sizes, scores, s=22, color=COLORS[0], alpha=0.7, linewidths=0)
@@ -100,19 +100,19 @@ def score_against_size(
 
 
 def claims_and_readings(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw every reading of each claim as a multiple of the figure that was reported.
+    """Plot every reading of each claim as a multiple of the reported value.
 
     Parameters
     ----------
     table : DataFrame
-        As `original_report.readings` gives it.
+        From `original_report.readings`.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        A dot a reading; the line at one is the claim.
+        One dot per reading; the line at one is the claim.
     """
     ax = new_axes(ax, 7.5, 3.2)
     claims = list(dict.fromkeys(table["claim"]))[::-1]

@@ -1,4 +1,4 @@
-"""Figures of fairness, robustness and doubtful labels."""
+"""Figures of per-class performance, robustness and doubtful labels."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,22 +18,22 @@ MARKERS = "osD^vP"
 def scores_by_size(
     sizes: ArrayLike, scores: Mapping[str, ArrayLike], ax: Axes | None = None
 ) -> Axes:
-    """Draw scores of categories against their size, with the mean of each quarter.
+    """Plot scores of categories against their size, with the mean of each quarter.
 
     Parameters
     ----------
     sizes : array-like of int, shape (c,)
-        Photos of each category.
+        Photos per category.
     scores : mapping of str to array-like of float, shape (c,)
-        What to draw, 0 to 1, by name.
+        Scores by name, 0 to 1.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        A dot a category and score; the steps are means over a quarter of the categories, from the
-        smallest to the largest.
+        One dot per category and score; the steps are means over a quarter of the categories, from
+        the smallest to the largest.
     """
     ax = new_axes(ax, 7.5, 4.2)
     photos = np.asarray(sizes)
@@ -56,22 +56,22 @@ def scores_by_size(
 
 
 def paired_changes(table: pd.DataFrame, ax: Axes | None = None, unit: str = "change") -> Axes:
-    """Draw changes with their intervals.
+    """Plot changes with their intervals.
 
     Parameters
     ----------
     table : DataFrame
-        One row a change (its name is the index): ``estimate``, ``low`` and ``high``; with a
+        One row per change (its name is the index): ``estimate``, ``low`` and ``high``; with a
         column ``group``, rows of a group share a color.
     ax : Axes, optional
         Where to draw; a new figure by default.
     unit : str
-        What the horizontal axis says.
+        Label of the horizontal axis.
 
     Returns
     -------
     Axes
-        The first row on top; the line at zero is no change.
+        The first row is at the top; the line at zero means no change.
     """
     ax = new_axes(ax, 7.5, 0.9 + 0.34 * len(table))
     group = table["group"] if "group" in table else pd.Series("", index=table.index)
@@ -95,16 +95,16 @@ def paired_changes(table: pd.DataFrame, ax: Axes | None = None, unit: str = "cha
 def corruption_curves(
     tables: Mapping[str, pd.DataFrame], scores: Sequence[str], names: Sequence[str]
 ) -> list[Axes]:
-    """Draw how scores hold up under corruption, a column of panels a corruption.
+    """Plot scores under image corruptions, one column of panels per corruption.
 
     Parameters
     ----------
     tables : mapping of str to DataFrame
-        `robustness.evaluate_corruptions` of each kind of vectors, by name.
+        `robustness.evaluate_corruptions` of each kind of vector, by name.
     scores : sequence of str
-        Columns of the tables, a row of panels each.
+        Columns of the tables, with one row of panels each.
     names : sequence of str
-        What to call them.
+        Names of the scores in the figure.
 
     Returns
     -------
@@ -135,14 +135,14 @@ def corruption_curves(
 
 
 def doubtful_labels(table: pd.DataFrame, decisions: Sequence[str], ax: Axes | None = None) -> Axes:
-    """Draw photos whose label is doubted: how probable it is, and how probable another one is.
+    """Plot photos with doubtful labels: the probability of the label, and of another one.
 
     Parameters
     ----------
     table : DataFrame
-        As `label_errors.label_issues` gives it.
+        From `label_errors.label_issues`.
     decisions : sequence of str
-        What was decided about each; empty where nothing was.
+        The decision about each photo; empty if there is none.
     ax : Axes, optional
         Where to draw; a new figure by default.
 

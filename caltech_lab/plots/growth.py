@@ -1,4 +1,4 @@
-"""How costs grow with the number of photos."""
+"""A figure of how costs grow with the number of photos."""
 
 import numpy as np
 import pandas as pd
@@ -8,28 +8,28 @@ from caltech_lab.plots.style import COLORS, new_axes
 from caltech_lab.scale.growth import fitted_exponent
 
 MARKERS = "osD^vP*X"
-INKS = (*(color for color in COLORS if color != "#F0E442"), "0.55")  # yellow lines fade
+INKS = (*(color for color in COLORS if color != "#F0E442"), "0.55")  # yellow lines are hard to see
 
 
 def growth_curves(
     table: pd.DataFrame, label: str = "processor seconds", ax: Axes | None = None
 ) -> Axes:
-    """Draw what steps cost at several sizes, with the line fitted to each.
+    """Plot the cost of steps at several sizes, with the power law fitted to each.
 
     Parameters
     ----------
     table : DataFrame
-        A row a measurement: ``step``, ``n`` (photos) and ``cost``, above zero.
+        One row per measurement: ``step``, ``n`` (photos) and ``cost``, above zero.
     label : str
-        What the cost is, with its unit.
+        Name of the cost, with its unit.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        Both axes logarithmic, so that a power of n is a straight line and its exponent the slope;
-        the legend tells it. A dashed line goes on to where nothing was measured.
+        Both axes are logarithmic, so that a power of n is a straight line with the exponent as
+        its slope; the legend gives the exponent. Dashed lines are extrapolations.
     """
     ax = new_axes(ax, 7.5, 4.6)
     end = float(table["n"].max())

@@ -1,4 +1,4 @@
-"""Figures of the photos themselves, and of the vectors that they become."""
+"""Figures of the photos and of their vectors."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -20,26 +20,26 @@ def grid_of_photos(
     columns: int = 8,
     ax: Axes | None = None,
 ) -> Axes:
-    """Show photos in rows, each in its own proportions, under its title.
+    """Show photos in a grid, each with its title and in its own aspect ratio.
 
     Parameters
     ----------
     images : iterable of PIL images or of uint8 arrays (height, width, 3)
-        What to show, in reading order. Only small copies are kept, so that a generator needs
-        memory for one photo at a time.
+        Photos in reading order. Only small copies are kept, so that a generator needs memory for
+        one photo at a time.
     titles : sequence of str
-        One for each photo, of one or more lines, or none at all.
+        One title per photo, of one or more lines; empty for no titles.
     columns : int
-        Photos in a row.
+        Photos per row.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        One unit wide a photo.
+        One unit wide per photo.
     """
-    # A comprehension would hold each photo until the next one is there.
+    # A comprehension would keep each photo in memory until the next one is loaded.
     shown = list(map(partial(_small, side=max(640, 1800 // columns)), images))
     columns = min(columns, len(shown))
     rows = -(-len(shown) // columns)
@@ -50,7 +50,7 @@ def grid_of_photos(
         tall, wide = pixels.shape[:2]
         half_x, half_y = np.array([wide, tall]) / max(wide, tall) / 2 * 0.96
         x, y = number % columns + 0.5, (number // columns) * height + height - 0.52
-        # Row 0 of the pixels belongs on top, and the y axis below points down.
+        # Row 0 of the pixels is at the top, because the y axis points down (below).
         ax.imshow(pixels, extent=(x - half_x, x + half_x, y + half_y, y - half_y))
         if titles:
             lines = (in_figure(line, max(8, 144 // columns)) for line in titles[number].split("\n"))
@@ -61,28 +61,28 @@ def grid_of_photos(
 
 
 def _small(image: Any, side: int) -> NDArray[np.uint8]:
-    """Return what a figure can show of a photo: its longer side has at most `side` pixels."""
+    """Return the pixels of a photo, reduced to at most `side` pixels on the longer side."""
     if isinstance(image, Image.Image) and max(image.size) > side:
         image = ImageOps.contain(image, (side, side), Image.Resampling.BICUBIC)
     return np.asarray(image)
 
 
 def category_counts(counts: "pd.Series[int]", named: int = 5, ax: Axes | None = None) -> Axes:
-    """Draw how many photos each category has, the largest first.
+    """Plot the number of photos per category, the largest first.
 
     Parameters
     ----------
     counts : Series
-        Photos a category.
+        Photos per category.
     named : int
-        How many of the largest categories, and of the smallest, are named.
+        Number of the largest and of the smallest categories to name.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        Bars over the rank of a category, with the median as a line.
+        Bars by rank of the category, with the median as a line.
     """
     ax = new_axes(ax, 8.0, 3.8)
     ranked = counts.sort_values(ascending=False, kind="stable")
@@ -95,7 +95,7 @@ def category_counts(counts: "pd.Series[int]", named: int = 5, ax: Axes | None = 
         f"median {ranked.median():g}", (n + 1, ranked.median()), xytext=(-2, 4),
         textcoords="offset points", ha="right", color="0.25",
     )  # fmt: skip
-    # Beside the bars, where no set of photos can cover the names.
+    # Beside the bars, which therefore cannot cover the names.
     for title, part, top, color in (
         ("largest", ranked.iloc[:few], 1.0, COLORS[4]),
         ("smallest", ranked.iloc[-few:], 0.5, COLORS[0]),
@@ -112,19 +112,19 @@ def category_counts(counts: "pd.Series[int]", named: int = 5, ax: Axes | None = 
 
 
 def photo_sizes(widths: ArrayLike, heights: ArrayLike, ax: Axes | None = None) -> Axes:
-    """Draw each photo as a point at its width and height.
+    """Plot the height of each photo against its width.
 
     Parameters
     ----------
     widths, heights : array-like of int, shape (n,)
-        In pixels.
+        Sizes in pixels.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        Squares lie on the dashed diagonal.
+        Square photos are on the dashed diagonal.
     """
     ax = new_axes(ax, 6.0, 4.4)
     longest = max(np.max(np.asarray(widths)), np.max(np.asarray(heights)))
@@ -144,24 +144,24 @@ def photo_sizes(widths: ArrayLike, heights: ArrayLike, ax: Axes | None = None) -
 def cosine_histogram(
     same: NDArray[np.float32], different: NDArray[np.float32], ax: Axes | None = None
 ) -> Axes:
-    """Draw how similar pairs of photos are, within a category and across categories.
+    """Plot the similarity of same-category and different-category pairs of photos.
 
     Parameters
     ----------
     same, different : ndarray of float32
-        Cosine similarities, between -1 and 1, of pairs of one category and of two.
+        Cosine similarities, between -1 and 1, of same-category and different-category pairs.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        Two histograms, each of area one, with their means as lines.
+        Two histograms, each normalized to area one, with lines at the means.
     """
     ax = new_axes(ax, 7.0, 3.6)
     low = float(min(same.min(), different.min()))
     bins = np.linspace(low, 1, 80).tolist()
-    # Lines differ too, for who sees no colors.
+    # Line styles differ too, for color-blind readers.
     for values, name, color, line in (
         (different, "two categories", COLORS[0], "-"),
         (same, "the same category", COLORS[1], "--"),
@@ -178,14 +178,14 @@ def cosine_histogram(
 def explained_variance(
     curves: dict[str, ArrayLike], share: float = 0.9, ax: Axes | None = None
 ) -> Axes:
-    """Draw how much of the variance the first principal components hold.
+    """Plot the share of the variance explained by the first principal components.
 
     Parameters
     ----------
     curves : dict of str to array-like of float
-        For each kind of vector, the share of the variance of each component, the largest first.
+        For each kind of vector, the explained variance ratio of each component, the largest first.
     share : float
-        The share, between 0 and 1, whose number of components is marked.
+        The cumulative share, between 0 and 1, at which the number of components is marked.
     ax : Axes, optional
         Where to draw; a new figure by default.
 

@@ -1,4 +1,4 @@
-"""Figures of answers to queries: how similar, how good, for which categories, which hubs."""
+"""Figures of search results: similarity, precision, scores per category, hubs, and indexes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,25 +19,25 @@ LINES = ("-", "--", ":", "-.")
 def answer_similarities(
     similarities: NDArray[np.float32], relevant: NDArray[np.bool_], ax: Axes | None = None
 ) -> Axes:
-    """Draw how similar right and wrong answers are to their queries.
+    """Plot the similarity of correct and wrong results to their queries.
 
     Parameters
     ----------
     similarities : ndarray of float32, shape (q, k)
-        Cosine similarity of each answer, -1 to 1.
+        Cosine similarity of each result, -1 to 1.
     relevant : ndarray of bool, shape (q, k)
-        Whether the answer is right.
+        Whether the result is correct.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        Two histograms with the same bins, counting answers, with their medians as lines.
+        Two histograms with the same bins, counting results, with lines at the medians.
     """
     ax = new_axes(ax, 7.0, 3.4)
     bins = np.linspace(float(similarities.min()), float(similarities.max()), 60).tolist()
-    # Lines differ too, for who sees no colors.
+    # Line styles differ too, for color-blind readers.
     for chosen, name, color, line in (
         (relevant, "right", COLORS[0], "-"),
         (~relevant, "wrong", COLORS[4], "--"),
@@ -58,14 +58,14 @@ def answer_similarities(
 def precision_at_k(
     curves: Mapping[str, ArrayLike], mark: int | None = 10, ax: Axes | None = None
 ) -> Axes:
-    """Draw precision@k over the number of answers.
+    """Plot precision@k over the number of results.
 
     Parameters
     ----------
     curves : mapping of str to array-like of float, shape (k,)
         For each name, precision@1, precision@2 and so on, 0 to 1.
     mark : int, optional
-        A k whose precision is written beside each curve.
+        A k for which the precision is written beside each curve.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -94,25 +94,25 @@ def scores_by_size(
     named: int = 5,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw scores of categories over their sizes.
+    """Plot scores of categories over their sizes.
 
     Parameters
     ----------
     sizes : array-like of int, shape (c,)
-        Photos in each category.
+        Photos per category.
     scores : mapping of str to array-like of float, shape (c,)
         For each metric, the mean score of each category, 0 to 1.
     names : sequence of str
         Names of the categories.
     named : int
-        How many categories of the lowest first score are named.
+        Number of categories to name, those with the lowest values of the first score.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        One point a category and metric, sizes on a logarithmic axis.
+        One point per category and metric; the axis of sizes is logarithmic.
     """
     ax = new_axes(ax, 7.5, 4.2)
     photos = np.asarray(sizes)
@@ -121,7 +121,7 @@ def scores_by_size(
                    linewidths=0, label=name, rasterized=True)  # fmt: skip
     first = np.asarray(next(iter(scores.values())))
     lowest = np.argsort(first, kind="stable")[:named]
-    # Names of neighbors go to different sides, so that they do not cover each other.
+    # Names alternate between the two sides, so that they do not overlap.
     for place, i in enumerate(lowest):
         side = 1 if place % 2 == 0 else -1
         ax.annotate(
@@ -140,25 +140,25 @@ def scores_by_size(
 
 
 def occurrences(counts: NDArray[np.int64], k: int, ax: Axes | None = None) -> Axes:
-    """Draw in how many answers each photo appears.
+    """Plot how often each photo appears in result lists (its k-occurrence).
 
     Parameters
     ----------
     counts : ndarray of int64, shape (n,)
-        In how many of the n answers of `k` photos each photo appears.
+        Number of result lists, of n with `k` photos each, in which each photo appears.
     k : int
-        Length of an answer, which is the mean of `counts`.
+        Length of a result list, which is also the mean of `counts`.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        A histogram with logarithmic counts beside what chance would give.
+        A histogram with logarithmic counts, and the distribution expected by chance.
 
     Notes
     -----
-    If answers were drawn by chance, the counts would follow a Poisson distribution of mean `k`.
+    If results were drawn at random, the counts would follow a Poisson distribution with mean `k`.
     """
     from scipy.stats import poisson
 
@@ -179,7 +179,7 @@ def occurrences(counts: NDArray[np.int64], k: int, ax: Axes | None = None) -> Ax
 
 
 def index_growth(table: pd.DataFrame) -> Figure:
-    """Draw what kinds of index give and cost as the number of vectors grows.
+    """Plot the recall and the costs of index types over the number of vectors.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def index_growth(table: pd.DataFrame) -> Figure:
     Returns
     -------
     Figure
-        Four panels over the number of vectors, a line a kind of index.
+        Four panels over the number of vectors, with one line per index type.
     """
     labels = {
         "recall": "recall@10 against exact",

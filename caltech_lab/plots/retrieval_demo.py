@@ -1,4 +1,4 @@
-"""Figures on what the retrieval demo answers, and on when not to believe it."""
+"""Figures of the results of the retrieval demo, and of unfamiliar queries."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,14 +12,14 @@ from caltech_lab.plots.style import COLORS, in_figure, name_ticks, new_axes
 def similar_photos(
     similarities: ArrayLike, categories: Sequence[str], wanted: str, ax: Axes | None = None
 ) -> Axes:
-    """Draw an answer without its photos: how similar each one is, and what it shows.
+    """Plot the similarity and the category of each result of a query, without the photos.
 
     Parameters
     ----------
     similarities : array-like of float, shape (k,)
         Cosine similarities, the best first.
     categories : sequence of str
-        Category of each photo found.
+        Category of each result.
     wanted : str
         Category of the query.
     ax : Axes, optional
@@ -28,7 +28,7 @@ def similar_photos(
     Returns
     -------
     Axes
-        A bar a photo; those of other categories are hatched.
+        One bar per result; those of other categories are hatched.
     """
     values = np.asarray(similarities)
     ax = new_axes(ax, 6.5, 0.8 + 0.26 * len(values))
@@ -51,19 +51,19 @@ def similar_photos(
 
 
 def similarity_by_change(groups: Mapping[str, ArrayLike], ax: Axes | None = None) -> Axes:
-    """Draw how similar the best answer is, for the same photos changed in several ways.
+    """Plot the similarity of the best result, for the same photos changed in several ways.
 
     Parameters
     ----------
     groups : mapping of str to array-like of float
-        For each change, the cosine similarities of the best answers.
+        For each change, the cosine similarities of the best results.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        A box a change: median, quartiles, and whiskers from the 5th to the 95th percentile.
+        One box per change: median, quartiles, and whiskers from the 5th to the 95th percentile.
     """
     ax = new_axes(ax, 6.5, 0.9 + 0.42 * len(groups))
     ax.boxplot(
@@ -83,26 +83,26 @@ def similarity_by_change(groups: Mapping[str, ArrayLike], ax: Axes | None = None
 def known_and_unknown(
     known: ArrayLike, unknown: ArrayLike, threshold: float, ax: Axes | None = None
 ) -> Axes:
-    """Draw the best similarities of queries whose category the gallery has, and has not.
+    """Plot the best similarity of queries whose category is in the gallery, and of others.
 
     Parameters
     ----------
     known, unknown : array-like of float
-        Cosine similarity of the best answer of each query.
+        Cosine similarity of the best result of each query.
     threshold : float
-        A similarity below which one might refuse to answer.
+        A similarity below which a query could be rejected as unfamiliar.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        Two histograms, each of area one, and the threshold as a line.
+        Two histograms, each normalized to area one, and the threshold as a line.
     """
     ax = new_axes(ax, 7.0, 3.4)
     first, second = np.asarray(known), np.asarray(unknown)
     bins = np.linspace(min(first.min(), second.min()), 1, 50).tolist()
-    # Lines differ too, for who sees no colors.
+    # Line styles differ too, for color-blind readers.
     for values, name, color, line in (
         (first, "in the gallery", COLORS[0], "-"),
         (second, "left out of it", COLORS[4], "--"),

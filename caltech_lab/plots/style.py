@@ -1,4 +1,4 @@
-"""What all the figures share: colors that color-blind readers tell apart, sizes, and names."""
+"""Shared style of the figures: a color-blind safe palette, sizes, and names."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,37 +12,37 @@ from numpy.typing import ArrayLike
 
 from caltech_lab.errors import shown_name
 
-# Okabe and Ito's palette, in the order in which it is used.
+# The palette of Okabe and Ito, in the order in which it is used.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
 SEQUENTIAL = "viridis"
 STYLE: dict[str, Any] = {"axes.spines.top": False, "axes.spines.right": False, "grid.color": "0.9"}
-LONGEST = 40  # characters of a name that figures show
+LONGEST = 40  # maximum number of characters of a name in figures
 
 
 def new_axes(ax: Axes | None = None, width: float = 7.0, height: float = 4.0) -> Axes:
-    """Return `ax`, or the axes of a new figure of that size in inches, in the series' style."""
+    """Return `ax`, or the axes of a new figure of that size in inches, in the shared style."""
     if ax is not None:
         return ax
     with sns.axes_style("whitegrid", STYLE):
         return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
-# ---- names that people gave -------------------------------------------------------------------
+# ---- names of files and categories ------------------------------------------------------------
 
 
 def in_figure(name: object, longest: int = LONGEST) -> str:
-    r"""Return a name as figures show it: as it is, on one line, and not too long.
+    r"""Return a name as figures show it: unchanged, but on one line and not too long.
 
-    A dollar sign begins no formula. For a script that the fonts in use lack, another installed
-    font is added to them; where there is none, its characters are shown as escapes, as those are
-    that no console shows either, and one line says so.
+    Dollar signs are escaped, so that they do not start a formula. If the current fonts lack a
+    script, another installed font is added to them. If no font has it, its characters are shown as
+    escapes, as unprintable characters are, and one line reports it.
 
     Parameters
     ----------
     name : object
-        Such as the name of a category.
+        For example the name of a category.
     longest : int
-        Characters to keep; of a longer name the beginning and the end.
+        Maximum number of characters; of a longer name, the beginning and the end are kept.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def name_ticks(
 ) -> None:
     """Write names at the ticks of an axis."""
     labels = [in_figure(name, longest) for name in names]
-    # The axes may be older than the fonts that these names need.
+    # The axes may be older than the fonts for these names.
     axis.set_ticks(places, labels, family=plt.rcParams["font.family"], **style)
 
 
@@ -75,7 +75,7 @@ _HOPELESS: set[str] = set()  # characters that no installed font has
 
 
 def _without_font(text: str) -> set[str]:
-    """Return the characters of a text that no font has, once all that helps is in use."""
+    """Return the characters of a text that no installed font has, after adding fonts as needed."""
     while lacking := {c for c in text if not c.isascii()} - _HOPELESS:
         for family in plt.rcParams["font.family"]:
             lacking -= _covered(lacking, findfont(FontProperties(family=[family])))
@@ -85,7 +85,7 @@ def _without_font(text: str) -> set[str]:
         helps = {
             name: len(_covered(lacking, file))
             for name, file in sorted(fonts.items(), key=lambda font: "Sans" not in font[0])
-            if "Last Resort" not in name and not name.startswith(".")  # boxes for everything
+            if "Last Resort" not in name and not name.startswith(".")  # draws only boxes
         }
         best = max(helps, key=lambda name: helps[name], default="")
         if not helps.get(best):

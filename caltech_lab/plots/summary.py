@@ -1,4 +1,4 @@
-"""The series on one page."""
+"""The main results on one page."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from caltech_lab.plots.style import COLORS, STYLE, in_figure
 
 
 def performance_summary(report: dict[str, Any]) -> Figure:
-    """Draw the main figures of a final report.
+    """Plot the main results of a final report.
 
     Parameters
     ----------
