@@ -1,4 +1,4 @@
-"""The retrieval demo: encoder, searcher, explainer, and the page."""
+"""The retrieval demo: the search session, its queries and results, and the page."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first asked for: a session needs no ipywidgets.
+    # Imported on first access, because a session does not need ipywidgets.
     if name in _ROOMS:
         return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

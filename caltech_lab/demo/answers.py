@@ -1,4 +1,4 @@
-"""What the demo asks and what it is told: plain records, with no work in them."""
+"""Data classes of the demo: queries, options and results."""
 
 from dataclasses import dataclass, field
 
@@ -14,26 +14,26 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Query:
-    """A photo to look up, as a vector.
+    """A query photo and its vector.
 
     Attributes
     ----------
     vector : ndarray of float32, shape (d,)
-        Its embedding, of length one, by the lab's backbone.
+        Its embedding by the lab's backbone, of unit length.
     name : str
-        What to call it.
+        Name of the query.
     row : int or None
-        Its row in the gallery, when it is one of the gallery's photos.
+        Its row in the gallery, if it is one of the gallery's photos.
     picture : bytes
         A small JPEG of it.
     seconds : dict
-        How long each step took so far, by name.
+        Duration of each step so far, by name.
     photo : Image, optional
-        The photo, or the part of it that is asked for, reduced to what is kept of it.
+        The photo, or the part of it that is the query, reduced in size.
     whole : Query, optional
-        What this one is a part of.
+        The query that this one is a part of.
     learned : ndarray of float32, optional
-        Its vector in the learned space, where it is searched there.
+        Its vector in the learned space, if that space is searched.
     """
 
     vector: Vector
@@ -48,18 +48,18 @@ class Query:
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What a person wants of the ranking.
+    """The user's options for the ranking.
 
     Attributes
     ----------
     good, bad : tuple of int
-        Rows of the gallery that were marked; the bad ones are no longer shown.
+        Rows of the gallery that were marked as good or bad; bad ones are no longer shown.
     categories : frozenset of int
-        Labels of the only categories to show; all when it is empty.
+        Labels of the only categories to show; empty for all.
     cluster : int or None
-        The only K-Means cluster to show.
+        The only K-Means cluster to show; None for all.
     hide_near_duplicates : bool
-        Whether to leave out photos that are nearly the same as the query or as one before them.
+        Whether to leave out near-duplicates of the query and of better-ranked photos.
     """
 
     good: tuple[int, ...] = ()
@@ -78,9 +78,9 @@ class Ranking:
     ids : ndarray of int64, shape (up to k,)
         Rows of the gallery, the best first.
     similarities : ndarray of float32
-        Their cosine similarities to the query, which fall unless marks have steered the order.
+        Their cosine similarities to the query, descending unless feedback has changed the order.
     same_category : ndarray of float64 or None
-        The probabilities that they have the category of the query, where there is a classifier.
+        The probabilities that they have the category of the query; None without a classifier.
     """
 
     ids: Ids
@@ -90,17 +90,17 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Match:
-    """What the similarity of two photos rests on, region by region.
+    """An explanation of the similarity of two photos by regions.
 
     Attributes
     ----------
     query, result : ndarray of float64, shape (h, w)
-        A value for each region of the two photos.
+        One value per region of each photo.
     query_frame, result_frame : tuple of float
-        Left, top, right, bottom of the part of the photo that the network saw, as shares.
+        Left, top, right, bottom of the part of the photo that the network saw, as fractions.
     region : tuple of int or None
-        Row and column of the query's region that the values are similarities to; None when they
-        are the shares of all regions in the cosine of the two photos.
+        Row and column of the region of the query that the values are similarities to; None if the
+        values are the contributions of the regions to the cosine similarity of the two photos.
     """
 
     query: NDArray[np.float64]
@@ -112,35 +112,35 @@ class Match:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the lab has to say about a photo.
+    """The results of a query.
 
     Attributes
     ----------
     query : Query
-        What was asked.
+        The query.
     ids : ndarray of int64, shape (k,)
-        Rows of the most similar gallery photos, the best first, never that of the query.
+        Rows of the most similar gallery photos, the best first, excluding the query.
     similarities : ndarray of float32, shape (k,)
-        Their cosine similarities, falling.
+        Their cosine similarities, descending.
     probabilities : ndarray of float64, shape (number of categories,), or None
-        Probability of each category, in the order of the gallery's categories; 0 for one that is
-        too small to be learned. None without a classifier.
+        Probability of each category, in the order of the gallery's categories; 0 for a category
+        too small for training. None without a classifier.
     cluster : int or None
-        The K-Means cluster whose center is nearest; None without clusters.
+        The K-Means cluster with the nearest center; None without clusters.
     seconds : dict
-        How long each step took, by name, those of the query included.
+        Duration of each step by name, including those of the query.
     cosines : ndarray of float32, shape (n,)
-        The query's similarity to every photo of the gallery in the space that was searched; -2
-        for the query itself.
+        The query's cosine similarity to every photo of the gallery in the space that was searched;
+        -2 for the query itself.
     order : ndarray of int64, shape (n,)
-        All rows of the gallery by falling cosine, those of the same cosine in ascending order.
+        All rows of the gallery by descending cosine similarity, ties in ascending order.
     same_category : ndarray of float64, shape (k,), or None
-        The probabilities that the answers have the category of the query; None without a
+        The probabilities that the results have the category of the query; None without a
         classifier.
     familiarity : float
-        Mean similarity of the nearest few by plain vectors; see `novelty.familiarity`.
+        Mean similarity to the nearest few photos, by plain vectors; see `novelty.familiarity`.
     is_novel : bool
-        Whether that is below the threshold: the query is unlike anything in the gallery.
+        Whether the familiarity is below the threshold: the query is unlike anything in the gallery.
     """
 
     query: Query

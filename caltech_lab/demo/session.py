@@ -1,4 +1,4 @@
-"""What happens between a photo and its answer, without a browser."""
+"""The search session behind the demo: from a photo to its results, without a browser."""
 
 import hashlib
 import time
@@ -39,45 +39,45 @@ if TYPE_CHECKING:
 
 MAX_K = 50
 N_CLUSTERS = 20
-N_CACHED = 2000  # pictures for the page, of about 10 KB each
-VIEW = 420  # pixels a side of the query as it is shown
-KEPT = 1024  # pixels a side of the query as it is kept, for parts to be cut from
+N_CACHED = 2000  # thumbnails for the page, of about 10 KB each
+VIEW = 420  # pixels per side of the query as it is shown
+KEPT = 1024  # pixels per side of the query as it is kept, for selecting parts of it
 LEAST_PART = 8  # pixels
-CANDIDATES = 500  # asked of a gallery; more than are shown, so that marks can move them
-UNSEEN = -2  # below any cosine
+CANDIDATES = 500  # fetched from a gallery; more than are shown, so that feedback can rerank them
+UNSEEN = -2  # below any cosine similarity
 
 
 class SearchSession:
-    """Looks photos up in the gallery of a lab: all of its photos.
+    """Searches the photos of a lab, which are the gallery.
 
-    The models are those that the lab keeps, made on demand; the backbone is loaded and compiled
-    when a photo first needs it, since the gallery's embeddings are there already.
+    The models are those cached by the lab, fitted on demand. The backbone is loaded and compiled
+    when a photo first has to be embedded, since the gallery's embeddings already exist.
 
     Parameters
     ----------
     lab : Lab
-        Whose photos and models to use.
+        The lab with the photos and models to use.
     engine : Engine, optional
-        The compiled backbone, where there is one already.
+        The compiled backbone, if there is one already.
 
     Attributes
     ----------
     gallery : Embeddings
-        What answers are taken from.
+        The embeddings that are searched.
     classifier : CalibratedSVM or None
-        The lab's SVM; None where the photos have no two categories that are large enough.
+        The lab's SVM; None if fewer than two categories are large enough.
     no_classifier : str
-        A sentence that says why there is none.
+        A sentence that says why there is no classifier; empty otherwise.
     trained_on : ndarray of int64
         Rows of the gallery that the classifier was trained on.
     space : Space
-        The vectors that are searched by, plain ones or learned ones; see `use`.
+        The vectors used for the search, plain or learned; see `use`.
     threshold : float
-        Familiarity below which a query is called unlike the gallery; likewise.
+        Familiarity, by plain vectors, below which a query counts as unlike the gallery.
     kmeans : KMeans or None
-        Fitted on the whole gallery; None for fewer than three photos, and for copies of one.
+        Fitted on the whole gallery; None for fewer than three photos, and for copies of one photo.
     thumbnail : callable
-        From a row of the gallery to a small JPEG of it, remembered.
+        Returns a small JPEG of a row of the gallery, cached.
     """
 
     def __init__(self, lab: "Lab", engine: Engine | None = None) -> None:
@@ -100,22 +100,22 @@ class SearchSession:
         self.kmeans = lab.kmeans(n_clusters) if n_clusters > 1 else None
         self.thumbnail: Callable[[int], bytes] = lru_cache(N_CACHED)(self._thumbnail)
         self._mapper: Engine | None = None
-        # The exact gallery is the index of the space.
+        # For the exact gallery, the index of the space is used.
         self._asks = None if settings().gallery == "exact" else gallery(lab)
 
     @property
     def max_k(self) -> int:
-        """The most answers that a query can have."""
+        """The maximum number of results per query."""
         return max(1, min(MAX_K, len(self.gallery) - 1))
 
     @property
     def is_compiled(self) -> bool:
-        """Whether the backbone is ready."""
+        """Whether the backbone is compiled."""
         return self._engine is not None
 
     @property
     def engine(self) -> Engine:
-        """The compiled backbone; the first call takes some seconds."""
+        """The compiled backbone; the first access takes some seconds."""
         if self._engine is None:
             self._engine = compile_backbone(self.lab.backbone, self.lab.runtime)
         return self._engine
@@ -123,15 +123,15 @@ class SearchSession:
     # ---- the space that is searched --------------------------------------------------------
 
     def use(self, name: str) -> None:
-        """Search by other vectors from now on.
+        """Switch the search to other vectors.
 
-        The classifier, the clusters, the near-duplicates and what tells a photo unlike all others
-        keep to the plain ones: learned vectors know nothing but the categories.
+        The classifier, the clusters, the near-duplicates and the novelty check always use the
+        plain vectors, because learned vectors represent only the categories.
 
         Parameters
         ----------
         name : {"plain", "learned"}
-            The learned ones take some minutes the first time, and are kept.
+            Learned vectors take some minutes to compute the first time, and are cached.
 
         Raises
         ------
@@ -152,24 +152,24 @@ class SearchSession:
         self.space = self._spaces[name]
 
     def _by(self, query: Query) -> Vector:
-        """Return the vector of a query in the space that is searched."""
+        """Return the vector of a query in the current space."""
         if self.space.embed is None:
             return query.vector
         assert query.learned is not None
         return query.learned
 
     def seen(self, query: Query) -> Query:
-        """Return a query with its vector in the space that is searched, embedded if need be.
+        """Return a query with its vector in the current space, embedding it if needed.
 
         Parameters
         ----------
         query : Query
-            As `from_gallery`, `from_photo` or `part` made it.
+            From `from_gallery`, `from_photo` or `part`.
 
         Returns
         -------
         Query
-            The same where plain vectors are searched; else with `learned`.
+            The same query if plain vectors are searched; otherwise with `learned` set.
 
         Raises
         ------
@@ -190,17 +190,17 @@ class SearchSession:
     # ---- from a photo to a query -----------------------------------------------------------
 
     def from_gallery(self, row: int) -> Query:
-        """Make a photo of the gallery the query.
+        """Make a query from a photo of the gallery.
 
         Parameters
         ----------
         row : int
-            Its row in the gallery.
+            Row of the photo in the gallery.
 
         Returns
         -------
         Query
-            With the embedding that is known already.
+            The query, with the stored embedding.
 
         Raises
         ------
@@ -216,27 +216,27 @@ class SearchSession:
         return Query(self.gallery.X[row], self.path(row), row, thumbnail(photo, VIEW), {}, photo)
 
     def from_photo(self, source: str | Path | bytes, name: str | None = None) -> Query:
-        """Make any photo the query.
+        """Make a query from any photo.
 
-        A file that is in the gallery, byte for byte, is recognized, so that it is left out of
-        its own answer.
+        A file that is identical to a photo in the gallery is recognized, and excluded from its own
+        results.
 
         Parameters
         ----------
         source : str, Path or bytes
             A file, or the content of one, such as an upload.
         name : str, optional
-            What to call it; the file's name by default.
+            Name of the query; the file's name by default.
 
         Returns
         -------
         Query
-            Embedded as the gallery's photos were.
+            The query, embedded in the same way as the gallery's photos.
 
         Raises
         ------
         PhotoError
-            When it cannot be read as a photo.
+            When the photo cannot be read.
         """
         if name is None:
             name = "The upload" if isinstance(source, bytes) else Path(source).name
@@ -249,24 +249,24 @@ class SearchSession:
         return self._asked(photo, name, None, seconds)
 
     def part(self, query: Query, box: Box) -> Query:
-        """Make a part of the query's photo the query.
+        """Make a query from a part of the query's photo.
 
         Parameters
         ----------
         query : Query
-            With a `photo`; of a part, the whole is taken.
+            A query with a `photo`; if it is itself a part, the whole photo is used.
         box : tuple of float
-            Left, top, right and bottom, as shares of width and height, 0 to 1.
+            Left, top, right and bottom, as fractions of width and height, 0 to 1.
 
         Returns
         -------
         Query
-            A photo of the gallery is still left out of the answer to a part of it.
+            The query; if the photo is in the gallery, it stays excluded from the results.
 
         Raises
         ------
         ArgumentError
-            When there is no photo, or the part is too small to be looked at.
+            When there is no photo, or the part is too small.
         """
         whole = query.whole or query
         if whole.photo is None:
@@ -291,7 +291,7 @@ class SearchSession:
         whole: Query | None = None,
     ) -> Query:
         backbone = self.lab.backbone
-        engine = self.engine  # not among the timings: only the first photo waits for it
+        engine = self.engine  # not timed, because only the first photo waits for it
         with _timed(seconds, "read"):
             pixels = load_pixels(photo, backbone.size, backbone.fit)
             kept = shrunk(photo, KEPT)
@@ -300,23 +300,23 @@ class SearchSession:
             (vector,) = unit_rows(engine.embed_one(pixels)[None])
         return Query(vector, name, row, picture, seconds, kept, whole)
 
-    # ---- from a query to an answer ---------------------------------------------------------
+    # ---- from a query to its results -------------------------------------------------------
 
     def ask(self, query: Query, k: int | None = None) -> Answer:
-        """Answer a query.
+        """Search the gallery for a query, and classify and cluster it.
 
         Parameters
         ----------
         query : Query
             From `from_gallery` or `from_photo`.
         k : int, optional
-            Number of photos to find, 1 to `max_k`; by default 10, or `max_k` where that is less.
+            Number of results, 1 to `max_k`; by default 10, or `max_k` if that is smaller.
 
         Returns
         -------
         Answer
-            Photos, probabilities, cluster, and how long each step took. The only photo there is
-            has none to find.
+            Photos, probabilities, cluster, and the duration of each step. If the query is the only
+            photo in the gallery, there are no results.
 
         Raises
         ------
@@ -346,21 +346,21 @@ class SearchSession:
         )  # fmt: skip
 
     def rank(self, answer: Answer, options: SearchOptions, k: int) -> Ranking:
-        """Rank the gallery again as a person steers.
+        """Rerank the gallery according to a user's feedback and filters.
 
         Parameters
         ----------
         answer : Answer
             From `ask`.
         options : SearchOptions
-            Marks move the query by `feedback.rocchio`; the rest filters.
+            Marked photos move the query by `feedback.rocchio`; the other options are filters.
         k : int
-            How many photos to show at most.
+            Maximum number of photos.
 
         Returns
         -------
         Ranking
-            Fewer than k where the filters leave fewer.
+            Fewer than k photos if the filters leave fewer.
         """
         query, gallery = answer.query, self.gallery
         cosines = answer.cosines
@@ -384,14 +384,15 @@ class SearchSession:
         if options.hide_near_duplicates:
             ids = without_near_duplicates(gallery.X, ids, k, query.vector)
         ids = ids[:k]
-        # The probabilities were learned from plain rankings, so they go by the place in that.
+        # The probabilities were fitted on rankings without feedback or filters, so they depend on
+        # the rank in such a ranking.
         places = np.empty(len(gallery), dtype=np.int64)
         places[answer.order] = np.arange(len(gallery))
         near = cosines[ids]
         return Ranking(ids, near, self._same_category(near, places[ids]))
 
     def _probabilities(self, X: Vector) -> NDArray[np.float64] | None:
-        """Return the probability of each category of the gallery, 0 for those left out."""
+        """Return the probability of each category of the gallery, 0 for untrained ones."""
         if self.classifier is None:
             return None
         probabilities = np.zeros(len(self.gallery.categories))
@@ -405,17 +406,17 @@ class SearchSession:
 
     @property
     def _asked_gallery(self) -> "Gallery | None":
-        # Galleries hold plain vectors; learned ones are few numbers each, and here already.
+        # Galleries contain plain vectors; learned vectors are short and already in memory.
         return self._asks if self.space.embed is None else None
 
     def _scores(
         self, query: Query, moved: Vector | None = None, categories: Iterable[int] = ()
     ) -> Similarities:
-        """Return the similarity of each photo to a query, or to where marks have moved it.
+        """Return the similarity of each photo to a query, or to a query moved by feedback.
 
-        `UNSEEN` stands for the query's own photo, and where the gallery told none: one that is
-        not exact, or elsewhere, is asked for the best `CANDIDATES`, of these categories if there
-        are any.
+        It is `UNSEEN` for the query's own photo, and for photos that the gallery did not return:
+        an approximate or remote gallery returns only the best `CANDIDATES`, limited to these
+        categories if there are any.
         """
         vector = self._by(query) if moved is None else moved
         if self._asked_gallery is None:
@@ -431,7 +432,7 @@ class SearchSession:
         return scores
 
     def _familiarity(self, query: Query, cosines: Similarities) -> float:
-        """Tell how familiar a query is, by plain vectors; `cosines` fall, in any space."""
+        """Return the familiarity of a query by plain vectors; `cosines` descend, in any space."""
         if self.space.embed is not None:
             (cosines,) = self._spaces[PLAIN].index.similarities(query.vector)
             if query.row is not None:
@@ -449,31 +450,31 @@ class SearchSession:
 
     @property
     def maps_are_compiled(self) -> bool:
-        """Whether the network that gives feature maps is ready."""
+        """Whether the network that computes feature maps is compiled."""
         return self._mapper is not None
 
     def match(self, query: Query, row: int, point: tuple[float, float] | None = None) -> Match:
-        """Tell what the similarity of the query and a photo of the gallery rests on.
+        """Explain the similarity of the query and a photo of the gallery by regions.
 
         Parameters
         ----------
         query : Query
-            With a `photo`.
+            A query with a `photo`.
         row : int
             Row of the other photo in the gallery.
         point : tuple of float, optional
-            Place on the query's photo, from the left and from the top, 0 to 1: compare the region
-            there with all regions of both photos.
+            Position in the query's photo, from the left and from the top, 0 to 1. If given, the
+            region there is compared with all regions of both photos.
 
         Returns
         -------
         Match
-            Shares in the cosine, or similarities to the region.
+            Contributions to the cosine similarity, or similarities to the region.
 
         Raises
         ------
         ArgumentError
-            When the query has no photo, or the backbone no feature map.
+            When the query has no photo, or the backbone has no feature map.
         PhotoError
             When the other photo can no longer be read.
         """
@@ -494,11 +495,11 @@ class SearchSession:
         return Match(here, there, seen, seen_of_result, region)
 
     def path(self, row: int) -> str:
-        """Return the path of a gallery photo, as the dataset writes it."""
+        """Return the path of a gallery photo, relative to the dataset."""
         return str(self.gallery.photos.table["path"].iat[row])
 
     def category(self, row: int) -> str:
-        """Return the category of a gallery photo; empty for one without."""
+        """Return the category of a gallery photo; empty if it has none."""
         return str(self.gallery.photos.table["category"].iat[row])
 
     def cluster_members(self, cluster: int) -> Ids:
@@ -513,7 +514,7 @@ class SearchSession:
 
     def _novelty_threshold(self) -> float:
         if len(self.gallery) < 2:
-            return -1.0  # nothing is known of how similar photos are
+            return -1.0  # there are no pairs to derive a threshold from
         name = "models/retrieval/novelty_threshold.json"
         return float(self.lab.cached(name, _threshold, self._pairs))
 
