@@ -1,4 +1,4 @@
-"""The front door: one object that knows the dataset, the backbone and where everything is kept."""
+"""The entry point: one object with the dataset, the backbone, the embeddings and the models."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from caltech_lab.settings import settings
 from caltech_lab.storage.cache import Cache
 from caltech_lab.storage.files import make_folder
 
-# Imports inside the methods keep `open_lab` quick: a lab that only searches loads no scikit-learn.
+# Imports inside the methods keep `open_lab` fast: a lab used only for search needs no scikit-learn.
 if TYPE_CHECKING:
     from sklearn.cluster import KMeans
     from sklearn.pipeline import Pipeline
@@ -36,7 +36,7 @@ def open_lab(
     *,
     exclude: Sequence[str] | None = None,
 ) -> "Lab":
-    """Open the lab, and print what it works on.
+    """Open the lab, and print its dataset, backbone, output folder and seed.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def open_lab(
     backbone : str, optional
         A name from `backbones.BACKBONES`; `resnet50` by default.
     exclude : sequence of str, optional
-        Photos and folders to leave out of a folder, patterns as in a `.gitignore` file.
+        Patterns of photos and folders to leave out of a folder, as in a `.gitignore` file.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def open_lab(
     Raises
     ------
     LabError
-        When there is no such dataset or backbone.
+        When the dataset or the backbone does not exist.
     """
     lab = Lab(open_photos(dataset, exclude), look_up(backbone))
     print(lab)
@@ -67,14 +67,14 @@ def open_lab(
 class Lab:
     """A dataset, a backbone, its embeddings, and the basic models fitted on them.
 
-    Embeddings and models are made when they are first asked for, and kept in `outputs/`.
+    Embeddings and models are computed on first access, and cached in `outputs/`.
     """
 
     photos: Photos
     backbone: Backbone
 
     def __str__(self) -> str:
-        """Return the opening lines of a notebook."""
+        """Return the dataset, backbone, output folder and seed, one per line."""
         home, place = settings().home, self._folder
         below = place.is_relative_to(home) and home != Path(home.anchor)
         shown = place.relative_to(home) if below else place
@@ -90,18 +90,18 @@ class Lab:
 
     @property
     def seed(self) -> int:
-        """The seed of every random choice."""
+        """The seed of all random choices."""
         return settings().seed
 
     @cached_property
     def runtime(self) -> "Runtime":
-        """The engine and precision that this machine runs the backbone with."""
+        """The engine and precision used to run the backbone on this machine."""
         from caltech_lab.embedding.engines import choose_runtime
 
         return choose_runtime(self.backbone)
 
     def with_backbone(self, name: str) -> "Lab":
-        """Return a lab on the same photos with another backbone."""
+        """Return a lab with the same photos and another backbone."""
         return Lab(self.photos, look_up(name))
 
     def on(self, folder: Path | str) -> "Lab":
@@ -110,16 +110,16 @@ class Lab:
 
     @property
     def embeddings(self) -> "Embeddings":
-        """The embeddings of all photos that can be read, extracted where they are not current.
+        """The embeddings of all readable photos, extracted if they are not up to date.
 
-        `X` is float32 of shape (n, width), with rows of unit length. When photos are extracted or
-        cannot be read, a line says so, once; when none can be read, a `DatasetError` is raised.
+        `X` is float32 of shape (n, width), with rows of unit length. If photos are extracted or
+        cannot be read, this is reported once; if none can be read, a `DatasetError` is raised.
         """
         return self._embedded[0]
 
     @property
     def extraction(self) -> "ExtractionReport":
-        """What became of each photo at the extraction."""
+        """The report of the extraction."""
         return self._embedded[1]
 
     @cached_property
@@ -136,7 +136,7 @@ class Lab:
     def split(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of the training set and of the test set; see `datasets.splits.split`.
 
-        A line names the categories that are too small to be split, once.
+        The categories that are too small for the split are printed once.
         """
         parts = split(self.embeddings.y, self.seed)
         self._tell_left_out  # noqa: B018
@@ -152,9 +152,9 @@ class Lab:
         return settings().outputs / self.photos.name / self.backbone.name
 
     def folder(self, name: str = "") -> Path:
-        """Return a folder under `outputs/<dataset>/<backbone>/`, made when it is not there.
+        """Return a folder under `outputs/<dataset>/<backbone>/`, creating it if needed.
 
-        What is made from perturbed embeddings has folders of its own; see `perturbation`.
+        Results from perturbed embeddings have separate folders; see `perturbation`.
         """
         seed, folder = perturbation(), self._folder
         if seed is not None and name != "features":
@@ -164,13 +164,13 @@ class Lab:
 
     @cached_property
     def cache(self) -> Cache:
-        """What was made from these embeddings with this seed."""
+        """The cache of results from these embeddings with this seed."""
         identity = self.embeddings.identity
         names = ("embeddings_sha256", "items_sha256")  # the vectors; their paths and categories
         return Cache(self.folder(), {name: identity[name] for name in names} | {"seed": self.seed})
 
     def cached(self, name: str, make: Callable[..., Any], /, *args: Any, **parameters: Any) -> Any:
-        """Return ``make(*args, **parameters)``, kept as a file of this name; see `Cache.get`."""
+        """Return ``make(*args, **parameters)``, cached as a file of this name; see `Cache.get`."""
         return self.cache.get(name, make, *args, **parameters)
 
     def kmeans(self, k: int = 20) -> "KMeans":

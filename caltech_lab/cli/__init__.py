@@ -1,11 +1,11 @@
 """The command line: `caltech-lab`, the same as `python -m caltech_lab`.
 
-A command makes what it needs first, and ends with 0 when it was carried out, 1 when it could not
-be (a sentence on standard error says why), or 2 when the command line itself was wrong. Results go
-to standard output, progress to standard error. `--json` prints one object instead, as
-`output.schema.json` beside this file says.
+A command first makes whatever it needs. It exits with 0 on success, with 1 on failure (a sentence
+on standard error says why), or with 2 if the command line is invalid. Results go to standard
+output, progress to standard error. With `--json`, one object is printed instead, as specified in
+`output.schema.json` beside this file.
 
-Only Typer and the standard library are imported here, so that `--help` is there at once.
+Only Typer and the standard library are imported here, so that `--help` is fast.
 """
 
 import io
@@ -17,8 +17,8 @@ __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Run the command line, and exit with its code."""
+    """Run the command line, and exit with its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what a console's encoding lacks is an escape
+        if isinstance(stream, io.TextIOWrapper):  # escape what the console cannot encode
             stream.reconfigure(errors="backslashreplace")
     app(prog_name="caltech-lab")

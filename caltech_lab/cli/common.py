@@ -1,6 +1,6 @@
-"""What the commands share: options that mean the same everywhere, and how results are reported.
+"""Shared parts of the commands: the common options, and the output of results.
 
-What takes time to import is imported in the functions, so that `--help` is there at once.
+Slow imports are made inside the functions, so that `--help` is fast.
 """
 
 import inspect
@@ -32,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# Written out, since the registry of backbones takes NumPy with it; a test holds both together.
+# Listed here because the registry of backbones imports NumPy; a test keeps both lists equal.
 BACKBONES = (
     "resnet50",
     "resnet50-v1",
@@ -50,20 +50,20 @@ DATASETS = ("caltech101", "all+background", "report51", "drawn")
 
 @dataclass
 class Result:
-    """What a command did.
+    """The result of a command.
 
     Attributes
     ----------
     lines : list of str
-        What a person reads.
+        Output for people.
     data : dict
-        What a program reads, JSON-serializable.
+        Output for programs, JSON-serializable.
     wrote : list of Path
-        Files and folders written or brought up to date.
+        Files and folders that were written or updated.
     lab : Lab, optional
-        What it worked on.
+        The lab that the command used.
     ok : bool
-        Whether the command succeeded; it exits with 1 otherwise.
+        Whether the command succeeded; otherwise it exits with 1.
     """
 
     lines: list[str]
@@ -83,12 +83,12 @@ def _one_of(names: tuple[str, ...]) -> Callable[[str | None], str | None]:
 
 
 def starting(*names: str) -> Callable[[str], list[str]]:
-    """Return what completes one of some names."""
+    """Return a function that completes the beginning of a name."""
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
 def one_of(*names: str) -> dict[str, Any]:
-    """Return the options of a Typer parameter that takes one of some names, and completes them."""
+    """Return the options of a Typer parameter that accepts only these names, with completion."""
     return {"callback": _one_of(names), "autocompletion": starting(*names)}
 
 
@@ -126,10 +126,10 @@ SETTINGS = {name: f"CALTECH_LAB_{name.upper()}" for name in COMMON}
 
 
 class Command(TyperCommand):
-    """A command that says how to name a file whose name looks like an option."""
+    """A command that explains how to pass a file whose name looks like an option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the command line, and add a hint where it names such a file."""
+        """Parse the command line, adding a hint to the error if there is such a file."""
         words = args[: args.index("--")] if "--" in args else [*args]
         try:
             return super().parse_args(ctx, args)
@@ -138,7 +138,7 @@ class Command(TyperCommand):
                 if file := next(filter(_is_file_like_option, words), ""):
                     hint = f"caltech-lab {self.name} -- {shlex.quote(file)}"
                     told = f"{told.rstrip('.')}. To name the file {file}, put -- before it: {hint}"
-                setattr(error, "message", shown_name(told))  # noqa: B010  # of Typer's own kinds
+                setattr(error, "message", shown_name(told))  # noqa: B010  # a class of Typer
             raise
 
 
@@ -150,9 +150,9 @@ def _is_file_like_option(word: str) -> bool:
 
 
 def command(module: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a signature a command of the app, with the common options and `--json`.
+    """Turn a signature into a command of the app, with the common options and `--json`.
 
-    The function of the same name in `caltech_lab.cli.<module>` carries it out. What that prints
+    The function of the same name in `caltech_lab.cli.<module>` runs the command. What it prints
     goes to standard error; what it returns is written to standard output.
     """
     return lambda signature: _command(module, signature)
@@ -165,7 +165,7 @@ def _command(module: str, signature: Callable[..., None]) -> Callable[..., None]
     def run(**options: Any) -> None:
         as_json = options.pop("json")
         _set({option: options.pop(option) for option in COMMON})
-        # A shell leaves the ~ of --csv=~/file to the program.
+        # Shells do not expand the ~ in --csv=~/file.
         options = {option: _from_home(value) for option, value in options.items()}
         try:
             with redirect_stdout(sys.stderr):
@@ -206,7 +206,7 @@ def _from_home(value: Any) -> Any:
 
 
 def _sentence(error: Exception) -> str:
-    """Return what went wrong, and what to do about it."""
+    """Return a sentence that says what went wrong and what to do about it."""
     if isinstance(error, OSError):
         from caltech_lab.storage.files import explain
 
@@ -227,7 +227,7 @@ def _sentence(error: Exception) -> str:
 
 
 def use_gallery(name: str | None) -> None:
-    """Let `--gallery` override the settings, here and in programs started from here."""
+    """Let `--gallery` override the settings, in this process and in its child processes."""
     from caltech_lab.retrieval.gallery import is_gallery
 
     if name is not None:
@@ -240,11 +240,11 @@ def use_gallery(name: str | None) -> None:
 
 
 def _set(options: dict[str, Any]) -> None:
-    """Let options override the settings, which are read from the environment."""
+    """Let options override the settings, by setting environment variables."""
     options["exclude"] = "\n".join(options["exclude"] or []) or None
     given = {SETTINGS[name]: str(value) for name, value in options.items() if value is not None}
     os.environ.update(given)
-    os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, never shown
+    os.environ.setdefault("MPLBACKEND", "Agg")  # figures are saved, never shown
     settings.cache_clear()
 
 
@@ -268,14 +268,14 @@ def _print_json(value: dict[str, Any]) -> None:
 
 
 def open_lab() -> "Lab":
-    """Open the lab of the common options, and say on standard error what it works on."""
+    """Open the lab with the common options, and describe it on standard error."""
     from caltech_lab.lab import open_lab
 
     return open_lab()
 
 
 def shown(path: Path) -> str:
-    """Return a path as a person reads it: from here where it lies below here."""
+    """Return a path relative to the current folder if it is inside it, otherwise absolute."""
     path, here = Path(path).absolute(), Path.cwd()
     below = path.is_relative_to(here) and here != Path(here.anchor)
     return str(path.relative_to(here) if below else path)

@@ -1,4 +1,4 @@
-"""Commands about what is there: photos, weights, machine."""
+"""Commands for data: download, verify, repair, extract, export, and the demo."""
 
 import subprocess
 import sys
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 
 def _subset() -> str | None:
-    """Return the subset of Caltech-101 that is asked for; None for other photos."""
+    """Return the requested subset of Caltech-101; None for other photos."""
     wanted = settings().dataset or "caltech101"
     return "all" if wanted == "caltech101" else wanted if wanted in SUBSETS else None
 
 
 def _caltech101() -> tuple[Path, bool]:
-    """Return the folder of Caltech-101, and whether it had to be downloaded."""
+    """Return the folder of Caltech-101, and whether it was downloaded just now."""
     root = caltech101.find(settings().photo_places)
     return (root, False) if root else (caltech101.download(settings().data), True)
 
 
 def _own(what: str) -> "Photos":
-    """Return photos that are not Caltech-101's; raise for those that nothing can be done about."""
+    """Return photos other than Caltech-101; raise an error if the command cannot process them."""
     photos = open_photos()
     if what and settings().dataset != "drawn":
         raise DatasetError(f"Only Caltech-101 can be {what}; {photos.root} is yours alone.")
@@ -59,7 +59,7 @@ def download() -> Result:
 
 
 def verify() -> Result:
-    """Check each photo: against the manifest of Caltech-101, or that it can be read."""
+    """Check every photo: against the manifest of Caltech-101, or that it can be read."""
     subset = _subset()
     if subset is None:
         photos = _own("")
@@ -97,7 +97,7 @@ def _unreadable(photos: "Photos") -> dict[str, str]:
 def repair(archive: Path | None) -> Result:
     """Restore missing and altered photos of Caltech-101, and no others."""
     if _subset() is None:
-        photos = _own("repaired")  # opening the drawn sample restores what is missing
+        photos = _own("repaired")  # opening the drawn sample restores missing pictures
         return Result([photos.origin], {"root": str(photos.root), "restored": []})
 
     if archive is not None and not archive.is_file():
@@ -115,7 +115,7 @@ def repair(archive: Path | None) -> Result:
 def extract(
     engine: str, address: str | None, workers: int | None, source: str | None, to: str | None
 ) -> Result:
-    """Turn photos into vectors; photos that are known already are not read again."""
+    """Embed the photos; those that were embedded before are not read again."""
     if engine != "ray" and (address or workers or source or to):
         raise typer.BadParameter("--address, --workers, --from and --to need --engine ray.")
     if source and not to:

@@ -1,7 +1,7 @@
-"""Check this machine: packages, dataset, weights, disk and memory, and what to do about each.
+"""Checks this machine: packages, dataset, weights, disk and memory, with advice for each.
 
-Nothing is downloaded, extracted or written, and nothing that is missing stops the examination: what
-may fail to import is imported in the check that needs it.
+Nothing is downloaded, extracted or written. A missing package does not stop the other checks,
+because packages are imported in the checks that need them.
 """
 
 import platform
@@ -23,18 +23,18 @@ MODELS_BYTES = 200_000_000  # models, figures and tables of Caltech-101, rounded
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked for.
+    """The result of one check.
 
     Attributes
     ----------
     name : str
-        What was looked for.
+        What was checked.
     status : {"found", "note", "missing"}
-        There; not needed but worth knowing; or needed and not there.
+        Present; not required but worth knowing; or required and missing.
     found : str
-        What is there.
+        What was found.
     advice : str
-        What to do, where something should be done.
+        What to do; empty if nothing needs to be done.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Check:
     advice: str = ""
 
     def __str__(self) -> str:
-        """Return a line, and a second one with the advice."""
+        """Return one line, and a second one if there is advice."""
         mark = {"found": "ok", "note": "note", "missing": "MISSING"}[self.status]
         line = f"{mark:<8} {self.name:<11} {self.found}"
         return f"{line}\n{'':<8} {'':<11} -> {self.advice}" if self.advice else line
@@ -54,12 +54,12 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """Look at everything that the lab needs.
+    """Check everything that the lab needs.
 
     Returns
     -------
     list of Check
-        One for each thing, those of the system first.
+        The results, with those about the system first.
     """
     looks: dict[str, Callable[[], Check]] = {
         "Python": _python,
@@ -168,7 +168,7 @@ def _weights() -> Check:
         return Check("weights", "found", f"{chosen.name} needs none")
     stored = settings().data / "weights"
     if "torchvision" in str(chosen.weights) and not any(stored.glob("*.pth")):
-        # Asking for their sha256 would download them.
+        # Computing their sha256 would download them.
         return Check("weights", "note", f"those of {chosen.name} are not here yet",
                      "They are downloaded when photos are first extracted.")  # fmt: skip
     found = f"{chosen.title}, sha256 {chosen.weights()[:12]}, as expected"
@@ -234,7 +234,7 @@ def _disk() -> Check:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    # The matrix, its journal while it is made, and the index.
+    # The matrix, its journal during extraction, and the index.
     needed = 3 * 4 * _n_photos() * backbone().width + MODELS_BYTES
     found = f"{free / GIB:.1f} GiB free in {settings().outputs}, about {needed / GIB:.1f} needed"
     if free < needed:
@@ -249,7 +249,7 @@ def _memory() -> Check:
     from caltech_lab.fast.linkage import linkage_bytes
 
     n, free = _n_photos(), psutil.virtual_memory().available
-    # Embeddings as they are and in float64, and two gibibytes for the networks and libraries.
+    # Embeddings in float32 and in float64, and 2 GiB for the networks and libraries.
     steps = {
         "extracting": 2 * GIB,
         "classifying": 2 * GIB + 3 * 4 * n * backbone().width,
@@ -274,7 +274,7 @@ def _voila() -> Check:
 
 
 def doctor() -> Result:
-    """Say what is found on this machine and what is not, and what to do about it."""
+    """Check this machine: packages, dataset, weights, disk and memory."""
     checks = examine()
     bad = [check for check in checks if check.status == "missing"]
     words = f"{len(bad)} things are missing" if len(bad) != 1 else "One thing is missing"

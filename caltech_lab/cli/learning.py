@@ -1,4 +1,4 @@
-"""Commands that learn from photos, and that measure what was learned."""
+"""Commands that cluster photos, train classifiers and build indexes, and their evaluation."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,11 @@ from caltech_lab.storage.files import make_way, write_csv, write_json
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
 
-SCORED = 10_000  # silhouettes take all distances; of more photos than this a sample is scored
+SCORED = 10_000  # silhouettes need all pairwise distances; larger datasets are sampled
 
 
 def cluster(method: str, k: int | None, linkage: str, metric: str) -> Result:
-    """Group photos that are alike; labels are not needed."""
+    """Group similar photos; no labels are needed."""
     if method == "hierarchical" and linkage == "ward" and metric != "euclidean":
         raise typer.BadParameter("--linkage ward goes with --metric euclidean.")
 
@@ -81,25 +81,25 @@ def _clusters(lab: "Lab", method: str, k: int, linkage: str, metric: str) -> "np
     X = lab.embeddings.X
     found: np.ndarray = lab.cached(
         f"models/clustering/smoothed_k{k}_labels.npy", average_linkage_smoothed,
-        # Means of more than half of the photos would make all of a few photos one.
+        # In a small dataset, means of more than half of the photos would be almost identical.
         X, k=k, n_neighbors=min(10, len(X) // 2),
     )  # fmt: skip
     return found
 
 
 def _cluster_scores(lab: "Lab", clusters: "np.ndarray") -> dict[str, float]:
-    """Score clusters; without categories that differ, by their shape alone."""
+    """Score clusters; with fewer than two categories, only by internal metrics."""
     X, y = lab.embeddings.X, lab.embeddings.y if _is_sorted(lab) else None
     rows = np.arange(len(X))
     if len(X) > SCORED:
         rows = np.random.default_rng(lab.seed).choice(rows, SCORED, replace=False)
-    if len(np.unique(clusters[rows])) < 2:  # the sample is of one large cluster
+    if len(np.unique(clusters[rows])) < 2:  # the whole sample is in one large cluster
         return {}
     return cluster_scores(X[rows], clusters[rows], None if y is None else y[rows])
 
 
 def _is_sorted(lab: "Lab") -> bool:
-    """Whether there are categories to compare with; every cluster is 100 % of a single one."""
+    """Return whether all photos are labeled, with at least two categories to compare with."""
     return lab.photos.labeled and len(lab.embeddings.categories) > 1
 
 
@@ -123,7 +123,7 @@ def _cluster_rows(lab: "Lab", clusters: "np.ndarray") -> list[dict[str, Any]]:
 
 
 def train(classifier: str) -> Result:
-    """Train a classifier on four fifths of the photos, and test it on the others."""
+    """Train a classifier on 80 % of the photos, and test it on the rest."""
     lab = open_lab()
     lab.photos.check_labels("Training a classifier")
     scores = _test(lab, classifier)
@@ -159,7 +159,7 @@ def _test(lab: "Lab", classifier: str) -> dict[str, Any]:
 
 
 def index(gallery: str | None) -> Result:
-    """Put all embeddings into a faiss index for exact search, or into another gallery."""
+    """Write all embeddings into a faiss index for exact search, or into another gallery."""
     use_gallery(gallery)
     lab = open_lab()
 
@@ -184,7 +184,7 @@ def index(gallery: str | None) -> Result:
 
 
 def evaluate(k: int | None) -> Result:
-    """Measure classification, retrieval and clustering on this split."""
+    """Measure classification, retrieval and clustering."""
     lab = open_lab()
     lab.photos.check_labels("Evaluation")
     X, y = lab.embeddings.X, lab.embeddings.y
@@ -212,7 +212,7 @@ def evaluate(k: int | None) -> Result:
                 lab, _clusters(lab, method, few, "ward", "euclidean")
             )
             for method, few in (("kmeans", possible_k(X, 20)), ("hierarchical", possible_k(X, 50)))
-            if few > 1  # there are no clusters of copies of one photo
+            if few > 1  # copies of one photo cannot be clustered
         },
     }  # fmt: skip
     folder = lab.folder("results/evaluation")
@@ -233,7 +233,7 @@ def evaluate(k: int | None) -> Result:
 
 def report() -> Result:
     """Measure everything for the final report; it takes some minutes on Caltech-101."""
-    # They import matplotlib, which no other command here needs.
+    # These import matplotlib, which no other command here needs.
     from caltech_lab.report.cards import write_cards
     from caltech_lab.report.final_report import final_report
 
@@ -246,7 +246,7 @@ def report() -> Result:
             f"The report compares 50 clusters and needs at least 52 {copies}photos, not "
             f"{different}: `caltech-lab evaluate` does with fewer."
         )
-    lab.split()  # says first whether there is a classifier to report on
+    lab.split()  # fails early if no classifier can be trained
     made = final_report(lab)
     svm, forest = (made["classification"][name] for name in ("svm", "random_forest"))
     alone = made["retrieval"]["leave_one_out"]

@@ -1,4 +1,4 @@
-"""Commands that answer questions about single photos, and about photos that are nearly the same."""
+"""Commands for single photos, and for near-duplicates."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def _embedded(lab: "Lab", files: list[Path]) -> "tuple[np.ndarray, list[list[int]]]":
-    """Return the vectors of files, and the rows of the gallery that have the bytes of each."""
+    """Return the vectors of files, and for each file the gallery rows with the same bytes."""
     gallery = lab.embeddings
     rows_of: dict[str, list[int]] = {}
     for row, sha in enumerate(gallery.photos.sha256):
@@ -42,21 +42,21 @@ def _embedded(lab: "Lab", files: list[Path]) -> "tuple[np.ndarray, list[list[int
 
 
 def _itself(lab: "Lab", file: Path, rows: list[int]) -> int | None:
-    """Return the row that is this very file, among those with its bytes; None for copies alone."""
+    """Return the row of the file itself, among rows with the same bytes; None if all are copies."""
     place_of = lab.embeddings.photos.file
     itself = [row for row in rows if file.samefile(place_of(row))]
-    # Of hard links, which are one file under several names, the one that was named.
+    # Of several hard links to one file, take the path that was given.
     return min(itself, key=lambda row: place_of(row).resolve() != file.resolve(), default=None)
 
 
 def _check(files: list[Path]) -> None:
-    """Raise for a photo that cannot be read, before anything that takes long."""
+    """Raise an error for a photo that cannot be read, before any slow step."""
     for file in files:
         read_photo(file)
 
 
 def predict(photos: list[Path], classifier: str, top: int | None) -> Result:
-    """Name what is on photos, with probabilities."""
+    """Predict the categories of photos, with probabilities."""
     _check(photos)
     lab = open_lab()
     lab.photos.check_labels("Naming what is on a photo")
@@ -89,9 +89,9 @@ def retrieve(
     gallery: str | None,
     category: list[str] | None,
 ) -> Result:
-    """Find the photos that are most like these; labels are not needed.
+    """Find the photos most similar to these; no labels are needed.
 
-    A photo of the dataset is left out of its own answer; copies under other names are not.
+    A photo of the dataset is excluded from its own results; copies under other names are not.
     """
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise typer.BadParameter(f"--sheet writes a PNG; {sheet.name} should end in .png.")
@@ -151,7 +151,7 @@ def _draw(
     ids: "list[np.ndarray]",
     similarities: "list[np.ndarray]",
 ) -> None:
-    """Write a contact sheet: a row a query, the query first."""
+    """Write a contact sheet with one row per query, the query first."""
     from caltech_lab.plots.photos import grid_of_photos
 
     def small(path: Path) -> "Image.Image":
@@ -180,7 +180,7 @@ def _draw(
 
 
 def duplicates(crops: bool, top: int) -> Result:
-    """Group photos that are nearly the same, by a perceptual hash and by embedding."""
+    """Group near-duplicates, by perceptual hash and by embedding."""
     lab = open_lab()
     pairs = near_duplicates(lab, crops=crops)
     table = lab.embeddings.photos.table
