@@ -1,10 +1,11 @@
-"""How many small faults in the core the unit tests notice: a seeded sample of mutants.
+"""Mutation testing: how many small faults in the core the unit tests detect.
 
     python -m tools.mutation --mutants 150 --seed 0
 
-Each mutant is one small change that cosmic-ray makes to a module (a comparison turned round, a
-number one larger, a condition negated), in a copy of the checkout; the unit tests of its room run
-until one fails. Printed are the share noticed, by module, and each survivor as a difference.
+The mutants are a seeded random sample. Each is one small change that cosmic-ray makes to a module
+(a reversed comparison, a number increased by one, a negated condition), in a copy of the checkout;
+the module's unit tests run until one fails. The output is the number of detected mutants per
+module, their share in total, and the diff of each survivor.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkResult
 
 ROOT = Path(__file__).parents[1]
-# Modules, and the tests that should notice a fault in them.
+# Modules, and the tests that should detect a fault in them.
 ROOMS = {
     "caltech_lab/metrics": "tests/metrics",
     "caltech_lab/clustering": "tests/clustering",
@@ -40,13 +41,13 @@ ROOMS = {
     "caltech_lab/storage/cache.py": "tests/storage/test_cache.py",
     "caltech_lab/datasets/folder.py": "tests/datasets/test_folder.py tests/test_own_photos.py",
 }
-# `|` stands in type hints, where a fault is noticed as soon as the module is imported.
+# `|` occurs in type hints, where a fault is detected as soon as the module is imported.
 LEFT_OUT = "ReplaceBinaryOperator_BitOr"
-SURE_TO_PASS = 20.0  # seconds beside three times what the tests of a room take
+SURE_TO_PASS = 20.0  # seconds, in addition to three times the duration of the tests
 
 
 def mutants(n: int, seed: int, rooms: dict[str, str]) -> list[MutationSpec]:
-    """Draw n of all mutants of the modules, the same for the same seed and code."""
+    """Draw a random sample of n mutants, the same for the same seed and code."""
     modules: list[Path] = []
     for place in rooms:
         path = ROOT / place
@@ -61,7 +62,7 @@ def mutants(n: int, seed: int, rooms: dict[str, str]) -> list[MutationSpec]:
 
 
 def copy_checkout(goal: Path) -> None:
-    """Copy the code; what is large, such as weights, is linked."""
+    """Copy the code; other files, such as weights, are linked."""
 
     def copy(source: str, target: str) -> str:
         if source.endswith((".py", ".toml")):
@@ -77,12 +78,12 @@ def copy_checkout(goal: Path) -> None:
 
 
 def command(tests: str) -> str:
-    """Return what runs tests until one fails."""
+    """Return the command that runs tests until one fails."""
     return f"{sys.executable} -m pytest -x -q -p no:cacheprovider -p no:xdist {tests}"
 
 
 def enter(places: Path) -> None:
-    """Give a worker a copy of the checkout of its own, to be imported instead of the installed."""
+    """Give a worker its own copy of the checkout, imported instead of the installed package."""
     goal = places / str(os.getpid())
     copy_checkout(goal)
     os.chdir(goal)
@@ -90,7 +91,7 @@ def enter(places: Path) -> None:
 
 
 def seconds_of(tests: str) -> float:
-    """Return how long the tests of a room take; they must pass without a fault."""
+    """Return the duration of tests in seconds; without a mutant, they must pass."""
     began = time.monotonic()
     outcome, output = run_tests(command(tests), 900)
     assert outcome == TestOutcome.SURVIVED, output
@@ -98,17 +99,17 @@ def seconds_of(tests: str) -> float:
 
 
 def attempt(spec: MutationSpec, tests: str, limit: float) -> WorkResult:
-    """Run the tests with one fault in the code."""
+    """Run the tests with one mutant."""
     return mutate_and_test([spec], command(tests), limit)
 
 
 def tests_of(spec: MutationSpec, rooms: dict[str, str]) -> str:
-    """Return the tests that belong to the module of a mutant."""
+    """Return the tests for the module of a mutant."""
     return next(tests for place, tests in rooms.items() if str(spec.module_path).startswith(place))
 
 
 def main() -> None:
-    """Draw mutants, run the tests on each, and print which survive."""
+    """Draw mutants, run the tests on each, and print the survivors."""
     parser = argparse.ArgumentParser(description="Mutation testing of the core.")
     parser.add_argument("--mutants", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,10 +1,10 @@
-"""What each command says of odd folders of photos, in one table.
+"""Run every command on unusual folders of photos, and print the results as a table.
 
     python -m tools.odd_folders FOLDER
 
-takes each sub-folder of FOLDER as a dataset, with outputs of its own, and runs each command on it
-with raw pixels as the backbone. It ends with 1 when a command ends in a traceback, or in more than
-a result or a sentence.
+Each sub-folder of FOLDER is used as a dataset with its own outputs, and each command runs on it
+with raw pixels as the backbone. The exit code is 1 if any command ends with a traceback, or with
+neither a result nor an error sentence.
 """
 
 import argparse
@@ -36,7 +36,7 @@ WIDTH = 110
 
 
 def run(words: Sequence[str], photos: Path, outputs: Path) -> tuple[int, str]:
-    """Run one command; return its exit code, and the last line for a person."""
+    """Run one command; return its exit code, and the first line of its output or its last error."""
     command = [sys.executable, "-m", "caltech_lab", *words]
     about = {
         "CALTECH_LAB_DATASET": str(photos),
@@ -54,7 +54,7 @@ def run(words: Sequence[str], photos: Path, outputs: Path) -> tuple[int, str]:
 
 
 def table(case: Path) -> Iterator[tuple[str, int, str]]:
-    """Run all commands on one folder; yield what was run, its exit code and what it said."""
+    """Run all commands on one folder; yield each command, its exit code and a line of output."""
     with tempfile.TemporaryDirectory() as outputs:
         try:
             photo = str(folder.scan(case).file(0))
@@ -66,7 +66,7 @@ def table(case: Path) -> Iterator[tuple[str, int, str]]:
 
 
 def main() -> int:
-    """Print the table; return 1 when a command ended in a traceback."""
+    """Print the table; return 1 if a run ended with neither a result nor an error sentence."""
     parser = argparse.ArgumentParser(description="What each command says of odd folders.")
     parser.add_argument("folder", type=Path)
     cases = sorted(path for path in parser.parse_args().folder.iterdir() if path.is_dir())
