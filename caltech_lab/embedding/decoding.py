@@ -272,7 +272,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _stretched(values: NDArray[np.int32] | NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scale 32-bit gray, whose white point is unknown, from its minimum and maximum to 0-255."""
+    """Scale 32-bit gray, whose white point is unknown, so that its range becomes 0 to 255."""
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     gray = np.empty(values.shape, np.uint8)
