@@ -138,14 +138,14 @@ class Lab:
 
         The categories that are too small for the split are printed once.
         """
-        parts = split(self.embeddings.y, self.seed)
-        self._tell_left_out  # noqa: B018
-        return parts
+        return self._split
 
     @cached_property
-    def _tell_left_out(self) -> None:
-        if told := left_out(self.embeddings.y, self.embeddings.categories):
-            print(told)
+    def _split(self) -> tuple[np.ndarray, np.ndarray]:
+        parts = split(self.embeddings.y, self.seed)
+        if sentence := left_out(self.embeddings.y, self.embeddings.categories):
+            print(sentence)
+        return parts
 
     @property
     def _folder(self) -> Path:

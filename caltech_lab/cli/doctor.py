@@ -279,6 +279,6 @@ def doctor() -> Result:
     bad = [check for check in checks if check.status == "missing"]
     words = f"{len(bad)} things are missing" if len(bad) != 1 else "One thing is missing"
     lines = [line for check in checks for line in str(check).splitlines()]
-    end = "All that is needed is there." if not bad else f"{words}, told above."
+    end = "Nothing is missing." if not bad else f"{words}, listed above."
     data = {"checks": [check.as_dict() for check in checks]}
     return Result([*lines, end], data, ok=not bad)

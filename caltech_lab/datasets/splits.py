@@ -8,7 +8,7 @@ from caltech_lab.errors import ArgumentError
 
 TEST_SHARE = 0.2
 LEAST = 5
-"""Photos that a category needs: one in five is tested, which leaves three folds a photo each."""
+"""Photos that a category needs: 20 % leave one for the test set, and one per fold for training."""
 NAMED = 5  # maximum number of categories named in a message
 
 

@@ -214,11 +214,11 @@ def _matrix_of(frame: pd.DataFrame) -> np.ndarray:
         rows = frame[names].to_numpy() if names else np.stack([*frame["embedding"]])
         X = np.ascontiguousarray(rows, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise ArgumentError("The embeddings must be numbers, equally many a row.") from error
+        raise ArgumentError("The embeddings must be numbers, as many in each row.") from error
     lengths = np.linalg.norm(X, axis=1)
     # The row of a black photo may be zero.
     if not (np.isclose(lengths, 1, atol=1e-3) | (lengths == 0)).all():
-        raise ArgumentError("The embeddings must be scaled to length one, row by row.")
+        raise ArgumentError("The embeddings must be rows of unit length.")
     return X
 
 

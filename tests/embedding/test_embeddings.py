@@ -19,7 +19,7 @@ FRAME = pd.DataFrame({"path": ["a", "b"], "x0": [0.6, 1.0], "x1": [0.8, 0.0]})
 
 @pytest.mark.parametrize("length", [0.5, 0.99, 1.01, 1.5, np.nan, np.inf])
 def test_a_row_of_another_length_is_refused(length: float) -> None:
-    with pytest.raises(ArgumentError, match="scaled to length one"):
+    with pytest.raises(ArgumentError, match="rows of unit length"):
         Embeddings.from_frame(FRAME.assign(x0=[0.6, length]))
 
 
