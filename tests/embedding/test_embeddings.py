@@ -30,7 +30,7 @@ def test_a_row_of_zeros_and_a_rounded_one_are_taken(length: float) -> None:
 
 def test_rows_of_two_lengths_in_one_column_are_refused() -> None:
     frame = pd.DataFrame({"path": ["a", "b"], "embedding": [[1.0], [0.6, 0.8]]})
-    with pytest.raises(ArgumentError, match="equally many"):
+    with pytest.raises(ArgumentError, match="as many in each row"):
         Embeddings.from_frame(frame)
 
 
