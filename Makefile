@@ -74,7 +74,7 @@ test-unit: $(INSTALLED)
 	$(ABREAST) $(BIN)/python -m pytest $(WORKERS) $(UNIT)
 
 test-promises: $(INSTALLED)  ## slower tests: killed runs, full disks, the same numbers twice
-	$(ABREAST) $(BIN)/python -m pytest $(WORKERS) tests/promises
+	$(ABREAST) $(BIN)/python -m pytest $(WORKERS) --no-loadscope-reorder tests/promises
 
 test-browser: $(INSTALLED)  ## the demo and the browsers in a headless Chromium, where there is one
 	$(BIN)/python -m pytest -s tests/browser
