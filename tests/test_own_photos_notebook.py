@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +46,11 @@ def test_each_cell_works_or_says_what_is_missing(
     settings.cache_clear()
 
     cells = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
-    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     folder = f"FOLDER = {str(tmp_path / 'photos')!r}"
-    names: dict[str, object] = {}
-    for cell in code:
-        exec(re.sub(r'^FOLDER = ""$', lambda _: folder, cell, flags=re.MULTILINE), names)
+    script = tmp_path / "own_photos.py"
+    script.write_text(re.sub(r'^FOLDER = ""$', lambda _: folder, code, flags=re.MULTILINE))
+    names = runpy.run_path(str(script))
     plt.close("all")
 
     out = capsys.readouterr().out

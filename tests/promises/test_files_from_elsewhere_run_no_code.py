@@ -183,9 +183,9 @@ def test_a_downloaded_file_of_weights_is_checked_each_time(
     (tmp_path / "weights").mkdir()
     path = tmp_path / "weights" / "resnet50-0676ba61.pth"
     torch.save(attack, path)
-    with pytest.raises(WeightsError, match=r"is not the file .*delete it"):
+    with pytest.raises(WeightsError, match=r"does not match .*delete it"):
         backbone("resnet50-v1").weights()
-    with pytest.raises(WeightsError, match=r"is not the file .*delete it"):
+    with pytest.raises(WeightsError, match=r"does not match .*delete it"):
         backbone("resnet50-v1").build()
 
 
