@@ -103,11 +103,11 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot):
     page.evaluate(
         """() => {
           const zone = document.querySelector('.cl-drop'), data = new DataTransfer();
-          data.items.add(new File([new Uint8Array(65 * 2 ** 20)], 'giant.png'));
+          data.items.add(new File([new Uint8Array(129 * 2 ** 20)], 'giant.png'));
           zone.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true}));
         }"""
     )
-    person.wait("giant.png has 65 MB")
+    person.wait("giant.png has 129 MB")
 
     # Dropping, as with the mouse.
     page.evaluate(
