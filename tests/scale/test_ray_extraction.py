@@ -96,7 +96,7 @@ def test_a_flipped_bit_in_a_shard_is_told_and_mended(photos, tmp_path):
     damaged = bytearray(whole)
     damaged[len(damaged) // 2] ^= 4
     (shards / name_of(3)).write_bytes(damaged)
-    with pytest.raises(CacheError, match="was damaged, and is kept as"):
+    with pytest.raises(CacheError, match="was damaged and is kept as"):
         list(read_shards(fs.LocalFileSystem(), str(shards)))
     extract_shards(str(photos.root), HOG, str(shards))
     assert (shards / name_of(3)).read_bytes() == whole
