@@ -241,7 +241,7 @@ def test_a_table_from_elsewhere_is_taken_or_told_what_it_lacks() -> None:
     for wrong, word in (
         (frame.drop(columns="path"), "path"),
         (frame[["path"]], "embedding"),
-        (frame.assign(x1=5.0), "length one"),
+        (frame.assign(x1=5.0), "unit length"),
         (frame.assign(x1="five"), "numbers"),
         (frame.iloc[:0], "rows"),
     ):
