@@ -14,7 +14,7 @@ from caltech_lab.embedding.backbones import Backbone
 from caltech_lab.embedding.backbones import backbone as look_up
 from caltech_lab.embedding.perturbation import perturbation
 from caltech_lab.errors import shown_name
-from caltech_lab.settings import settings
+from caltech_lab.settings import from_folder, settings
 from caltech_lab.storage.cache import Cache
 from caltech_lab.storage.files import make_folder
 
@@ -75,9 +75,7 @@ class Lab:
 
     def __str__(self) -> str:
         """Return the dataset, backbone, output folder and seed, one per line."""
-        home, place = settings().home, self._folder
-        below = place.is_relative_to(home) and home != Path(home.anchor)
-        shown = place.relative_to(home) if below else place
+        shown = from_folder(self._folder, settings().home)
         return "\n".join(
             [
                 f"Photos     {shown_name(self.photos.origin.rstrip('.'))}.",

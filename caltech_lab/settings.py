@@ -88,6 +88,12 @@ def from_home(path: str | Path) -> Path:
     return Path(path)
 
 
+def from_folder(path: Path, folder: Path) -> Path:
+    """Return a path relative to a folder that it is below; the root of a disk is no such folder."""
+    below = path.is_relative_to(folder) and folder != Path(folder.anchor)
+    return path.relative_to(folder) if below else path
+
+
 def _whole(name: str, default: int, least: int) -> int:
     value = os.environ.get(name) or str(default)
     if not value.isdecimal() or int(value) < least:

@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperCommand
 
 from caltech_lab.errors import LabError, shown_name
-from caltech_lab.settings import from_home, settings
+from caltech_lab.settings import from_folder, from_home, settings
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -276,6 +276,4 @@ def open_lab() -> "Lab":
 
 def shown(path: Path) -> str:
     """Return a path relative to the current folder if it is inside it, otherwise absolute."""
-    path, here = Path(path).absolute(), Path.cwd()
-    below = path.is_relative_to(here) and here != Path(here.anchor)
-    return str(path.relative_to(here) if below else path)
+    return str(from_folder(Path(path).absolute(), Path.cwd()))

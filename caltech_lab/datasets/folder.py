@@ -9,19 +9,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
-from caltech_lab.datasets.formats import (
-    FORMATS_LISTED,
-    HEAD,
-    NOT_READ,
-    SUFFIXES,
-    format_of,
-    suffix_of,
-)
+from caltech_lab.datasets.formats import FORMATS_LISTED, HEAD, NOT_READ, is_photo, suffix_of
 from caltech_lab.datasets.photos import Photos, hash_files
 from caltech_lab.errors import ArgumentError, CacheError, DatasetError, LabError
 from caltech_lab.settings import from_home
@@ -213,7 +207,7 @@ class _Listing:
         if suffix in NOT_READ:
             if not self.excludes(path):
                 self.not_read[suffix] += 1
-        elif suffix in SUFFIXES or _begins_as_a_photo(file):
+        elif is_photo(suffix, partial(_head, file)):
             if not self.excludes(path):
                 self.photos.append(path)
                 return True
@@ -226,12 +220,9 @@ def made_by_a_program(name: str) -> bool:
     return NO_PHOTOS.fullmatch(name.lower()) is not None
 
 
-def _begins_as_a_photo(file: str) -> bool:
-    try:
-        with open(file, "rb", buffering=0) as opened:
-            return format_of(opened.read(HEAD)) is not None
-    except OSError:
-        return False
+def _head(file: str) -> bytes:
+    with open(file, "rb", buffering=0) as opened:
+        return opened.read(HEAD)
 
 
 def _matcher(exclude: Sequence[str]) -> Callable[[str], bool]:

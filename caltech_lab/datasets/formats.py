@@ -1,6 +1,7 @@
 """Image formats, recognized by the first bytes of a file, or by its extension where possible."""
 
 import os
+from collections.abc import Callable
 from typing import Final
 
 FORMATS: Final = ("JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "HEIC", "AVIF")
@@ -72,3 +73,16 @@ def format_of(head: bytes) -> str | None:
 def suffix_of(name: str) -> str:
     """Return the extension of a file name in lower case, such as ".jpg", or "" if there is none."""
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 a path object takes ten times as long
+
+
+def is_photo(suffix: str, head: Callable[[], bytes]) -> bool:
+    """Return whether a file is a photo, by its extension or else by its first `HEAD` bytes.
+
+    `head` reads them, and is called only for an unknown extension; an `OSError` means no photo.
+    """
+    if suffix in SUFFIXES or suffix in NOT_READ:
+        return suffix in SUFFIXES
+    try:
+        return format_of(head()) is not None
+    except OSError:
+        return False

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.errors import ArgumentError
-from caltech_lab.storage.files import save_array, write_atomically, write_csv
+from caltech_lab.storage.files import save_array, valid_unicode, write_atomically, write_csv
 
 FORMATS = ("parquet", "npy", "projector")
 
@@ -77,7 +77,7 @@ def write_parquet(features: Embeddings, path: Path) -> Path:
     n, d = features.X.shape
     numbers = pa.array(np.ascontiguousarray(features.X).ravel())
     columns = {
-        name: pa.array([_unicode(text) for text in table[name]], pa.string())
+        name: pa.array([valid_unicode(text) for text in table[name]], pa.string())
         for name in ("path", "category", "sha256")
     }
     columns["embedding"] = pa.FixedSizeListArray.from_arrays(numbers, d)
@@ -87,10 +87,6 @@ def write_parquet(features: Embeddings, path: Path) -> Path:
     with write_atomically(path) as temporary:
         pq.write_table(pa.table(columns).replace_schema_metadata(metadata), temporary)
     return path
-
-
-def _unicode(name: str) -> str:
-    return name.encode(errors="backslashreplace").decode()
 
 
 def write_npy(features: Embeddings, folder: Path) -> list[Path]:

@@ -11,20 +11,14 @@ import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from pyarrow import fs
 
 from caltech_lab.datasets.folder import categorized, made_by_a_program
-from caltech_lab.datasets.formats import (
-    FORMATS_LISTED,
-    HEAD,
-    NOT_READ,
-    SUFFIXES,
-    format_of,
-    suffix_of,
-)
+from caltech_lab.datasets.formats import FORMATS_LISTED, HEAD, is_photo, suffix_of
 from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.decoding import MAX_BYTES
 from caltech_lab.embedding.extraction import CANNOT_BE_OPENED
@@ -129,7 +123,11 @@ def parts_at(address: str) -> list[Part]:
     stamps = {path: f"{info.size} {info.mtime_ns}" for path, info in files}
     if tars := sorted(path for path in stamps if path.endswith(".tar")):
         return [Part(i, [], [], path, _key([[path, stamps[path]]])) for i, path in enumerate(tars)]
-    sizes = {path: info.size for path, info in files if _is_photo(system, path, info.path)}
+    sizes = {
+        path: info.size
+        for path, info in files
+        if is_photo(suffix_of(path), partial(_head, system, info.path))
+    }
     if not sizes:
         raise DatasetError(
             f"No photos were found at {address}: choose a folder of {FORMATS_LISTED} photos, or of "
@@ -141,15 +139,10 @@ def parts_at(address: str) -> list[Part]:
     return _divided(rows, [sizes[path] for path, _, _ in rows])
 
 
-def _is_photo(system: fs.FileSystem, path: str, full: str) -> bool:
-    suffix = suffix_of(path)
-    if suffix in SUFFIXES or suffix in NOT_READ:
-        return suffix in SUFFIXES
-    try:
-        with system.open_input_file(full) as file:
-            return format_of(file.read(HEAD)) is not None
-    except OSError:
-        return False
+def _head(system: fs.FileSystem, path: str) -> bytes:
+    with system.open_input_file(path) as file:
+        head: bytes = file.read(HEAD)
+    return head
 
 
 def read(address: str, part: Part) -> Iterator[Item]:
@@ -212,9 +205,7 @@ def _in_tar(tar: str, stream: Any) -> Iterator[Item]:
             data = file.read(MAX_BYTES + 1) if file else b""
             if path.suffix.lower() in LABELS:
                 label = data.decode("utf-8", "replace").strip()
-            elif path.suffix.lower() in SUFFIXES or (
-                path.suffix.lower() not in NOT_READ and format_of(data[:HEAD])
-            ):
+            elif is_photo(path.suffix.lower(), partial(bytes, data[:HEAD])):
                 photo = member.name, data
     if photo is not None:
         yield _item(tar, photo, label)

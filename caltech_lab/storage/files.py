@@ -218,6 +218,11 @@ def csv_text(table: "pd.DataFrame", index: bool = False) -> str:
     return text
 
 
+def valid_unicode(text: str) -> str:
+    """Return a text with escapes for what is no Unicode, such as some bytes of file names."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 
 
@@ -236,7 +241,7 @@ def write_csv(path: Path, table: "pd.DataFrame", index: bool = True) -> None:
     def harmless(cell: Any) -> Any:
         if not isinstance(cell, str):
             return cell
-        text = cell.encode(errors="backslashreplace").decode()
+        text = valid_unicode(cell)
         return f"'{text}" if FORMULA.match(text) else text
 
     safe = table.rename(index=harmless, columns=harmless)

@@ -75,7 +75,7 @@ def test_a_file_of_a_known_name_is_listed_without_a_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(tmp_path, "a.jpg", data=b"no photo")
-    monkeypatch.setattr(folder, "_begins_as_a_photo", None)
+    monkeypatch.setattr(folder, "_head", lambda _: pytest.fail("looked into a file"))
     assert paths(folder.scan(tmp_path)) == ["a.jpg"]
 
 
