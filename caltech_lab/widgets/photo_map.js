@@ -56,7 +56,6 @@ function photoMap(element, options) {
   // ---- state -----------------------------------------------------------------------------------
 
   let [width, height, ratio] = [0, 0, 1];
-  let view = { zoom: 1, x: 0.5, y: 0.5 }; // the point in the middle
   let cursor = null; // a row
   let query = { row: null, xy: null };
   let shown = [];
@@ -72,7 +71,9 @@ function photoMap(element, options) {
     low[i % 2] = Math.min(low[i % 2], points[i]);
     high[i % 2] = Math.max(high[i % 2], points[i]);
   }
-  const span = [Math.max(0.1, high[0] - low[0]), Math.max(0.1, high[1] - low[1])];
+  const span = [0, 1].map((axis) => Math.max(0.1, high[axis] - low[axis]));
+  const middle = n ? [0, 1].map((axis) => (low[axis] + high[axis]) / 2) : [0.5, 0.5];
+  let view = { zoom: 1, x: middle[0], y: middle[1] }; // the point in the middle of the canvas
 
   const fit = () => Math.min((width - 2 * MAP_MARGIN) / span[0], (height - 2 * MAP_MARGIN) / span[1]);
   const scale = () => view.zoom * Math.max(1, fit());
@@ -143,11 +144,16 @@ function photoMap(element, options) {
 
   function dot(color, size) {
     const made = document.createElement("canvas");
-    made.width = made.height = Math.ceil(2 * size * ratio) + 2;
+    made.width = made.height = Math.ceil((2 * size + 1) * ratio) + 2;
     const g = made.getContext("2d");
     g.fillStyle = color;
     g.arc(made.width / 2, made.width / 2, size * ratio, 0, 2 * Math.PI);
     g.fill();
+    if (size < 2) return made;
+    g.globalAlpha = 0.3; // an outline keeps pale colors visible, and neighbors apart
+    g.strokeStyle = theme.ink;
+    g.lineWidth = ratio;
+    g.stroke();
     return made;
   }
 
@@ -245,7 +251,8 @@ function photoMap(element, options) {
   function drawTop() {
     const g = pen(top);
     const size = radius();
-    rings(g, shown, size + 2.5, 1.5);
+    const many = shown.length > 200;
+    rings(g, shown, size + (many ? 1 : 2.5), many ? 0.8 : 1.5);
     if (query.xy) star(g, screenX(query.xy[0]), screenY(query.xy[1]), size + 7);
     if (cursor !== null) {
       const [left, down] = [screenX(points[2 * cursor]), screenY(points[2 * cursor + 1])];
@@ -256,6 +263,7 @@ function photoMap(element, options) {
       rings(g, [cursor], size + 3, 2.5);
     }
     if (lasso) {
+      g.save();
       g.beginPath();
       for (const [left, down] of lasso) g.lineTo(left, down);
       g.closePath();
@@ -267,6 +275,7 @@ function photoMap(element, options) {
       g.lineWidth = 1.5;
       g.strokeStyle = theme.ink;
       g.stroke();
+      g.restore();
     }
   }
 
@@ -355,10 +364,11 @@ function photoMap(element, options) {
   function look(zoom, x, y) {
     zoom = Math.max(1, Math.min(MAP_MAX_ZOOM, zoom));
     const inside = (v) => Math.max(0, Math.min(1, v));
-    view = zoom === 1 ? { zoom, x: 0.5, y: 0.5 } : { zoom, x: inside(x), y: inside(y) };
+    view = { zoom, x: inside(x), y: inside(y) };
+    if (zoom === 1) [view.x, view.y] = middle;
     draw();
   }
-  const reset = () => look(1, 0.5, 0.5);
+  const reset = () => look(1, ...middle);
 
   function zoomAbout(left, down, factor) {
     const [x, y] = [mapX(left), mapY(down)];
@@ -515,6 +525,7 @@ function photoMap(element, options) {
   const sized = new ResizeObserver(() => {
     [width, height] = [stage.clientWidth, stage.clientHeight];
     ratio = window.devicePixelRatio || 1;
+    root.classList.toggle("cl-map-narrow", root.clientWidth < 560);
     draw();
   });
   sized.observe(stage);
