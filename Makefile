@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
-EXTRAS := dev,efficientnet,map,browser
+EXTRAS := dev,efficientnet,browser
 MINUTES ?= 10000
 # What holds for every run of the tests: the drawn sample, and results of their own.
 DRAWN := CALTECH_LAB_DATASET=drawn

@@ -31,11 +31,9 @@ def chromium():
         "playwright.sync_api", reason="Playwright is not here: pip install 'caltech-lab[browser]'."
     )
     with sync_api.sync_playwright() as playwright:
-        # Continuous integration runs as root, which Chromium's sandbox does not allow, and has no
-        # graphics card for the map; only our own pages are opened.
-        browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--enable-unsafe-swiftshader"]
-        )
+        # Continuous integration runs as root, which Chromium's sandbox does not allow; only our own
+        # pages are opened.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
 

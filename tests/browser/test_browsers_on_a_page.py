@@ -70,36 +70,50 @@ def click(browser, x: float, y: float) -> None:
 
 
 def hover_over_a_point(page, browser) -> None:
-    """Rest the mouse on points of the map until one answers with its photo."""
-    canvas = browser.locator("canvas").first
+    """Move the mouse across the map until it is over a point, whose photo is then shown."""
+    canvas = browser.locator(".cl-map-top")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
-    photo = browser.locator("[style*='data:image/jpeg']")
-    for row in range(0, 336, 48):
-        x, y = canvas.evaluate(
-            "(canvas, row) => canvas.parentElement.parentElement.api.getScreenPosition(row)", row
-        )
-        x, y = box["x"] + x, box["y"] + y
-        page.mouse.move(x - 20, y - 20)
-        page.mouse.move(x, y, steps=4)
-        for _ in range(15):  # jupyter-scatter waits for half a second before it asks
-            page.wait_for_timeout(200)
-            if photo.count():
-                return
-    pytest.fail("No point of the map answered with its photo.")
+    card = browser.locator(".cl-map-card")
+    for x in range(0, int(box["width"]), 6):
+        page.mouse.move(box["x"] + x, box["y"] + box["height"] / 2)
+        page.wait_for_timeout(20)
+        if card.is_visible():
+            break
+    card.locator("img[src^='data:image/jpeg']").wait_for()
+    assert "image_" in card.inner_text()
+
+
+def walk_by_keys(page, browser) -> None:
+    """Go to a point by the keyboard, and search with it; JupyterLab must not take the keys."""
+    canvas = browser.locator(".cl-map-top")
+    canvas.focus()
+    cells = page.locator(".jp-CodeCell").count()
+    for key in ("ArrowRight", "ArrowDown", "+", "b", "0", "0"):
+        page.keyboard.press(key)
+    browser.locator(".cl-map-card img[src^='data:image/jpeg']").wait_for()
+    said = browser.locator("[aria-live]").inner_text()
+    assert "image_" in said
+    page.keyboard.press("Enter")
+    browser.get_by_text("The photos around this point").wait_for()
+    assert browser.locator("figure figcaption").first.inner_text() == said
+    assert canvas.evaluate("c => c === document.activeElement")
+    assert page.locator(".jp-CodeCell").count() == cells
+    assert page.locator(".jp-Dialog").count() == 0  # "0, 0" restarts the kernel elsewhere
 
 
 def draw_a_lasso(page, browser) -> None:
     """Draw around the whole map."""
-    browser.get_by_title("Activate lasso selection").click()
-    box = browser.locator("canvas").first.bounding_box()
+    box = browser.locator(".cl-map-top").bounding_box()
     corners = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02)]
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
     page.mouse.move(*places[0])
+    page.keyboard.down("Shift")
     page.mouse.down()
     for place in places[1:]:
         page.mouse.move(*place, steps=15)
     page.mouse.up()
+    page.keyboard.up("Shift")
     browser.get_by_text("336 photos selected").wait_for()
     browser.locator("figure img").nth(23).wait_for()
 
@@ -145,10 +159,9 @@ def test_the_browsers_in_jupyterlab(page, lab_address, all_browsers, shoot):
     cell = page.locator(".jp-CodeCell").nth(5)
     cell.scroll_into_view_if_needed()
     browser = cell.locator(".jp-OutputArea-output:has(.cl-grid)").last
-    browser.locator("canvas").first.wait_for()
-    page.wait_for_timeout(2000)
+    browser.locator(".cl-map-top").wait_for()
     browser.locator(".jupyter-widgets select").first.select_option("pizza")
-    browser.get_by_text("photos selected: pizza").wait_for()
+    browser.get_by_text("The photos of pizza").wait_for()
     browser.locator("figure img").nth(23).wait_for()
     for width in (900, 1280):
         page.set_viewport_size({"width": width, "height": 1800})
@@ -157,5 +170,6 @@ def test_the_browsers_in_jupyterlab(page, lab_address, all_browsers, shoot):
         shoot(browser, "browser_map" + ("-900" if width == 900 else ""))
     hover_over_a_point(page, browser)
     shoot(browser, "browser_map-hover")
+    walk_by_keys(page, browser)
     draw_a_lasso(page, browser)
     assert errors == []

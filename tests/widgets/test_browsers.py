@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-import sys
 
 import numpy as np
 import pandas as pd
@@ -233,38 +232,68 @@ def test_categories_by_score_and_their_worst_answers(features):
     still(browser)
 
 
-@pytest.mark.parametrize("installed", [True, False])
-def test_the_map(features, installed, monkeypatch):
-    if installed:
-        pytest.importorskip("jscatter")
-    else:
-        monkeypatch.setitem(sys.modules, "jscatter", None)
-    browser = browsers.MapBrowser(features, features.X[:, :2], np.array([0, 1]))
-    assert (browser.scatter is not None) == installed
-    assert ("jupyter-scatter is not installed" in shown(browser.status)) != installed
-    if installed:
-        browser.scatter.widget.selection = [3, 5, 8]
-        assert rows_of(browser.grid) == [3, 5, 8]
-        assert "3 photos selected" in shown(browser.text)
-        sent = []
-        monkeypatch.setattr(browser.scatter.widget, "send", sent.append)
-        browser.scatter.widget.hovering = 4
-        browser.scatter.widget.hovering = None
-        assert [message["index"] for message in sent] == [4]
-        assert sent[0]["preview"].startswith("data:image/jpeg")
-        assert sent[0]["properties"]["category"] == features.categories[features.y[4]]
-        # What the page asks for half a second later: a photo, and for another row none yet.
-        for row, kind in [(4, "jpeg"), (5, "gif")]:
-            question = {"type": "tooltip", "properties": ["category"], "preview": "photo"}
-            browser.scatter.widget._handle_custom_msg({**question, "index": row}, [])
-            assert sent[-1]["preview"].startswith(f"data:image/{kind}")
-    else:
-        click(browser, browser.axes[0], *features.X[9, :2])
-        assert rows_of(browser.grid)[0] == 9
+@pytest.fixture(name="on_map")
+def map_browser(features, monkeypatch):
+    """Return a map, a way to act on it as the page does, and what it sends to the page."""
+    browser = browsers.MapBrowser(features, 50 * features.X[:, :2], np.array([3, 1]))
+    sent = []
+    monkeypatch.setattr(browser.map, "send", sent.append)
+
+    def act(kind, *rows):
+        browser.map._received(browser.map, {"kind": kind, "rows": rows}, [])
+
+    return browser, act, sent
+
+
+def test_the_map_has_a_place_and_a_category_for_each_photo(on_map, features):
+    browser, _, _ = on_map
+    points = np.frombuffer(browser.map.points, np.float32).reshape(-1, 2)
+    X = features.X[:, :2]
+    scale = 1 / np.ptp(X, axis=0).max()
+    np.testing.assert_allclose(np.diff(points, axis=0), scale * np.diff(X, axis=0), atol=1e-5)
+    assert np.frombuffer(browser.map.labels, np.int32).tolist() == features.y.tolist()
+    assert browser.map.names == features.categories
+    assert len(set(browser.map.colors)) == len(features.categories)
+    assert {name for *_, name in browser.map.regions} <= set(features.categories)
+    assert browser.map.first == [3, 1]
+    still(browser)
+
+
+def test_a_lasso_on_the_map_shows_its_photos(on_map, features):
+    browser, act, _ = on_map
+    act("select", 3, 5, 8)
+    assert rows_of(browser.grid) == browser.map.shown == [3, 5, 8]
+    assert shown(browser.text) == "3 photos selected: butterfly 2, cup 1."
+    act("select")
+    assert "There are no photos in this area" in shown(browser.status)
+    act("select", len(features.X))  # no such photo
+    assert browser.map.shown == [3, 5, 8]
+
+
+def test_a_click_on_the_map_shows_the_photos_around(on_map, features):
+    browser, act, _ = on_map
+    act("click", 9)
+    away = np.linalg.norm(features.X[:, :2] - features.X[9, :2], axis=1)
+    assert rows_of(browser.grid) == browser.map.shown == np.argsort(away)[:24].tolist()
+
+
+def test_hovering_over_the_map_sends_the_photo_or_says_that_it_is_gone(on_map, features):
+    browser, act, sent = on_map
+    act("hover", 4)
+    assert sent[-1]["row"] == 4
+    assert sent[-1]["src"].startswith("data:image/jpeg")
+    assert sent[-1]["caption"].startswith(features.categories[features.y[4]] + "\n")
+    browser.thumbnail = lambda _: None
+    act("hover", 5)
+    assert sent[-1]["src"] == ""
+
+
+def test_a_chosen_category_is_marked_on_the_map(on_map, features):
+    browser, _, _ = on_map
     name = features.categories[4]
     browser.choice.value = name
     assert {item["title"] for item in browser.grid.items} == {name}
-    still(browser)
+    assert browser.map.shown == np.flatnonzero(features.y == 4).tolist()
 
 
 def test_a_fault_in_a_browser_is_shown(confusion, monkeypatch, caplog):

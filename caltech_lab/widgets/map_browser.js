@@ -1,0 +1,33 @@
+
+// The map as a widget of its own; photo_map.js comes before this.
+export default {
+  render({ model, el }) {
+    const numbers = (name, Kind) => {
+      const { buffer, byteOffset, byteLength } = model.get(name);
+      return new Kind(buffer.slice(byteOffset, byteOffset + byteLength));
+    };
+    const send = (kind, rows) => model.send({ kind, rows });
+    const map = photoMap(el, {
+      points: numbers("points", Float32Array),
+      labels: numbers("labels", Int32Array),
+      names: model.get("names"),
+      colors: model.get("colors"),
+      regions: model.get("regions"),
+      first: model.get("first"),
+      onHover: (row, known) => row === null || known || send("hover", [row]),
+      onClick: (row) => send("click", [row]),
+      onSelect: (rows) => send("select", rows),
+    });
+    const received = ({ kind, row, src, caption }) =>
+      kind === "preview" && map.setPreview(row, src, caption);
+    const show = () => map.setShown(model.get("shown"));
+    model.on("msg:custom", received);
+    model.on("change:shown", show);
+    show();
+    return () => {
+      model.off("msg:custom", received);
+      model.off("change:shown", show);
+      map.destroy();
+    };
+  },
+};
