@@ -188,7 +188,7 @@ def predict(
 def retrieve(
     photos: Annotated[
         list[Path] | None,
-        typer.Argument(help=f"Query photos: {PHOTO_FORMATS}.", metavar="[PHOTO]..."),
+        typer.Argument(help=f"Query photos: {PHOTO_FORMATS}.", metavar="PHOTO"),
     ] = None,
     text: Annotated[
         list[str] | None,

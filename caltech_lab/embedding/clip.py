@@ -152,8 +152,9 @@ class ClipModel:
 
         if not all(text.strip() for text in texts):
             raise ArgumentError("A text query is empty: describe what the photos should show.")
-        with torch.inference_mode():
-            rows = self.network.encode_text(self._tokenizer([*texts]), normalize=True)
+        network, tokens = self.network, self._tokenizer([*texts])
+        with torch.inference_mode():  # not while loading: the image tower is traced later
+            rows = network.encode_text(tokens, normalize=True)
         made: NDArray[np.float32] = rows.float().numpy()
         return made
 
