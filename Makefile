@@ -15,7 +15,7 @@ DEMO := $(wildcard notebooks/*_retrieval_demo.ipynb)
 ROOMS := $(wildcard caltech_lab/*.py caltech_lab/*/*.py caltech_lab/*/*/*.py)
 DOCUMENTED := $(subst /,.,$(patsubst %.py,%,$(filter-out %__init__.py %__main__.py,$(ROOMS))))
 
-.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-avx2 record test-memory test-lowest test-newest test-caltech101 test-timm test-mutation test-weekly bench bench-quick lint format docs clean test-scale
+.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-avx2 record test-memory test-lowest test-newest test-caltech101 test-extras test-mutation test-weekly bench bench-quick lint format docs clean test-scale
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -145,12 +145,13 @@ test-newest: pyproject.toml constraints.txt  ## unit tests with the newest versi
 	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/held.txt -e ".[dev,efficientnet]"
 	$(ABREAST) .venv-newest/bin/python -m pytest $(WORKERS) $(UNIT)
 
-$(VENV)/timm-installed: $(INSTALLED)
-	$(call INSTALL,-e ".[timm]")
+$(VENV)/extras-installed: $(INSTALLED)
+	$(call INSTALL,-e ".[timm,text]")
 	@touch $@
 
-test-timm: $(VENV)/timm-installed
-	$(BIN)/python -m pytest tests/embedding -k timm
+test-extras: $(VENV)/extras-installed  ## the backbones of timm, and open_clip's with queries in words
+	$(BIN)/python -m pytest tests/embedding/test_backbones.py tests/embedding/test_clip.py tests/cli/test_words.py \
+		tests/promises/test_files_from_elsewhere_run_no_code.py
 
 $(VENV)/mutation-installed: $(INSTALLED)
 	$(call INSTALL,-e ".[mutation]")
@@ -159,7 +160,7 @@ $(VENV)/mutation-installed: $(INSTALLED)
 test-mutation: $(VENV)/mutation-installed  ## how many of 150 small faults in the core the unit tests notice
 	$(BIN)/python -m tools.mutation
 
-test-weekly: test-timm test-lowest test-newest test-avx2  ## what other environments show: once a week
+test-weekly: test-extras test-lowest test-newest test-avx2  ## what other environments show: once a week
 
 bench: $(INSTALLED)  ## measure speed on Caltech-101 in about half an hour: benchmarks/README.md
 	set -e; for name in $(BENCHMARKS); do $(REAL) $(BIN)/python benchmarks/$$name.py; done

@@ -23,13 +23,14 @@ function demoPage(model, parent) {
     // ---- the query ---------------------------------------------------------------------------
 
     const hows = element("fieldset", "cl-hows", {}, element("legend", "", {}, "The next photo"));
+    const group = `cl-how-${Math.random()}`;
     for (const [value, label] of [
       ["search", "starts a new search"],
       ["add", "is added to the query"],
       ["subtract", "is subtracted"],
     ]) {
       const radio = element("input", "", {
-        type: "radio", name: `cl-how-${uploads++}`, value, onchange: () => setHow(value),
+        type: "radio", name: group, value, onchange: () => setHow(value),
       });
       hows.append(element("label", "", {}, radio, label));
     }

@@ -4,9 +4,12 @@
 in the session.
 """
 
+import io
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import anywidget
@@ -17,7 +20,7 @@ from ipywidgets import Layout
 from caltech_lab.datasets.formats import SUFFIXES
 from caltech_lab.demo import takeaway
 from caltech_lab.demo.answers import Answer, Match, Query
-from caltech_lab.demo.gallery_map import colors, places, regions
+from caltech_lab.demo.gallery_map import place_of, places
 from caltech_lab.demo.session import SearchSession
 from caltech_lab.demo.spaces import LEARNED, PLAIN
 from caltech_lab.demo.upload import Upload
@@ -27,11 +30,11 @@ from caltech_lab.errors import ArgumentError, LabError, shown_name
 from caltech_lab.retrieval.feedback import NEAR_DUPLICATE
 from caltech_lab.settings import from_home
 from caltech_lab.widgets.parts import LIMITS, data_uri
+from caltech_lab.widgets.photo_map import SCRIPT, STYLE, colors, regions
 from caltech_lab.widgets.thumbnails import thumbnail
 
 HERE = Path(__file__).parent
-SCRIPTS = ("elements.js", "query_photo.js", "photo_map.js", "tiles.js", "page.js")
-STYLES = ("page.css", "photo_map.css")
+SCRIPTS = [SCRIPT, *(HERE / f"{n}.js" for n in ("elements", "query_photo", "tiles", "page"))]
 N_SHELF = 8
 LARGE = 1024  # pixels per side in the lightbox
 LEAST_SHOWN = 0.0005  # a probability that would be shown as 0.0 % is left out
@@ -43,10 +46,6 @@ LEARNING = (
 )
 MAPPING = "Computing the map, which takes up to half a minute the first time ..."
 log = logging.getLogger(__name__)
-
-
-def _joined(names: Sequence[str]) -> str:
-    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
 class RetrievalDemo(anywidget.AnyWidget):
@@ -63,8 +62,8 @@ class RetrievalDemo(anywidget.AnyWidget):
         The session.
     """
 
-    _esm = _joined(SCRIPTS)
-    _css = _joined(STYLES)
+    _esm = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
+    _css = STYLE + (HERE / "page.css").read_text(encoding="utf-8")
     opening = traitlets.Unicode().tag(sync=True)
     gallery = traitlets.Dict().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
@@ -274,6 +273,7 @@ class RetrievalDemo(anywidget.AnyWidget):
                 "regions": regions(xy, names),
             }
             self.status = before
+        self._place_query()
 
     def _do_take(self, kind: str, marked: bool, folder: str = "") -> None:
         """Send the results, or those marked good, as a file, or copy them to a folder."""
@@ -312,10 +312,18 @@ class RetrievalDemo(anywidget.AnyWidget):
         answer = self._answer
         self._do_close_why()
         self.query = self._described(answer)
+        self._place_query()
         self._show_results()
         times = ", ".join(f"{step} {1000 * s:.0f} ms" for step, s in answer.seconds.items())
         # Last, when the results are on the page.
         self.say(f"Results for {answer.query.name}" + (f" ({times})." if times else "."))
+
+    def _place_query(self) -> None:
+        """Give the query its place on the map: for an upload, among its nearest photos."""
+        if self.map:
+            answer = self._answer
+            xy = place_of(places(self.session.lab), answer.order).tolist()
+            self.query = {**self.query, "row": answer.query.row, "xy": xy}
 
     def _show_results(self) -> None:
         session, ranking = self.session, self.session.ranking
@@ -492,3 +500,26 @@ def _place(match: Match) -> list[float]:
     wide, high = (right - left) / columns, (bottom - top) / rows
     x, y = left + column * wide, top + row * high
     return [x, y, x + wide, y + high]
+
+
+def open_page() -> RetrievalDemo:
+    """Return a page at once, and open the lab of the settings in the background."""
+    page = RetrievalDemo()
+
+    def open_session() -> None:
+        from caltech_lab.lab import open_lab
+
+        def say(sentence: str) -> None:
+            page.opening = sentence
+
+        try:
+            with redirect_stdout(io.StringIO()):  # there is no cell to print into
+                page.start(SearchSession(open_lab(), say=say))
+        except LabError as error:
+            say(str(error))
+        except Exception as error:
+            log.exception("The demo cannot be opened.")
+            say(f"The demo cannot be opened ({type(error).__name__}): see the log of the server.")
+
+    Thread(target=open_session, daemon=True).start()
+    return page

@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from io import BytesIO
+from textwrap import wrap
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps
 
+from caltech_lab.errors import shown_name
 from caltech_lab.plots.style import COLORS, in_figure, new_axes
 
 
@@ -58,6 +62,31 @@ def grid_of_photos(
     ax.set(xlim=(0, columns), ylim=(rows * height, 0), aspect="equal")
     ax.set_axis_off()
     return ax
+
+
+def words_as_photo(words: str, side: int) -> Image.Image:
+    """Draw a query in words as a square tile, to stand in a grid of photos.
+
+    Parameters
+    ----------
+    words : str
+        The query; of a long one, the beginning is shown.
+    side : int
+        Side of the tile, in pixels.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode RGB.
+    """
+    lines = wrap(shown_name(words), 15, max_lines=8, placeholder=" …")
+    text = "\n".join(map(in_figure, lines))  # may add a font
+    figure = Figure(figsize=(2.4, 2.4), dpi=side / 2.4, facecolor="0.93")
+    family = plt.rcParams["font.family"]
+    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=13, family=family)
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png")
+    return Image.open(drawn).convert("RGB")
 
 
 def _small(image: Any, side: int) -> NDArray[np.uint8]:

@@ -280,6 +280,7 @@ USAGE = [
     ("predict", "a.jpg", "--top", "0"),
     ("retrieve",),
     ("retrieve", "a.jpg", "-k", "0"),
+    ("retrieve", "-k", "3"),
     ("retrieve", "a.jpg", "--sheet", "sheet.jpg"),
     ("duplicates", "--top", "-1"),
     ("export", "--format", "xlsx"),
@@ -435,6 +436,7 @@ def test_a_flat_folder_clusters_and_is_searched_and_cannot_be_classified(
 
 def test_the_names_written_out_are_those_of_the_registries() -> None:
     assert tuple(backbones.BACKBONES) == common.BACKBONES
+    assert common.BACKBONE_PREFIXES == (backbones.TIMM, backbones.CLIP, backbones.CLIP_FOLDER)
     assert commands.PHOTO_FORMATS == FORMATS_LISTED
     assert set(caltech101.SUBSETS) | {"caltech101", "drawn"} >= set(common.DATASETS)
 
