@@ -10,7 +10,6 @@ MINUTES ?= 10000
 DRAWN := CALTECH_LAB_DATASET=drawn
 REAL := CALTECH_LAB_DATASET=caltech101
 BENCHMARKS := extraction query svm clustering tsne search
-DEMO := $(wildcard notebooks/*_retrieval_demo.ipynb)
 
 ROOMS := $(wildcard caltech_lab/*.py caltech_lab/*/*.py caltech_lab/*/*/*.py)
 DOCUMENTED := $(subst /,.,$(patsubst %.py,%,$(filter-out %__init__.py %__main__.py,$(ROOMS))))
@@ -46,7 +45,7 @@ lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
 demo: $(INSTALLED)  ## serve the demo as a page of its own, without JupyterLab and code
-	$(BIN)/voila $(DEMO)
+	$(BIN)/caltech-lab demo
 
 demo-speed: $(INSTALLED)  ## how long the demo takes over all 9,144 photos, beyond the forward pass
 	$(BIN)/python -m caltech_lab.demo.speed

@@ -43,9 +43,7 @@ function demoPage(model, parent) {
     const input = element("input", "", {
       type: "file", accept: about.accept, "aria-label": "Choose a photo from this computer",
     });
-    const drop = element(
-      "label", "cl-drop", { title: about.limits }, input, words, element("span", "", {}, about.limits),
-    );
+    const drop = element("label", "cl-drop", { title: about.limits }, input, words);
     const take = async (files) => {
       if (!files.length) return;
       setStatus({ text: `Sending ${files[0].name} ...` });
@@ -82,11 +80,13 @@ function demoPage(model, parent) {
     const photo = layeredPhoto({
       onBox: (drawn) => {
         box = drawn;
-        askPart.disabled = false;
+        askPart.hidden = false;
       },
     });
     const askPart = button("Search with this part", { onclick: () => send("part", { box }) });
-    const middle = button("Select the middle", { onclick: () => photo.middle() });
+    // Dragging needs a mouse; this button appears when the tab key reaches it.
+    const middle = button("Select the middle", { onclick: () => photo.middle() }, "cl-button cl-by-key");
+    const hint = element("p", "cl-place", {}, "Drag over the photo to search with a part of it.");
     const whole = button("Whole photo", { onclick: () => send("whole") });
     const parts = element("ul", "cl-parts", { "aria-label": "Parts of the query" });
     const name = element("h3", "cl-query-name");
@@ -105,8 +105,8 @@ function demoPage(model, parent) {
       warning.hidden = !query.warning;
       photo.node.hidden = !query.src;
       if (query.src) photo.set({ src: query.src, alt: `The query: ${query.name}` });
-      askPart.disabled = true;
-      askPart.hidden = middle.hidden = !query.photo;
+      askPart.hidden = true;
+      hint.hidden = middle.hidden = !query.photo;
       whole.hidden = !query.part;
       parts.hidden = !query.parts.length;
       parts.replaceChildren(
@@ -171,7 +171,7 @@ function demoPage(model, parent) {
       hows,
       element(
         "div", "cl-section cl-query", {},
-        name, photo.node, parts, element("div", "cl-row", {}, askPart, middle, whole), place, warning,
+        name, photo.node, parts, element("div", "cl-row", {}, askPart, middle, whole), place, warning, hint,
       ),
       element("div", "cl-section", {}, element("h3", "", {}, "Predicted category"), classes),
       element("div", "cl-section", {}, element("h3", "", {}, "K-Means cluster"), cluster),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import numpy as np
@@ -21,8 +21,6 @@ from caltech_lab.datasets.formats import SUFFIXES
 from caltech_lab.demo import takeaway
 from caltech_lab.demo.answers import Answer, Match, Query
 from caltech_lab.demo.gallery_map import place_of, places
-from caltech_lab.demo.session import SearchSession
-from caltech_lab.demo.spaces import LEARNED, PLAIN
 from caltech_lab.demo.upload import Upload
 from caltech_lab.embedding.decoding import MAX_BYTES
 from caltech_lab.embedding.images import read_photo
@@ -33,12 +31,17 @@ from caltech_lab.widgets.parts import LIMITS, data_uri
 from caltech_lab.widgets.photo_map import SCRIPT, STYLE, colors, regions
 from caltech_lab.widgets.thumbnails import thumbnail
 
+# A page that is opened in the background appears before scikit-learn is imported.
+if TYPE_CHECKING:
+    from caltech_lab.demo.session import SearchSession
+
 HERE = Path(__file__).parent
 SCRIPTS = [SCRIPT, *(HERE / f"{n}.js" for n in ("elements", "query_photo", "tiles", "page"))]
 N_SHELF = 8
+QUERY = -1  # the row that stands for the query
 LARGE = 1024  # pixels per side in the lightbox
 LEAST_SHOWN = 0.0005  # a probability that would be shown as 0.0 % is left out
-SPACES = {PLAIN: "plain embeddings", LEARNED: "vectors learned from the categories"}
+SPACES = {"plain": "plain embeddings", "learned": "vectors learned from the categories"}
 LOADING = "Loading and compiling the backbone, which takes some seconds the first time ..."
 LEARNING = (
     "Switching to other vectors. Learned vectors take some minutes the first time, to extract more "
@@ -63,7 +66,7 @@ class RetrievalDemo(anywidget.AnyWidget):
     """
 
     _esm = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
-    _css = STYLE + (HERE / "page.css").read_text(encoding="utf-8")
+    _css = "\n".join(path.read_text(encoding="utf-8") for path in (STYLE, HERE / "page.css"))
     opening = traitlets.Unicode().tag(sync=True)
     gallery = traitlets.Dict().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
@@ -74,7 +77,7 @@ class RetrievalDemo(anywidget.AnyWidget):
     why = traitlets.Dict().tag(sync=True)
     map = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, session: SearchSession | None = None) -> None:
+    def __init__(self, session: "SearchSession | None" = None) -> None:
         super().__init__(layout=Layout(width="100%"))
         self._upload, self._why = Upload(), -1
         self.on_msg(self._received)
@@ -83,7 +86,7 @@ class RetrievalDemo(anywidget.AnyWidget):
         else:
             self.start(session)
 
-    def start(self, session: SearchSession) -> None:
+    def start(self, session: "SearchSession") -> None:
         """Show a session, and search for a photo of its gallery."""
         self.session = session
         self._rng = np.random.default_rng(session.lab.seed)
@@ -93,7 +96,7 @@ class RetrievalDemo(anywidget.AnyWidget):
             "backbone": session.lab.backbone.title,
             "categories": [shown_name(name) for name in features.categories],
             "max_k": searcher.max_k,
-            "spaces": SPACES if searcher.classifier else {PLAIN: SPACES[PLAIN]},
+            "spaces": SPACES if searcher.classifier else {"plain": SPACES["plain"]},
             "clusters": searcher.kmeans is not None,
             "near_duplicate": NEAR_DUPLICATE,
             "maps": session.explainer.has_maps,
@@ -252,12 +255,17 @@ class RetrievalDemo(anywidget.AnyWidget):
         self.shelf = {"category": category, "items": items}
 
     def _do_photo(self, row: int, size: str) -> None:
-        """Send a photo of the gallery for the map's preview or the lightbox."""
-        large = size == "large"
-        file = self.session.gallery.photos.file(row)
-        data = thumbnail(read_photo(file), LARGE) if large else self.session.thumbnail(row)
-        answer = {"kind": "photo", "row": row, "size": size, "name": self._name(row)}
-        self.send({**answer, "path": shown_name(self.session.path(row))}, [data])
+        """Send a photo of the gallery, or the query, for the map's preview or the lightbox."""
+        query = self._answer.query.first
+        if row == QUERY:
+            data, name = thumbnail(query.photo, LARGE) if query.photo else b"", query.name
+        elif size == "large":
+            photo = read_photo(self.session.gallery.photos.file(row))
+            data, name = thumbnail(photo, LARGE), self._name(row)
+        else:
+            data, name = self.session.thumbnail(row), self._name(row)
+        if data:
+            self.send({"kind": "photo", "row": row, "size": size, "name": name}, [data])
 
     def _do_map(self) -> None:
         if not self.map:
@@ -507,6 +515,7 @@ def open_page() -> RetrievalDemo:
     page = RetrievalDemo()
 
     def open_session() -> None:
+        from caltech_lab.demo.session import SearchSession
         from caltech_lab.lab import open_lab
 
         def say(sentence: str) -> None:

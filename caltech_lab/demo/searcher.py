@@ -23,6 +23,7 @@ from caltech_lab.settings import settings
 if TYPE_CHECKING:
     from caltech_lab.classification.svm import CalibratedSVM
     from caltech_lab.lab import Lab
+    from caltech_lab.retrieval.gallery import Gallery
 
 MAX_K = 50
 N_CLUSTERS = 20
@@ -264,7 +265,7 @@ class Searcher:
         return same_category_probability(self.space.curves, cosines, places)
 
     @property
-    def _asked_gallery(self) -> "gallery.Gallery | None":
+    def _asked_gallery(self) -> "Gallery | None":
         # Galleries contain plain vectors; learned vectors are short and already in memory.
         return self._asks if self.space.embed is None else None
 

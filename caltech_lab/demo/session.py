@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from caltech_lab.lab import Lab
 
 N_CACHED = 2000  # thumbnails for the page, of about 10 KB each
+K = 24  # results to begin with
 MARKS = ("good", "bad")
 
 
@@ -85,7 +86,7 @@ class SearchSession:
         self.answer: Answer | None = None
         self.options = SearchOptions()
         self.ranking: Ranking | None = None
-        self.k = min(10, self.searcher.max_k)
+        self.k = min(K, self.searcher.max_k)
         self._own_cluster = False
         self._visits: list[_Visit] = []
         self._place = -1

@@ -1,11 +1,11 @@
 """What can be taken away from a search: a table, a contact sheet, copies, and a line of Python."""
 
 import io
-import os
 import re
 import shutil
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -46,25 +46,26 @@ def sheet_png(gallery: "Embeddings", query: Query, ranking: Ranking) -> bytes:
     asked = [query.first.photo] if query.first.photo else []
     titles = [f"{shown_name(query.first.name)}\n(query)" for _ in asked]
     for row, cosine in zip(ranking.ids.tolist(), ranking.similarities, strict=True):
-        name = photos.table["category"].iat[row] or Path(photos.table["path"].iat[row]).name
+        name = str(photos.table["category"].iat[row]) or photos.file(row).name
         titles.append(f"{shown_name(name)}\n{cosine:.3f}")
     found = (read_photo(photos.file(row)) for row in ranking.ids.tolist())
     columns = min(COLUMNS, len(titles))
-    figure = grid_of_photos((p for group in (asked, found) for p in group), titles, columns).figure
+    figure = grid_of_photos(chain(asked, found), titles, columns).get_figure(root=True)
+    assert figure is not None
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=min(200, 32 * columns))
     plt.close(figure)
     return buffer.getvalue()
 
 
-def copy_photos(gallery: "Embeddings", rows: Sequence[int], folder: Path) -> list[Path]:
+def copy_photos(gallery: "Embeddings", rows: Iterable[int], folder: Path) -> list[Path]:
     """Copy photos into a folder, numbered in the order of the results.
 
     Parameters
     ----------
     gallery : Embeddings
         The gallery.
-    rows : sequence of int
+    rows : iterable of int
         Its rows to copy, the best first.
     folder : Path
         The folder, which is created if needed. Existing files are not overwritten: a copy with
@@ -93,11 +94,11 @@ def copy_photos(gallery: "Embeddings", rows: Sequence[int], folder: Path) -> lis
     make_folder(folder)
     copied, missing = [], []
     for rank, row in enumerate(rows, start=1):
-        source = photos.file(int(row))
+        source, path = photos.file(int(row)), str(photos.table["path"].iat[int(row)])
         if not source.is_file():
-            missing.append(photos.table["path"].iat[int(row)])
+            missing.append(path)
             continue
-        goal = folder / _name(rank, photos.table["path"].iat[int(row)])
+        goal = folder / _name(rank, path)
         try:
             copied.append(_copied(source, goal))
         except OSError as error:
@@ -112,10 +113,10 @@ def copy_photos(gallery: "Embeddings", rows: Sequence[int], folder: Path) -> lis
 
 def _name(rank: int, path: str) -> str:
     """Return a flat name such as ``003_lotus_image_0007.jpg`` that every file system allows."""
-    stem, suffix = os.path.splitext(UNSAFE.sub("_", valid_unicode(path).replace("/", "_")))
-    room = LONGEST_NAME - len(suffix.encode())
-    short = stem.encode()[:room].decode(errors="ignore").rstrip(" .")
-    return f"{rank:03d}_{short}{suffix.rstrip(' .')}"
+    flat = PurePosixPath(UNSAFE.sub("_", valid_unicode(path)).rstrip(" ."))
+    room = LONGEST_NAME - len(flat.suffix.encode())
+    stem = flat.stem.encode()[:room].decode(errors="ignore").rstrip(" .")
+    return f"{rank:03d}_{stem}{flat.suffix}"
 
 
 def _copied(source: Path, goal: Path) -> Path:
@@ -160,7 +161,8 @@ def python_line(session: "SearchSession") -> str:
         lines.append(f"session.filter({', '.join(filters)})")
     for row, mark in session.marks.items():
         lines.append(f"session.mark(session.row({session.path(row)!r}), {mark!r})")
-    lines += [f"session.show({session.k})", 'print(*map(session.path, session.ranking.ids), sep="\\n")']
+    lines.append(f"session.show({session.k})")
+    lines.append('print(*map(session.path, session.ranking.ids), sep="\\n")')
     return "\n".join(lines)
 
 

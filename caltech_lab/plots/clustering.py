@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from caltech_lab.plots.style import COLORS, SEQUENTIAL, in_figure, name_ticks, new_axes
+from caltech_lab.plots.palette import COLORS, SEQUENTIAL
+from caltech_lab.plots.style import in_figure, name_ticks, new_axes
 
 Floats = NDArray[np.float64]
 

@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps
 
 from caltech_lab.errors import shown_name
-from caltech_lab.plots.style import COLORS, in_figure, new_axes
+from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.style import in_figure, new_axes
 
 
 def grid_of_photos(

@@ -92,7 +92,7 @@ def combined(vectors: Sequence[Floats], signs: Sequence[int]) -> Floats:
                     for wanted in (1, -1))  # fmt: skip
     if not added:
         raise ArgumentError("Nothing is left to search for: add a photo first.")
-    mean = np.mean(added, axis=0, dtype=np.float64)
+    mean: NDArray[np.float64] = np.mean(added, axis=0, dtype=np.float64)
     for vector in np.linalg.qr(np.array(taken, np.float64).T)[0].T if taken else ():
         mean -= (mean @ vector) * vector
     length = np.linalg.norm(mean)
