@@ -87,7 +87,7 @@ def _backbone(name: str | None) -> str | None:
     """Let models of other libraries pass: their registries take seconds to import."""
     if name is None or name.startswith(BACKBONE_PREFIXES):
         return name
-    return _one_of(BACKBONES)(name)
+    return _one_of((*BACKBONES, "timm-NAME", "clip-NAME", "clip:FOLDER"))(name)
 
 
 def starting(*names: str) -> Callable[[str], list[str]]:

@@ -81,7 +81,7 @@ def words_as_photo(words: str, side: int) -> Image.Image:
         Mode RGB.
     """
     lines = wrap(shown_name(words), 15, max_lines=8, placeholder=" …")
-    text = "\n".join(map(in_figure, lines))  # may add a font
+    text = "\n".join(in_figure(line, 20) for line in lines)  # may add a font
     figure = Figure(figsize=(2.4, 2.4), dpi=side / 2.4, facecolor="0.93")
     family = plt.rcParams["font.family"]
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=13, family=family)
