@@ -336,12 +336,12 @@ class RetrievalDemo(anywidget.AnyWidget):
     def _show_results(self) -> None:
         session, ranking = self.session, self.session.ranking
         assert ranking is not None
-        y, predicted = session.gallery.y, session.searcher.predicted(ranking.ids)
+        y, predicted = session.gallery.y, session.searcher.predicted
         same = ranking.same_category
         items = []
         for place, row in enumerate(ranking.ids.tolist()):
             cosine = float(ranking.similarities[place])
-            other = predicted.get(row, y[row])
+            other = y[row] if predicted is None else predicted[row]
             items.append(
                 {
                     "row": row,

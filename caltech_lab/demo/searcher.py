@@ -12,6 +12,7 @@ from caltech_lab.clustering.checks import possible_k
 from caltech_lab.demo.answers import Answer, Query, Ranking, SearchOptions, Vector, timed
 from caltech_lab.demo.spaces import LEARNED, PLAIN, Space, learned_space, plain_space
 from caltech_lab.errors import ArgumentError
+from caltech_lab.fast.kernel_svm import predictions
 from caltech_lab.retrieval.calibration import leave_one_out, same_category_probability
 from caltech_lab.retrieval.feedback import combined, rocchio, without_near_duplicates
 from caltech_lab.retrieval.gallery import found
@@ -55,6 +56,8 @@ class Searcher:
         A sentence that says why there is no classifier; empty otherwise.
     trained_on : ndarray of int64
         Rows of the gallery that the classifier was trained on.
+    predicted : ndarray of int64, shape (n,), or None
+        The category that the classifier predicts for each photo of the gallery.
     space : Space
         The vectors used for the search, plain or learned; see `use`.
     threshold : float
@@ -67,10 +70,13 @@ class Searcher:
         self.lab, self.gallery = lab, lab.embeddings
         self.classifier: CalibratedSVM | None = None
         self.trained_on, self.no_classifier = np.empty(0, np.int64), ""
+        self.predicted: Ids | None = None
         say("Loading the classifier, which is trained the first time ...")
         try:
             self.classifier = lab.svm()
             self.trained_on, _ = lab.split()
+            name, svm = "models/retrieval/predicted.npy", self.classifier.svm_
+            self.predicted = lab.cached(name, predictions, svm, self.gallery.X)
         except ArgumentError as error:
             self.no_classifier = str(error)
         say("Loading the search and the clusters ...")
@@ -80,7 +86,6 @@ class Searcher:
         self.threshold = self._novelty_threshold()
         n_clusters = possible_k(self.gallery.X, N_CLUSTERS)
         self.kmeans = lab.kmeans(n_clusters) if n_clusters > 1 else None
-        self._predicted: dict[int, int] = {}
         # For the exact gallery, the index of the space is used.
         self._asks = None if settings().gallery == "exact" else gallery(lab)
 
@@ -228,15 +233,6 @@ class Searcher:
         places[answer.order] = np.arange(len(gallery))
         near = cosines[ids]
         return Ranking(ids, near, self._same_category(near, places[ids]))
-
-    def predicted(self, rows: Ids) -> dict[int, int]:
-        """Return the category that the classifier predicts for each of these photos."""
-        if self.classifier is None:
-            return {}
-        if len(new := [row for row in rows.tolist() if row not in self._predicted]):
-            labels = self.classifier.predict(self.gallery.X[new]).tolist()
-            self._predicted |= dict(zip(new, labels, strict=True))
-        return {row: self._predicted[row] for row in rows.tolist()}
 
     def cluster_members(self, cluster: int) -> Ids:
         """Return the rows of the gallery's photos in a K-Means cluster."""

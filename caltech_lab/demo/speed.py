@@ -39,10 +39,10 @@ def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
     files = [gallery.photos.file(row) for row in test[:: max(1, len(test) // uploads)][:uploads]]
     taken: dict[str, list[float]] = {}
 
-    def timed(name: str, action: str, **details: Any) -> None:
+    def timed(what: str, action: str, /, **details: Any) -> None:
         began = time.perf_counter()
         demo.act(action, **details)
-        taken.setdefault(name, []).append(1000 * (time.perf_counter() - began))
+        taken.setdefault(what, []).append(1000 * (time.perf_counter() - began))
 
     def upload(number: int, data: bytes) -> dict[str, Any]:
         return {"upload": number, "name": "photo.jpg", "size": len(data), "start": 0,
