@@ -168,11 +168,12 @@ bench: $(INSTALLED)  ## measure speed on Caltech-101 in about half an hour: benc
 bench-quick: $(INSTALLED)  ## the same on the drawn sample, to see that results agree
 	set -e; for name in $(BENCHMARKS); do $(DRAWN) $(BIN)/python benchmarks/$$name.py --quick; done
 
-lint: $(INSTALLED)  ## ruff, import-linter and mypy
+lint: $(INSTALLED)  ## ruff, import-linter, mypy, and the prose of the notebooks
 	$(BIN)/ruff check caltech_lab tests tools benchmarks notebooks
 	$(BIN)/ruff format --check caltech_lab tests tools benchmarks
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
+	$(BIN)/python -m tools.prose
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix --quiet caltech_lab tests tools benchmarks notebooks || true
