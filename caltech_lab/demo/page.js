@@ -43,7 +43,7 @@ function demoPage(model, parent) {
     const input = element("input", "", {
       type: "file", accept: about.accept, "aria-label": "Choose a photo from this computer",
     });
-    const drop = element("label", "cl-drop", { title: about.limits }, input, words);
+    const drop = element("label", "cl-zone", { title: about.limits }, input, words);
     const take = async (files) => {
       if (!files.length) return;
       setStatus({ text: `Sending ${files[0].name} ...` });

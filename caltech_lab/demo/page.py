@@ -21,13 +21,13 @@ from caltech_lab.datasets.formats import SUFFIXES
 from caltech_lab.demo import takeaway
 from caltech_lab.demo.answers import Answer, Match, Query
 from caltech_lab.demo.gallery_map import place_of, places
-from caltech_lab.demo.upload import Upload
+from caltech_lab.demo.upload import LIMITS, Upload
 from caltech_lab.embedding.decoding import MAX_BYTES
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import ArgumentError, LabError, shown_name
 from caltech_lab.retrieval.feedback import NEAR_DUPLICATE
 from caltech_lab.settings import from_home
-from caltech_lab.widgets.parts import LIMITS, data_uri
+from caltech_lab.widgets.parts import data_uri
 from caltech_lab.widgets.photo_map import SCRIPT, STYLE, colors, regions
 from caltech_lab.widgets.thumbnails import thumbnail
 
@@ -112,7 +112,7 @@ class RetrievalDemo(anywidget.AnyWidget):
 
     def say(self, sentence: str, wrong: bool = False) -> None:
         """Show a sentence in the status line; `wrong` for an error."""
-        self.status = {"text": sentence, "wrong": wrong}
+        self.status = {"text": shown_name(sentence), "wrong": wrong}
 
     def act(self, action: str, /, **details: Any) -> None:
         """Do what a person does on the page; an error is a sentence in the status line.
@@ -290,14 +290,15 @@ class RetrievalDemo(anywidget.AnyWidget):
         if marked:
             ranking = ranking.only(session.options.good)
         if not len(ranking.ids):
-            raise ArgumentError("There are no results to take away: mark some as good first.")
+            advice = "mark some as good first" if marked else "remove a filter"
+            raise ArgumentError(f"There are no results to take away: {advice}.")
         query = self._answer.query
         if kind == "copies":
             if not folder.strip():
                 raise ArgumentError("The folder is empty: enter one such as found/lotus.")
             goal = from_home(Path(folder.strip()))
             copied = takeaway.copy_photos(session.gallery, ranking.ids, goal)
-            self.say(f"{len(copied)} photos copied to {goal}.")
+            self.say(f"{len(copied)} photo{'s' if len(copied) != 1 else ''} copied to {goal}.")
             return
         make, name = {"csv": (takeaway.csv_bytes, "results.csv"),
                       "sheet": (takeaway.sheet_png, "results.png")}[kind]  # fmt: skip

@@ -1,9 +1,9 @@
 """One person's search: queries, marks and filters, with a history; no widgets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -186,15 +186,29 @@ class SearchSession:
             self._visits[self._place].marks.pop()
             self._rank()
 
-    def filter(self, **filters: Any) -> None:
-        """Change filters: ``categories``, ``cluster`` and ``hide_near_duplicates``.
+    def filter(
+        self,
+        categories: Iterable[int] | None = None,
+        cluster: bool | None = None,
+        hide_near_duplicates: bool | None = None,
+    ) -> None:
+        """Change filters, which stay for later queries.
 
-        They are fields of `SearchOptions`, except that ``cluster`` is whether to show only the
-        cluster of the query; they stay for later queries.
+        Parameters
+        ----------
+        categories : iterable of int, optional
+            Labels of the only categories to show; empty for all. See `labels`.
+        cluster : bool, optional
+            Whether to show only the cluster of the query.
+        hide_near_duplicates : bool, optional
+            Whether to leave out near-duplicates of the query and of better-ranked photos.
         """
-        if "cluster" in filters:
-            self._own_cluster = bool(filters.pop("cluster"))
-        self.options = replace(self.options, **filters)
+        if categories is not None:
+            self.options = replace(self.options, categories=frozenset(categories))
+        if cluster is not None:
+            self._own_cluster = cluster
+        if hide_near_duplicates is not None:
+            self.options = replace(self.options, hide_near_duplicates=hide_near_duplicates)
         self._rank()
 
     def show(self, k: int) -> None:

@@ -53,7 +53,7 @@ def sheet_png(gallery: "Embeddings", query: Query, ranking: Ranking) -> bytes:
     figure = grid_of_photos(chain(asked, found), titles, columns).get_figure(root=True)
     assert figure is not None
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=min(200, 32 * columns))
+    figure.savefig(buffer, format="png", dpi=150)
     plt.close(figure)
     return buffer.getvalue()
 

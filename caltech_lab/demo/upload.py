@@ -3,8 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from caltech_lab.embedding.decoding import MAX_BYTES
+from caltech_lab.datasets.formats import FORMATS_LISTED
+from caltech_lab.embedding.decoding import MAX_BYTES, MAX_JPEG_PIXELS, MAX_PIXELS, MAX_SIDE
 from caltech_lab.errors import PhotoError
+
+LIMITS = (
+    f"{FORMATS_LISTED}, up to {MAX_BYTES / 2**20:.0f} MB, {MAX_PIXELS / 1e6:.0f} million pixels "
+    f"({MAX_JPEG_PIXELS / 1e6:.0f} million for JPEG) and {MAX_SIDE:,} pixels per side"
+)
 
 
 class Upload:
