@@ -192,12 +192,15 @@ def demo(gallery: str | None) -> Result:
     """Open the retrieval demo in a browser, through Voilà."""
     use_gallery(gallery)
     open_photos()  # an error about the photos belongs here, and not on the page
-    serve_with_voila(SERVED / "demo.ipynb")
+    command, environment = voila()
+    done = subprocess.run(command, stdout=sys.stderr, env=environment, check=False)
+    if (code := done.returncode) not in (0, -2, 130):
+        raise DatasetError(f"Voilà stopped with the code {code}; its own words are above.")
     return Result(["The demo was closed."], {"dataset": settings().dataset})
 
 
-def serve_with_voila(notebook: Path) -> None:
-    """Serve a notebook through Voilà until it is interrupted."""
+def voila() -> tuple[list[str], dict[str, str]]:
+    """Return the command that serves the demo, and its environment."""
     if find_spec("voila") is None:
         raise DatasetError(
             "The demo needs Voilà: install it with `pip install voila`, or show "
@@ -213,7 +216,5 @@ def serve_with_voila(notebook: Path) -> None:
     }
     if wanted is not None and Path(wanted).is_dir():
         environment["CALTECH_LAB_DATASET"] = str(Path(wanted).absolute())
-    command = [sys.executable, "-m", "voila", str(notebook), "--template=photos"]
-    done = subprocess.run(command, stdout=sys.stderr, env=environment, check=False)
-    if (code := done.returncode) not in (0, -2, 130):
-        raise DatasetError(f"Voilà stopped with the code {code}; its own words are above.")
+    notebook = str(SERVED / "demo.ipynb")
+    return [sys.executable, "-m", "voila", notebook, "--template=photos"], environment
