@@ -64,3 +64,13 @@ def test_predictions_by_matrix_products_are_those_of_the_model(monkeypatch):
     found = predictions(model, X[450:])
     np.testing.assert_array_equal(found, model.predict(X[450:]))
     assert len(np.unique(found)) == 5
+
+
+def test_the_defaults_are_those_of_the_documentation():
+    defaults = {"power": 0.5, "n_components": 0.95, "C": 3.0, "gamma": 1.0}
+    model = CalibratedSVM()
+    assert model.get_params() == defaults | {"n_folds": 3, "random_state": 0}
+    plain = svm()
+    assert plain[-1].get_params()["C"] == defaults["C"]
+    assert plain[-1].get_params()["gamma"] == defaults["gamma"]
+    assert plain[1].get_params()["n_components"] == defaults["n_components"]

@@ -91,6 +91,7 @@ def test_ranking_is_that_of_a_stable_argsort():
     similarity[3] *= np.float32(1e-40)  # subnormal
     expected = np.argsort(-similarity, axis=1, kind="stable")
     np.testing.assert_array_equal(_ranking(similarity), expected)
+    np.testing.assert_array_equal(_ranking(similarity.astype(np.float64)), expected)
 
 
 @settings(max_examples=25, deadline=None)

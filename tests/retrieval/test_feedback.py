@@ -108,6 +108,14 @@ def test_all_marks_move_the_query_that_was_given(monkeypatch):
     assert marked == [2, 4, 6]
 
 
+def test_the_last_but_one_result_is_remembered():
+    X = unit([1, 0, 0], [0, 1, 0], [0, 0.999, 0.01], [0, 0, 1])
+    kept = feedback.without_near_duplicates(X, np.arange(1, 4), 2, X[0])
+    assert kept.tolist() == [1, 3]
+    kept = feedback.without_near_duplicates(X, np.arange(4), 3)
+    assert kept.tolist() == [0, 1, 3]
+
+
 # ---- several vectors at once -----------------------------------------------------------------
 
 
