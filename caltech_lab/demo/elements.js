@@ -29,21 +29,14 @@ function folding(label, panel, changed = () => {}) {
   return made;
 }
 
-// A text field that is sent by Enter or by its button.
+// A text field that is sent by Enter or by its button. (JupyterLab keeps a form from being
+// submitted by Enter.)
 function asking(label, placeholder, action, send) {
-  const input = element("input", "cl-input", { type: "text", placeholder, "aria-label": label });
-  return element(
-    "form",
-    "cl-row",
-    {
-      onsubmit: (event) => {
-        event.preventDefault();
-        send(input.value);
-      },
-    },
-    input,
-    element("button", "cl-button", { type: "submit" }, action),
-  );
+  const input = element("input", "cl-input", {
+    type: "text", placeholder, "aria-label": label,
+    onkeydown: (event) => event.key === "Enter" && send(input.value),
+  });
+  return element("div", "cl-row cl-asking", {}, input, button(action, { onclick: () => send(input.value) }));
 }
 
 // Sends a file in chunks, because Jupyter's web socket silently drops messages of more than 10 MB.
