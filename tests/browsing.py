@@ -71,7 +71,7 @@ class Demo:
         )
         return 1000 * (time.perf_counter() - began)
 
-    def wait_for_paths(self, paths: list[str], *, same: bool) -> None:
+    def wait_for_paths(self, paths: list[str], *, same: bool, seconds: float = 60) -> None:
         """Wait until the results are these, or others."""
         self.page.wait_for_function(
             """([paths, same]) => {
@@ -79,6 +79,7 @@ class Demo:
               return (JSON.stringify(now) === JSON.stringify(paths)) === same;
             }""",
             arg=[paths, same],
+            timeout=1000 * seconds,
         )
 
     def overflows(self) -> int:

@@ -296,5 +296,5 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot, the
     plain = person.paths()
     for value, same in (("learned", False), ("plain", True)):
         page.get_by_label("Search by").select_option(value)
-        person.wait_for_paths(plain, same=same)
+        person.wait_for_paths(plain, same=same, seconds=SECONDS)  # more views of all photos
     assert page.locator(".jp-OutputArea-output[data-mime-type*=stderr]").all_inner_texts() == []
