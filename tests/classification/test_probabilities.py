@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.datasets import make_blobs
+from sklearn.model_selection import StratifiedKFold
 
-from caltech_lab.classification.probabilities import margins
+from caltech_lab.classification.probabilities import (
+    _smallest_margins,
+    best_temperature,
+    margins,
+    out_of_fold_margins,
+)
 from caltech_lab.classification.svm import CalibratedSVM, svm
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.kernel_svm import predictions
@@ -48,6 +55,34 @@ def test_scores_are_the_margins_over_the_strongest_rival():
         beats |= {(j, i): -value for (i, j), value in beats.items()}
         expected = [min(beats[i, j] for j in range(4) if j != i) for i in range(4)]
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_smallest_margins_by_hand():
+    decisions = np.array([[1.0, -2.0, 3.0]])  # 0 against 1, 0 against 2, 1 against 2
+    assert _smallest_margins(decisions).tolist() == [[-2, -1, -3]]
+    assert _smallest_margins(np.array([0.5])).tolist() == [[-0.5, 0.5]]
+
+
+def test_the_best_temperature_by_hand():
+    # Of four photos with a difference of 2, three are right: 1 / (1 + exp(-2 / T)) = 3 / 4.
+    found = best_temperature(np.tile([-1.0, 1.0], (4, 1)), np.array([9, 9, 4, 9]))
+    assert found == pytest.approx(2 / np.log(3), rel=1e-4)
+
+
+def test_probabilities_are_the_softmax_of_margins_over_the_temperature():
+    X, y = blobs(3, 1.9)
+    model = CalibratedSVM(power=1.0).fit(X[:90], y[:90])
+    expected = softmax(margins(model.svm_, X[90:]) / model.temperature_, axis=1)
+    np.testing.assert_allclose(model.predict_proba(X[90:]), expected)
+
+
+def test_margins_of_each_fold_are_those_of_a_model_fitted_without_it():
+    X, y = blobs(3, 1.9)
+    X, y = X[:90], y[:90]
+    found = out_of_fold_margins(svm(power=1.0), X, y, seed=5, n_folds=4)
+    for fit, held in StratifiedKFold(4, shuffle=True, random_state=5).split(X, y):
+        expected = margins(svm(power=1.0).fit(X[fit], y[fit]), X[held])
+        np.testing.assert_allclose(found[held], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_calibration_needs_photos_for_its_folds():

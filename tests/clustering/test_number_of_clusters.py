@@ -44,6 +44,9 @@ def test_the_elbow_is_where_the_curve_is_farthest_below_its_chord():
     chosen = cluster_number.best_numbers(table.assign(inertia=[10.0, 6.0, 4.0, 2.0]))
     assert chosen["elbow"] == 4
     assert chosen["gap"] == 2  # the first that is no worse than the next
+    # The chord ends at the last value, however far below: at 3 it passes 5, above the 4.
+    table = table.iloc[:3].assign(inertia=[10.0, 4.0, 0.0])
+    assert cluster_number.best_numbers(table)["elbow"] == 3
 
 
 def test_the_last_k_is_chosen_if_the_gap_only_grows():

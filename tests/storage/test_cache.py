@@ -315,6 +315,11 @@ def test_the_first_call_returns_what_later_ones_do(cache: Cache) -> None:
     assert first == cache.get("x.json", Counted({1: (2, 3)})) == {"1": [2, 3]}
 
 
+@pytest.mark.parametrize("name", [name for name in VALUES if name != "x.json"])
+def test_what_was_just_made_is_not_read_back(cache: Cache, name: str) -> None:
+    assert cache.get(name, Counted(VALUES[name])) is VALUES[name]
+
+
 def test_an_entry_is_found_where_nothing_can_be_written(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
