@@ -16,12 +16,7 @@ TREE = np.array([[0, 1, 1, 2], [2, 3, 2, 2], [4, 5, 7, 4]], dtype=np.float64)
 COUNTS = pd.DataFrame([[5, 0, 1, 2], [0, 30, 0, 0]], columns=["ant", "bee", "cat", "dog"])
 
 FIGURES = {
-    "elbow_curve": lambda ax: figures.elbow_curve([2, 5, 9], [8.0, 4.0, 2.0], ax=ax),
-    "scores_by_k": lambda ax: figures.scores_by_k(
-        [2, 5, 9], {"silhouette": [0.1, 0.3, 0.2]}, ax=ax
-    ),
     "cluster_contents": lambda ax: figures.cluster_contents(COUNTS, ax=ax),
-    "shares": lambda ax: figures.shares(COUNTS.T / COUNTS.sum(), ax=ax),
     "sizes_by_rank": lambda ax: figures.sizes_by_rank({"ward": [1, 9, 3]}, ax=ax),
     "dendrogram": lambda ax: figures.dendrogram(TREE, ["oak", "elm", "carp", "pike"], ax=ax),
 }
@@ -42,14 +37,6 @@ def test_draws_on_its_own_and_on_given_axes(name):
     assert given.figure is not own.figure
     assert given.has_data()
     given.figure.canvas.draw()
-
-
-def test_scores_name_their_best_k():
-    ax = FIGURES["scores_by_k"](None)
-    assert ax.get_legend().get_texts()[0].get_text() == "silhouette (highest at k = 5)"
-    ax = figures.scores_by_k([2, 5], {"nmi": [0.1, 0.3]}, best=False)
-    assert ax.get_legend().get_texts()[0].get_text() == "nmi"
-    assert len(ax.get_lines()) == 1
 
 
 def test_contents_name_the_most_frequent_and_add_up():

@@ -54,7 +54,6 @@ FIGURES = {
     "grid_of_photos": lambda: of_photos.grid_of_photos([np.zeros((4, 4, 3), "uint8")] * N, NAMES),
     "scores_by_size": lambda: retrieval.scores_by_size(SIZES, {"p": SCORES}, NAMES, N),
     "cluster_contents": lambda: clustering.cluster_contents(COUNTS),
-    "shares": lambda: clustering.shares((COUNTS / COUNTS.sum()).T),
     "dendrogram": lambda: clustering.dendrogram(TREE, NAMES),
     "similar_photos": lambda: retrieval_demo.similar_photos(SCORES, NAMES, NAMES[7]),
 }  # fmt: skip
