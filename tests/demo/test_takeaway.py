@@ -2,6 +2,7 @@
 
 import io
 import os
+import runpy
 import shutil
 import stat
 from dataclasses import replace
@@ -147,36 +148,42 @@ def session_on_a_folder(tmp_path, environment, monkeypatch):
     return SearchSession(caltech_lab.open_lab(str(root), "tiny"))
 
 
-def repeated(session, capsys) -> list[str]:
-    """Run the Python of a session, and return the paths that it prints."""
-    capsys.readouterr()
-    exec(takeaway.python_line(session), {})
-    return [line for line in capsys.readouterr().out.splitlines() if line.endswith(".png")]
+@pytest.fixture(name="repeated")
+def run_the_python(capsys, tmp_path):
+    """Give a way to run the Python of a session; it returns the paths that it prints."""
+
+    def repeated(session) -> list[str]:
+        capsys.readouterr()
+        (tmp_path / "again.py").write_text(takeaway.python_line(session), encoding="utf-8")
+        runpy.run_path(str(tmp_path / "again.py"))
+        return [line for line in capsys.readouterr().out.splitlines() if line.endswith(".png")]
+
+    return repeated
 
 
 def found(session) -> list[str]:
     return [session.path(row) for row in session.ranking.ids]
 
 
-def test_the_python_repeats_the_query(own, capsys):
+def test_the_python_repeats_the_query(own, repeated):
     encoder = own.encoder
     own.search(encoder.gallery_photo(4))
-    assert repeated(own, capsys) == found(own)
+    assert repeated(own) == found(own)
     own.show(5)
     own.mark(own.ranking.ids[1], "bad")
     own.mark(own.ranking.ids[2], "good")
-    assert repeated(own, capsys) == found(own)
+    assert repeated(own) == found(own)
     own.filter(categories=own.labels(["cat's"]), hide_near_duplicates=True)
-    assert repeated(own, capsys) == found(own)
+    assert repeated(own) == found(own)
     own.filter(categories=frozenset(), cluster=True)
-    assert repeated(own, capsys) == found(own)
+    assert repeated(own) == found(own)
     own.filter(cluster=False)
     own.search(encoder.part(encoder.gallery_photo(3), (0.0, 0.25, 0.5, 1.0)))
-    assert repeated(own, capsys) == found(own)
+    assert repeated(own) == found(own)
     own.search(encoder.gallery_photo(2))
     own.add(encoder.gallery_photo(7), -1)
     own.add(encoder.gallery_photo(8))
-    assert repeated(own, capsys) == found(own)
+    assert repeated(own) == found(own)
 
 
 def test_the_python_of_an_upload_names_the_file(own):
