@@ -163,16 +163,16 @@ function photoMap(element, options) {
     g.globalAlpha = faint ? 0.22 : 0.85;
     const [s, dx, dy] = [scale() * ratio, (width / 2) * ratio, (height / 2) * ratio];
     const [right, bottom] = [width * ratio, height * ratio];
-    let [label, sprite, half, skip] = [null, null, 0, false];
+    let [label, sprite, skip] = [null, null, false];
     for (let i = 0; i < n; i++) {
       const row = order[i];
       if (labels[row] !== label) {
         label = labels[row];
         skip = !wanted(label);
-        sprite = dot(colors[label] || theme.ink, size);
-        half = sprite.width / 2;
+        if (!skip) sprite = dot(colors[label] || theme.ink, size);
       }
       if (skip) continue;
+      const half = sprite.width / 2;
       const x = (points[2 * row] - view.x) * s + dx - half;
       const y = (view.y - points[2 * row + 1]) * s + dy - half;
       if (x < -2 * half || y < -2 * half || x > right || y > bottom) continue;
