@@ -10,12 +10,11 @@ MINUTES ?= 10000
 DRAWN := CALTECH_LAB_DATASET=drawn
 REAL := CALTECH_LAB_DATASET=caltech101
 BENCHMARKS := extraction query svm clustering tsne search
-DEMO := $(wildcard notebooks/*_retrieval_demo.ipynb)
 
 ROOMS := $(wildcard caltech_lab/*.py caltech_lab/*/*.py caltech_lab/*/*/*.py)
 DOCUMENTED := $(subst /,.,$(patsubst %.py,%,$(filter-out %__init__.py %__main__.py,$(ROOMS))))
 
-.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-avx2 record test-memory test-lowest test-newest test-caltech101 test-timm test-mutation test-weekly bench bench-quick lint format docs clean test-scale
+.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-avx2 record test-memory test-lowest test-newest test-caltech101 test-extras test-mutation test-weekly bench bench-quick lint format docs clean test-scale
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -46,7 +45,7 @@ lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
 demo: $(INSTALLED)  ## serve the demo as a page of its own, without JupyterLab and code
-	$(BIN)/voila $(DEMO)
+	$(BIN)/caltech-lab demo
 
 demo-speed: $(INSTALLED)  ## how long the demo takes over all 9,144 photos, beyond the forward pass
 	$(BIN)/python -m caltech_lab.demo.speed
@@ -145,12 +144,13 @@ test-newest: pyproject.toml constraints.txt  ## unit tests with the newest versi
 	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/held.txt -e ".[dev,efficientnet]"
 	$(ABREAST) .venv-newest/bin/python -m pytest $(WORKERS) $(UNIT)
 
-$(VENV)/timm-installed: $(INSTALLED)
-	$(call INSTALL,-e ".[timm]")
+$(VENV)/extras-installed: $(INSTALLED)
+	$(call INSTALL,-e ".[timm,text]")
 	@touch $@
 
-test-timm: $(VENV)/timm-installed
-	$(BIN)/python -m pytest tests/embedding -k timm
+test-extras: $(VENV)/extras-installed  ## the backbones of timm, and open_clip's with queries in words
+	$(BIN)/python -m pytest tests/embedding/test_backbones.py tests/embedding/test_clip.py tests/cli/test_words.py \
+		tests/promises/test_files_from_elsewhere_run_no_code.py
 
 $(VENV)/mutation-installed: $(INSTALLED)
 	$(call INSTALL,-e ".[mutation]")
@@ -159,7 +159,7 @@ $(VENV)/mutation-installed: $(INSTALLED)
 test-mutation: $(VENV)/mutation-installed  ## how many of 150 small faults in the core the unit tests notice
 	$(BIN)/python -m tools.mutation
 
-test-weekly: test-timm test-lowest test-newest test-avx2  ## what other environments show: once a week
+test-weekly: test-extras test-lowest test-newest test-avx2  ## what other environments show: once a week
 
 bench: $(INSTALLED)  ## measure speed on Caltech-101 in about half an hour: benchmarks/README.md
 	set -e; for name in $(BENCHMARKS); do $(REAL) $(BIN)/python benchmarks/$$name.py; done
@@ -168,11 +168,12 @@ bench: $(INSTALLED)  ## measure speed on Caltech-101 in about half an hour: benc
 bench-quick: $(INSTALLED)  ## the same on the drawn sample, to see that results agree
 	set -e; for name in $(BENCHMARKS); do $(DRAWN) $(BIN)/python benchmarks/$$name.py --quick; done
 
-lint: $(INSTALLED)  ## ruff, import-linter and mypy
+lint: $(INSTALLED)  ## ruff, import-linter, mypy, and the prose of the notebooks
 	$(BIN)/ruff check caltech_lab tests tools benchmarks notebooks
 	$(BIN)/ruff format --check caltech_lab tests tools benchmarks
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
+	$(BIN)/python -m tools.prose
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix --quiet caltech_lab tests tools benchmarks notebooks || true

@@ -39,7 +39,7 @@ ROOMS = {
     "caltech_lab/retrieval/comparison.py": "tests/retrieval",
     "caltech_lab/embedding/embeddings.py": "tests/embedding/test_embeddings.py",
     "caltech_lab/storage/cache.py": "tests/storage/test_cache.py",
-    "caltech_lab/datasets/folder.py": "tests/datasets/test_folder.py tests/test_own_photos.py",
+    "caltech_lab/datasets/folder.py": "tests/datasets tests/test_own_photos.py",
 }
 # `|` occurs in type hints, where a fault is detected as soon as the module is imported.
 LEFT_OUT = "ReplaceBinaryOperator_BitOr"

@@ -25,6 +25,7 @@ from caltech_lab.storage.files import write_atomically
 from caltech_lab.storage.memory import watch
 
 PHOTOS = "photos"  # tag of cells whose output shows photos
+SOLUTION = "solution"  # tag of cells that solve an exercise
 MAX_BYTES = 300_000
 MAX_LINES = 20
 # Time limit per cell; the longest one extracts 9,144 photos.
@@ -193,7 +194,8 @@ def faults(path: Path) -> list[str]:
             found.append(f"cell {number} uses a magic or a shell command.")
         if re.search(r"import \*|except:", cell.source):
             found.append(f"cell {number} has a star import or a bare except.")
-    if len(code) > len(notebook.cells) - len(code):
+    exercises = sum(SOLUTION in tags(c) or c.source.startswith("# Your turn") for c in code)
+    if len(code) - exercises > len(notebook.cells) - len(code):
         found.append("it has more code cells than text cells.")
     if MACHINE_PATH.search(path.read_text(encoding="utf-8")):
         found.append("it contains an absolute path.")

@@ -186,9 +186,20 @@ def predict(
 
 @command("queries")
 def retrieve(
-    photos: FILES,
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(help=f"Query photos: {PHOTO_FORMATS}.", metavar="PHOTO"),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A query in words, such as 'a red boat', with --backbone clip-NAME. May be given "
+            "several times.",
+            metavar="WORDS",
+        ),
+    ] = None,
     k: Annotated[
-        int | None, typer.Option("-k", "--k", min=1, help="Results per photo; 10 by default.")
+        int | None, typer.Option("-k", "--k", min=1, help="Results per query; 10 by default.")
     ] = None,
     sheet: Annotated[
         Path | None,
@@ -203,7 +214,7 @@ def retrieve(
         list[str] | None, typer.Option(help="Only results of this category; may be repeated.")
     ] = None,
 ) -> None:
-    """Find the photos most similar to these; no labels are needed.
+    """Find the photos most similar to photos or words; no labels are needed.
 
     A photo of the dataset is left out of its own results; copies of it under other names are not.
     """

@@ -32,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# Listed here because the registry of backbones imports NumPy; a test keeps both lists equal.
+# Listed here because the registry of backbones imports NumPy; a test keeps them equal.
 BACKBONES = (
     "resnet50",
     "resnet50-v1",
@@ -45,6 +45,7 @@ BACKBONES = (
     "pixels",
     "hog",
 )
+BACKBONE_PREFIXES = ("timm-", "clip-", "clip:")  # for models of other libraries
 DATASETS = ("caltech101", "all+background", "report51", "drawn")
 
 
@@ -82,6 +83,13 @@ def _one_of(names: tuple[str, ...]) -> Callable[[str | None], str | None]:
     return check
 
 
+def _backbone(name: str | None) -> str | None:
+    """Let models of other libraries pass: their registries take seconds to import."""
+    if name is None or name.startswith(BACKBONE_PREFIXES):
+        return name
+    return _one_of((*BACKBONES, "timm-NAME", "clip-NAME", "clip:FOLDER"))(name)
+
+
 def starting(*names: str) -> Callable[[str], list[str]]:
     """Return a function that completes the beginning of a name."""
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
@@ -112,9 +120,11 @@ COMMON: dict[str, Any] = {
     "backbone": Annotated[
         str | None,
         typer.Option(
-            help=f"What turns photos into vectors: {', '.join(BACKBONES)}.",
+            help=f"What turns photos into vectors: {', '.join(BACKBONES)}; timm-NAME, a model of "
+            "timm; or, to search by words too, clip-NAME or clip:FOLDER, a model of open_clip.",
             metavar="NAME",
-            **one_of(*BACKBONES),
+            callback=_backbone,
+            autocompletion=starting(*BACKBONES, *BACKBONE_PREFIXES),
         ),
     ],
     "outputs": Annotated[str | None, typer.Option(help="Output folder.", metavar="FOLDER")],

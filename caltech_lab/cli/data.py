@@ -1,5 +1,6 @@
 """Commands for data: download, verify, repair, extract, export, and the demo."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,8 @@ from caltech_lab.storage.progress import progress
 if TYPE_CHECKING:
     from caltech_lab.datasets import Photos
     from caltech_lab.embedding.extraction import ExtractionReport
+
+SERVED = Path(__file__).parents[1] / "demo" / "served"
 
 
 def _subset() -> str | None:
@@ -188,25 +191,30 @@ def export(
 def demo(gallery: str | None) -> Result:
     """Open the retrieval demo in a browser, through Voilà."""
     use_gallery(gallery)
+    open_photos()  # an error about the photos belongs here, and not on the page
+    command, environment = voila()
+    done = subprocess.run(command, stdout=sys.stderr, env=environment, check=False)
+    if (code := done.returncode) not in (0, -2, 130):
+        raise DatasetError(f"Voilà stopped with the code {code}; its own words are above.")
+    return Result(["The demo was closed."], {"dataset": settings().dataset})
 
-    notebook = settings().home / "notebooks" / "12_retrieval_demo.ipynb"
-    serve_with_voila(notebook)
-    return Result(["The demo was closed."], {"notebook": str(notebook)})
 
-
-def serve_with_voila(notebook: Path) -> None:
-    """Serve a notebook through Voilà until it is interrupted."""
-    if not notebook.is_file():
-        raise DatasetError(f"There is no {notebook}: run the demo from a checkout of the project.")
+def voila() -> tuple[list[str], dict[str, str]]:
+    """Return the command that serves the demo, and its environment."""
     if find_spec("voila") is None:
         raise DatasetError(
-            "The demo needs Voilà: install it with `pip install voila`, or run the cells of "
-            f"{notebook.name} in JupyterLab (`make lab`)."
+            "The demo needs Voilà: install it with `pip install voila`, or show "
+            "`caltech_lab.demo.open_page()` in a cell of a notebook."
         )
-    command = [sys.executable, "-m", "voila", str(notebook)]
-    if (code := subprocess.run(command, stdout=sys.stderr, check=False).returncode) not in (
-        0,
-        -2,
-        130,
-    ):
-        raise DatasetError(f"Voilà stopped with the code {code}; its own words are above.")
+    now, wanted = settings(), settings().dataset
+    # The kernel runs in the folder of the notebook, so paths must not depend on the current one.
+    environment = {
+        **os.environ,
+        "CALTECH_LAB_DATA": str(now.data.absolute()),
+        "CALTECH_LAB_OUTPUTS": str(now.outputs.absolute()),
+        "JUPYTER_PATH": os.pathsep.join(filter(None, [str(SERVED), os.getenv("JUPYTER_PATH")])),
+    }
+    if wanted is not None and Path(wanted).is_dir():
+        environment["CALTECH_LAB_DATASET"] = str(Path(wanted).absolute())
+    notebook = str(SERVED / "demo.ipynb")
+    return [sys.executable, "-m", "voila", notebook, "--template=photos"], environment

@@ -171,6 +171,9 @@ def _weights() -> Check:
         # Computing their sha256 would download them.
         return Check("weights", "note", f"those of {chosen.name} are not here yet",
                      "They are downloaded when photos are first extracted.")  # fmt: skip
+    if chosen.name.startswith("timm-") or "@" in chosen.name:
+        return Check("weights", "note", f"those of {chosen.name} are kept by the Hugging Face hub",
+                     "They are downloaded when they are first needed.")  # fmt: skip
     found = f"{chosen.title}, sha256 {chosen.weights()[:12]}, as expected"
     return Check(
         "weights", "found", f"{found}, in {chosen.file().parent}" if chosen.file else found

@@ -82,29 +82,35 @@ def predict(photos: list[Path], classifier: str, top: int | None) -> Result:
 
 
 def retrieve(
-    photos: list[Path],
+    photos: list[Path] | None,
+    text: list[str] | None,
     k: int | None,
     sheet: Path | None,
     csv: Path | None,
     gallery: str | None,
     category: list[str] | None,
 ) -> Result:
-    """Find the photos most similar to these; no labels are needed.
+    """Find the photos most similar to photos or words; no labels are needed.
 
     A photo of the dataset is excluded from its own results; copies under other names are not.
     """
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise typer.BadParameter(f"--sheet writes a PNG; {sheet.name} should end in .png.")
 
+    photos, texts = photos or [], text or []
+    if not photos and not texts:
+        raise typer.BadParameter("There is no query: name a photo, or describe one with --text.")
     use_gallery(gallery)
     _check(photos)
     lab = open_lab()
+    described = _described(lab, texts)
     if category:
         if not lab.photos.categories:
             lab.photos.check_labels("Searching a category")
         category = matching(category, lab.photos.categories)
-    X, same = _embedded(lab, photos)
+    X, same = _embedded(lab, photos) if photos else (described[:0], [])
     rows = [_itself(lab, *query) for query in zip(photos, same, strict=True)]
+    X, rows = np.concatenate([X, described]), [*rows, *(None for _ in texts)]
     n = len(lab.embeddings)
     most = n - any(row is not None for row in rows)
     if k is not None and k > most:
@@ -121,14 +127,15 @@ def retrieve(
         for x, row in zip(X, rows, strict=True)
     ]
     ids, similarities = [ids for _, ids in results], [near for near, _ in results]
-    names = [str(photo) for photo in photos]
-    table = answers_table(names, lab.embeddings, ids, similarities)
+    asked = [*(("photo", str(photo)) for photo in photos), *(("text", words) for words in texts)]
+    table = answers_table([name for _, name in asked], lab.embeddings, ids, similarities)
     answers = iter(table.itertuples(index=False))
     queries: list[dict[str, Any]] = []
     lines = []
-    for name, its_ids in zip(names, ids, strict=True):
-        lines.append(f"{name}:" if len(its_ids) else f"{name}: no results")
-        queries.append({"photo": name, "answers": []})
+    for (kind, name), its_ids in zip(asked, ids, strict=True):
+        title = f'"{name}"' if kind == "text" else name
+        lines.append(f"{title}:" if len(its_ids) else f"{title}: no results")
+        queries.append({kind: name, "answers": []})
         for _, rank, path, label, similarity in islice(answers, len(its_ids)):
             queries[-1]["answers"].append(
                 {"rank": rank, "path": path, "category": label or None, "similarity": similarity}
@@ -138,21 +145,33 @@ def retrieve(
     if csv is not None:
         wrote.append(write_answers(csv, table))
     if sheet is not None:
-        _draw(sheet, lab, photos, ids, similarities)
+        _draw(sheet, lab, [*photos, *texts], ids, similarities)
         wrote.append(sheet)
     data = {"k": k or min(10, most), "root": str(lab.photos.root), "queries": queries}
     return Result(lines, data, wrote, lab)
 
 
+def _described(lab: "Lab", texts: list[str]) -> np.ndarray:
+    """Return the vectors of texts."""
+    if not texts:
+        return np.empty((0, lab.backbone.width), np.float32)
+    if lab.backbone.text is None:
+        raise ArgumentError(
+            f"{lab.backbone.title} cannot embed words: use a network with a text tower, such as "
+            "--backbone clip-ViT-B-32."
+        )
+    return lab.backbone.text(texts)
+
+
 def _draw(
     sheet: Path,
     lab: "Lab",
-    photos: list[Path],
+    queries: list[Path | str],
     ids: "list[np.ndarray]",
     similarities: "list[np.ndarray]",
 ) -> None:
     """Write a contact sheet with one row per query, the query first."""
-    from caltech_lab.plots.photos import grid_of_photos
+    from caltech_lab.plots.photos import grid_of_photos, words_as_photo
 
     def small(path: Path) -> "Image.Image":
         photo = read_photo(path)
@@ -163,9 +182,14 @@ def _draw(
 
     gallery, columns = lab.embeddings.photos, max(map(len, ids)) + 1
     pictures, titles = [], []
-    for photo, rows, near in zip(photos, ids, similarities, strict=True):
-        pictures += [small(photo), *(small(gallery.file(int(row))) for row in rows)]
-        titles.append(f"{shown_name(photo.name)}\n(query)")
+    for query, rows, near in zip(queries, ids, similarities, strict=True):
+        if isinstance(query, str):
+            pictures.append(words_as_photo(query, 240))
+            titles.append("\n(query)")
+        else:
+            pictures.append(small(query))
+            titles.append(f"{shown_name(query.name)}\n(query)")
+        pictures += [small(gallery.file(int(row))) for row in rows]
         for row, similarity in zip(rows, near, strict=True):
             path = gallery.file(int(row))
             name = str(gallery.table["category"].iat[int(row)]) or path.name

@@ -4,18 +4,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from caltech_lab.demo.answers import Answer, Query, SearchOptions
-    from caltech_lab.demo.page import RetrievalDemo
+    from caltech_lab.demo.answers import Answer, Part, Query, SearchOptions
+    from caltech_lab.demo.encoder import Encoder
+    from caltech_lab.demo.explainer import Explainer
+    from caltech_lab.demo.page import RetrievalDemo, open_page
+    from caltech_lab.demo.searcher import Searcher
     from caltech_lab.demo.session import SearchSession
 
-__all__ = ["Answer", "Query", "RetrievalDemo", "SearchOptions", "SearchSession"]
+__all__ = [
+    "Answer",
+    "Encoder",
+    "Explainer",
+    "Part",
+    "Query",
+    "RetrievalDemo",
+    "SearchOptions",
+    "SearchSession",
+    "Searcher",
+    "open_page",
+]
 
 _ROOMS = {
     "Answer": "answers",
+    "Encoder": "encoder",
+    "Explainer": "explainer",
+    "Part": "answers",
     "Query": "answers",
     "RetrievalDemo": "page",
     "SearchSession": "session",
+    "Searcher": "searcher",
     "SearchOptions": "answers",
+    "open_page": "page",
 }
 
 

@@ -1,5 +1,8 @@
 """Data classes of the demo: queries, options and results."""
 
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +17,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Query:
-    """A query photo and its vector.
+    """What is searched for: a photo, a part of one, words, or several of these.
 
     Attributes
     ----------
@@ -25,7 +28,7 @@ class Query:
     row : int or None
         Its row in the gallery, if it is one of the gallery's photos.
     picture : bytes
-        A small JPEG of it.
+        A small JPEG of it; empty for words and for several parts.
     seconds : dict
         Duration of each step so far, by name.
     photo : Image, optional
@@ -34,6 +37,10 @@ class Query:
         The query that this one is a part of.
     learned : ndarray of float32, optional
         Its vector in the learned space, if that space is searched.
+    box : tuple of float, optional
+        Left, top, right and bottom of this part of the whole, as fractions.
+    parts : tuple of Part
+        The queries that this one was made of; empty for a single photo.
     """
 
     vector: Vector
@@ -44,6 +51,36 @@ class Query:
     photo: Image.Image | None = None
     whole: "Query | None" = None
     learned: Vector | None = None
+    box: Box | None = None
+    parts: "tuple[Part, ...]" = ()
+
+    @property
+    def rows(self) -> list[int]:
+        """The rows of the gallery that are part of the query."""
+        queries = [part.query for part in self.parts] or [self]
+        return [query.row for query in queries if query.row is not None]
+
+    @property
+    def first(self) -> "Query":
+        """The first added photo of a query with several parts; otherwise the query itself."""
+        added = [part.query for part in self.parts if part.sign > 0]
+        return next((query for query in added if query.photo is not None), self)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a query.
+
+    Attributes
+    ----------
+    query : Query
+        The photo or the words; it has no parts itself.
+    sign : int
+        1 if it is added, -1 if it is subtracted.
+    """
+
+    query: Query
+    sign: int = 1
 
 
 @dataclass(frozen=True)
@@ -87,6 +124,12 @@ class Ranking:
     similarities: Similarities
     same_category: NDArray[np.float64] | None
 
+    def only(self, rows: Iterable[int]) -> "Ranking":
+        """Return the ranking of only these rows."""
+        kept = np.isin(self.ids, list(rows))
+        same = None if self.same_category is None else self.same_category[kept]
+        return Ranking(self.ids[kept], self.similarities[kept], same)
+
 
 @dataclass(frozen=True)
 class Match:
@@ -98,6 +141,8 @@ class Match:
         One value per region of each photo.
     query_frame, result_frame : tuple of float
         Left, top, right, bottom of the part of the photo that the network saw, as fractions.
+    cosine : float
+        Cosine similarity of query and result by their plain embeddings.
     region : tuple of int or None
         Row and column of the region of the query that the values are similarities to; None if the
         values are the contributions of the regions to the cosine similarity of the two photos.
@@ -107,6 +152,7 @@ class Match:
     result: NDArray[np.float64]
     query_frame: Box
     result_frame: Box
+    cosine: float
     region: tuple[int, int] | None = None
 
 
@@ -161,3 +207,11 @@ class Answer:
             return np.empty(0, np.intp)
         best = np.argsort(-self.probabilities, kind="stable")[:n]
         return best[self.probabilities[best] > 0]
+
+
+@contextmanager
+def timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    """Add the duration of a block to a step."""
+    began = time.perf_counter()
+    yield
+    seconds[step] = seconds.get(step, 0.0) + time.perf_counter() - began

@@ -1,522 +1,498 @@
-"""The user interface of the retrieval demo, on top of a `SearchSession`."""
+"""The page of the retrieval demo: a widget that shows a `SearchSession`.
 
-from dataclasses import replace
-from html import escape
+`page.js` draws what the traits say and sends what a person does; everything else happens here and
+in the session.
+"""
+
+import io
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
+import anywidget
 import numpy as np
-from ipywidgets import (
-    HTML,
-    Box,
-    Button,
-    Checkbox,
-    Dropdown,
-    HBox,
-    IntSlider,
-    Layout,
-    TagsInput,
-    Text,
-    VBox,
-)
+import traitlets
+from ipywidgets import Layout
 
-from caltech_lab.demo.answers import Answer, Match, Query, Ranking, SearchOptions
-from caltech_lab.demo.session import SearchSession
-from caltech_lab.demo.spaces import LEARNED, PLAIN
-from caltech_lab.errors import ArgumentError, LabError
+from caltech_lab.datasets.formats import SUFFIXES
+from caltech_lab.demo import takeaway
+from caltech_lab.demo.answers import Answer, Match, Query
+from caltech_lab.demo.gallery_map import place_of, places
+from caltech_lab.demo.upload import LIMITS, Upload
+from caltech_lab.embedding.decoding import MAX_BYTES
+from caltech_lab.embedding.images import read_photo
+from caltech_lab.errors import ArgumentError, LabError, shown_name
 from caltech_lab.retrieval.feedback import NEAR_DUPLICATE
-from caltech_lab.widgets.parts import (
-    GROUND,
-    WIDE,
-    DropZone,
-    Panel,
-    PhotoGrid,
-    Picture,
-    data_uri,
-    guarded,
-)
+from caltech_lab.settings import from_home
+from caltech_lab.widgets.parts import data_uri
+from caltech_lab.widgets.photo_map import SCRIPT, STYLE, colors, regions
+from caltech_lab.widgets.thumbnails import thumbnail
 
+# A page that is opened in the background appears before scikit-learn is imported.
+if TYPE_CHECKING:
+    from caltech_lab.demo.session import SearchSession
+
+HERE = Path(__file__).parent
+SCRIPTS = [SCRIPT, *(HERE / f"{n}.js" for n in ("elements", "query_photo", "tiles", "page"))]
 N_SHELF = 8
-ALL = "all categories"
-ANY = "only categories ..."
-SEARCH = ("search", "Search with this photo", "Use this photo as the query")
-ACTIONS = [
-    SEARCH,
-    ("good", "good", "Rank similar photos higher"),
-    ("bad", "bad", "Remove this photo, and rank similar photos lower"),
-    ("why", "why?", "Show which regions make the photos similar"),
-]
-SPACES = [
-    ("plain embeddings of the backbone", PLAIN),
-    ("vectors learned from the categories", LEARNED),
-]
+QUERY = -1  # the row that stands for the query
+LARGE = 1024  # pixels per side in the lightbox
+LEAST_SHOWN = 0.0005  # a probability that would be shown as 0.0 % is left out
+SPACES = {"plain": "plain embeddings", "learned": "vectors learned from the categories"}
+LOADING = "Loading and compiling the backbone, which takes some seconds the first time ..."
 LEARNING = (
     "Switching to other vectors. Learned vectors take some minutes the first time, to extract more "
     "views of all photos and fit a projection ..."
 )
-LOADING = "Loading and compiling the backbone, which takes some seconds the first time ..."
+MAPPING = "Computing the map, which takes up to half a minute the first time ..."
+log = logging.getLogger(__name__)
 
 
-class RetrievalDemo(Panel):
-    """Search by a photo, with predicted category, cluster, filters and relevance feedback.
+class RetrievalDemo(anywidget.AnyWidget):
+    """Search by photos, with predicted category, cluster, filters, feedback and explanations.
 
     Parameters
     ----------
-    session : SearchSession
-        Session that searches and predicts.
+    session : SearchSession, optional
+        Session that searches and predicts; without one, the page waits for `start`.
 
     Attributes
     ----------
-    answer : Answer or None
-        Results of the current query.
-    options : SearchOptions
-        Relevance feedback and filters.
-    ranking : Ranking or None
-        The photos that are shown.
+    session : SearchSession
+        The session.
     """
 
-    def __init__(self, session: SearchSession) -> None:
-        super().__init__()
+    _esm = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
+    _css = "\n".join(path.read_text(encoding="utf-8") for path in (STYLE, HERE / "page.css"))
+    opening = traitlets.Unicode().tag(sync=True)
+    gallery = traitlets.Dict().tag(sync=True)
+    status = traitlets.Dict().tag(sync=True)
+    query = traitlets.Dict().tag(sync=True)
+    results = traitlets.Dict().tag(sync=True)
+    controls = traitlets.Dict().tag(sync=True)
+    shelf = traitlets.Dict().tag(sync=True)
+    why = traitlets.Dict().tag(sync=True)
+    map = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, session: "SearchSession | None" = None) -> None:
+        super().__init__(layout=Layout(width="100%"))
+        self._upload, self._why = Upload(), -1
+        self.on_msg(self._received)
+        if session is None:
+            self.opening = "Starting ..."
+        else:
+            self.start(session)
+
+    def start(self, session: "SearchSession") -> None:
+        """Show a session, and search for a photo of its gallery."""
         self.session = session
-        self.answer: Answer | None = None
-        self.options = SearchOptions()
-        self.ranking: Ranking | None = None
-        self._why: int | None = None
         self._rng = np.random.default_rng(session.lab.seed)
-        self._make_controls()
-        self._connect()
-        self.children = self._arranged()
-        self._fill_shelf()
-        if self.shelf.items:
-            self._choose(self.shelf.items[0]["row"])
+        features, searcher = session.gallery, session.searcher
+        self.gallery = {
+            "name": shown_name(features.photos.origin.rstrip(".")),
+            "backbone": session.lab.backbone.title,
+            "categories": [shown_name(name) for name in features.categories],
+            "max_k": searcher.max_k,
+            "spaces": SPACES if searcher.classifier else {"plain": SPACES["plain"]},
+            "clusters": searcher.kmeans is not None,
+            "near_duplicate": NEAR_DUPLICATE,
+            "maps": session.explainer.has_maps,
+            "words": session.lab.backbone.text is not None,
+            "limits": LIMITS,
+            # Not every browser counts HEIC, AVIF and TIFF among the images.
+            "accept": ",".join(["image/*", *sorted(SUFFIXES)]),
+            "max_bytes": MAX_BYTES,
+        }
+        self._do_shelf("")
+        self.act("search", row=self.shelf["items"][0]["row"])
+        self.opening = ""
 
-    # ---- controls --------------------------------------------------------------------------
+    def say(self, sentence: str, wrong: bool = False) -> None:
+        """Show a sentence in the status line; `wrong` for an error."""
+        self.status = {"text": shown_name(sentence), "wrong": wrong}
 
-    def _make_controls(self) -> None:
-        session, natural = self.session, Layout(width="auto")
-        fitting = {"description_width": "initial"}
-        self.drop = DropZone(self._uploaded, self._refused)
-        self.surprise = Button(description="Surprise me", icon="random", layout=natural)
-        self.path = Text(
-            placeholder="or the path of a photo, then press Enter",
-            continuous_update=False,
-            tooltip="Path of a photo on the machine where Jupyter runs",
-            layout=Layout(flex="1 1 220px", width="auto", min_width="180px"),
-        )
-        self.search_path = Button(description="Search", icon="search", layout=natural)
-        self.shelf_category = Dropdown(
-            options=[ALL, *session.gallery.categories],
-            description="From the gallery:",
-            style=fitting,
-            layout=Layout(width="auto", max_width="320px"),
-        )
-        self.other_photos = Button(description="Other photos", icon="refresh", layout=natural)
-        self.shelf = PhotoGrid([SEARCH], self._act, 112)
-        self.picture = Picture(croppable=True, max_height="300px", layout=Layout(width="auto"))
-        self.ask_part = Button(
-            description="Search with this part", disabled=True, layout=natural, icon="crop"
-        )
-        self.ask_whole = Button(description="Whole photo", disabled=True, layout=natural)
-        self.asked = HTML(layout=WIDE)
-        self.k = IntSlider(
-            value=min(10, session.max_k),
-            min=1,
-            max=session.max_k,
-            description="k, photos to show:",
-            continuous_update=False,
-            style=fitting,
-            layout=Layout(width="100%", max_width="420px"),
-        )
-        self.space = Dropdown(
-            options=SPACES if session.classifier else SPACES[:1],
-            value=session.space.name,
-            description="Search by:",
-            style=fitting,
-            layout=Layout(width="auto", max_width="100%"),
-        )
-        self.add_category = Dropdown(options=[ANY, *session.gallery.categories], layout=natural)
-        self.add_category.layout.display = "" if len(session.gallery.categories) > 1 else "none"
-        self.categories = TagsInput(
-            allowed_tags=session.gallery.categories,
-            allow_duplicates=False,
-            layout=Layout(width="auto", display="none"),
-        )
-        fits = Layout(width="max-content")
-        self.own_cluster = Checkbox(
-            description="only the cluster of the query",
-            indent=False,
-            disabled=session.kmeans is None,
-            layout=fits,
-        )
-        self.no_copies = Checkbox(
-            description=f"hide near-duplicates (cosine of {NEAR_DUPLICATE} or more)",
-            indent=False,
-            layout=fits,
-        )
-        self.marks = HTML()
-        self.forget = Button(description="Clear the marks", layout=natural)
-        self.summary = HTML(layout=WIDE)
-        self.grid = PhotoGrid(ACTIONS if session.has_maps else ACTIONS[:-1], self._act, 124)
-        view = {"max_height": "240px", "layout": Layout(width="auto", max_width="340px")}
-        self.of_query = Picture(clickable=True, **view)
-        self.of_result = Picture(**view)
-        self.why_text = HTML(layout=WIDE)
-        self.all_regions = Button(description="All regions", layout=natural)
-        self.close_why = Button(description="Close", icon="times", layout=natural)
+    def act(self, action: str, /, **details: Any) -> None:
+        """Do what a person does on the page; an error is a sentence in the status line.
 
-    def _connect(self) -> None:
-        self.path.observe(self._path_given, "value")
-        self.search_path.on_click(self._path_given)
-        self.surprise.on_click(self._surprise)
-        self.shelf_category.observe(self._fill_shelf, "value")
-        self.other_photos.on_click(self._fill_shelf)
-        self.picture.observe(self._box_drawn, "box")
-        self.ask_part.on_click(self._part_asked)
-        self.ask_whole.on_click(self._whole_asked)
-        self.add_category.observe(self._category_added, "value")
-        for control in (self.k, self.categories, self.own_cluster, self.no_copies):
-            control.observe(self._steered, "value")
-        self.space.observe(self._space_chosen, "value")
-        self.forget.on_click(self._marks_forgotten)
-        self.of_query.on_click(self._region_clicked)
-        self.all_regions.on_click(self._explain)
-        self.close_why.on_click(self._why_closed)
+        Parameters
+        ----------
+        action : str
+            Name of an action, such as ``search`` or ``mark``: a method of this class without its
+            prefix ``_do_``.
+        **details
+            Arguments of the method.
+        """
+        method: Callable[..., None] | None = getattr(self, f"_do_{action}", None)
+        try:
+            if method is None:
+                raise ArgumentError(f"The page has no action {action!r}: reload it.")
+            method(**details)
+        except LabError as error:
+            self.say(str(error), wrong=True)
+        except Exception as error:
+            log.exception("The action %s failed.", action)
+            self.say(
+                f"There was an unexpected error ({type(error).__name__}): try another photo.",
+                wrong=True,
+            )
 
-    def _arranged(self) -> list[Any]:
-        line = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "4px 8px"} | WIDE
-        row = Layout(**line)
-        left = Layout(flex="1 1 230px", min_width="230px", max_width="330px")
-        right = Layout(flex="3 1 420px", min_width="300px")
-        photos = Layout(flex_flow="row wrap", grid_gap="12px", width="100%", align_items="flex-end")
-        self.marked = Box([self.marks, self.forget], layout=Layout(display="none", **line))
-        self.why = VBox(
-            [
-                self.why_text,
-                Box([self.of_query, self.of_result], layout=photos),
-                Box([self.all_regions, self.close_why], layout=row),
-            ],
-            layout=Layout(
-                display="none",
-                width="100%",
-                padding="8px",
-                border="1px solid var(--jp-border-color2, #ccc)",
-            ),
-        )
-        filters = [self.add_category, self.categories, self.own_cluster, self.no_copies]
-        asked = [self.picture, Box([self.ask_part, self.ask_whole], layout=row), self.asked]
-        answered = [
-            self.space, self.k, Box(filters, layout=row), self.marked, self.summary, self.why,
-            self.grid,
-        ]  # fmt: skip
-        return [
-            self.drop,
-            Box([self.surprise, self.path, self.search_path], layout=row),
-            HBox([self.shelf_category, self.other_photos], layout=row),
-            self.shelf,
-            self.status,
-            Box(
-                [VBox(asked, layout=left), VBox(answered, layout=right)],
-                layout=Layout(flex_flow="row wrap", grid_gap="20px", width="100%"),
-            ),
-        ]
+    def _received(self, _: Any, content: dict[str, Any], buffers: Sequence[Any]) -> None:
+        if self.opening:
+            return
+        details = {str(name): value for name, value in content.items() if name != "do"}
+        if content.get("do") == "upload":
+            details["buffers"] = buffers
+        self.act(str(content.get("do")), **details)
 
-    # ---- actions ---------------------------------------------------------------------------
+    # ---- queries ---------------------------------------------------------------------------
 
-    @guarded
-    def _uploaded(self, name: str, data: bytes) -> None:
-        self._announce()
-        self._show(self.session.from_photo(data, name))
+    def _ask(self, query: Query, how: str = "search") -> None:
+        """Search for a query, add it to the current one, or subtract it."""
+        if how == "search":
+            self.session.search(query)
+        else:
+            self.session.add(query, {"add": 1, "subtract": -1}[how])
+        self._show()
 
-    def _refused(self, sentence: str) -> None:
-        self.say(sentence, wrong=True)
+    def _do_upload(self, buffers: Sequence[Any], how: str = "search", **chunk: Any) -> None:
+        data = self._upload.take(chunk, buffers)
+        if data is not None:
+            self._announce()
+            self._ask(self.session.encoder.photo(data, str(chunk["name"])), how)
 
-    @guarded
-    def _path_given(self, _: Any) -> None:
-        path = self.path.value.strip().strip("\"'")
+    def _do_path(self, path: str, how: str = "search") -> None:
+        path = path.strip().strip("\"'")
         if not path:
             raise ArgumentError("The path is empty: enter one such as photos/cat.jpg.")
         self._announce()
-        self._show(self.session.from_photo(Path(path).expanduser()))
+        self._ask(self.session.encoder.photo(from_home(Path(path))), how)
 
-    @guarded
-    def _surprise(self, _: Any) -> None:
-        self._show(self.session.from_gallery(int(self._rng.integers(len(self.session.gallery)))))
+    def _do_words(self, text: str, how: str = "search") -> None:
+        self.say("Searching for these words ...")
+        self._ask(self.session.encoder.words(text), how)
 
-    @guarded
-    def _choose(self, row: int) -> None:
-        self._show(self.session.from_gallery(row))
+    def _do_search(self, row: int, how: str = "search") -> None:
+        self._ask(self.session.encoder.gallery_photo(row), how)
 
-    @guarded
-    def _fill_shelf(self, _: Any = None) -> None:
-        gallery, chosen = self.session.gallery, self.shelf_category.value
-        rows = np.arange(len(gallery))
-        if chosen != ALL:
-            rows = np.flatnonzero(gallery.y == gallery.categories.index(chosen))
-        picked = self._rng.permutation(rows)[:N_SHELF].tolist()
-        self.shelf.items = [self._item(row, self.session.category(row), []) for row in picked]
+    def _do_surprise(self) -> None:
+        self._do_search(int(self._rng.integers(len(self.session.gallery))))
 
-    def _box_drawn(self, _: Any) -> None:
-        self.ask_part.disabled = not self.picture.box
-
-    @guarded
-    def _part_asked(self, _: Any) -> None:
-        assert self.answer is not None
+    def _do_part(self, box: list[float]) -> None:
         self._announce()
-        left, top, right, bottom = self.picture.box
-        self._show(self.session.part(self.answer.query, (left, top, right, bottom)))
+        left, top, right, bottom = box
+        self._ask(self.session.encoder.part(self._answer.query, (left, top, right, bottom)))
 
-    @guarded
-    def _whole_asked(self, _: Any) -> None:
-        assert self.answer is not None
-        self._show(self.answer.query.whole or self.answer.query)
+    def _do_whole(self) -> None:
+        self._ask(self._answer.query.whole or self._answer.query)
 
-    @guarded
-    def _category_added(self, _: Any) -> None:
-        chosen = self.add_category.value
-        if chosen == ANY:
-            return
-        self.add_category.value = ANY
-        if chosen not in self.categories.value:
-            self.categories.value = [*self.categories.value, chosen]
+    def _do_remove(self, number: int) -> None:
+        self.session.remove(number)
+        self._show()
 
-    @guarded
-    def _steered(self, _: Any) -> None:
-        self._rank()
-
-    @guarded
-    def _space_chosen(self, _: Any) -> None:
-        if self.space.value == self.session.space.name:
-            return
-        before = self.session.space.name
-        self.say(LEARNING)
-        try:
-            self.session.use(self.space.value)
-            if self.answer is not None:
-                self._show(self.answer.query)
-        except Exception:  # the control must show the vectors in use
-            self.session.use(before)
-            self.space.value = before
-            raise
-
-    @guarded
-    def _act(self, action: str, row: int) -> None:
-        if action == "search":
-            self._show(self.session.from_gallery(row))
-        elif action == "why":
-            self._why = row
-            self._explain()
-        else:
-            self._mark(row, action)
-
-    def _mark(self, row: int, mark: str) -> None:
-        """Mark a photo, or remove the same mark."""
-        marks = {"good": set(self.options.good), "bad": set(self.options.bad)}
-        taken_back = row in marks[mark]
-        for rows in marks.values():
-            rows.discard(row)
-        if not taken_back:
-            marks[mark].add(row)
-        self.options = replace(
-            self.options, good=tuple(sorted(marks["good"])), bad=tuple(sorted(marks["bad"]))
-        )
-        self._rank()
-
-    @guarded
-    def _marks_forgotten(self, _: Any) -> None:
-        self.options = replace(self.options, good=(), bad=())
-        self._rank()
-
-    @guarded
-    def _explain(self, _: Any = None) -> None:
-        self._show_match(None)
-
-    @guarded
-    def _region_clicked(self, x: float, y: float) -> None:
-        self._show_match((x, y))
-
-    def _why_closed(self, _: Any = None) -> None:
-        self._why = None
-        self.why.layout.display = "none"
-
-    def _announce(self) -> None:
-        if not self.session.is_compiled:
-            self.say(LOADING)
+    def _do_go(self, step: int) -> None:
+        self.session.go(step)
+        self._show()
 
     # ---- results ---------------------------------------------------------------------------
 
-    def _show(self, query: Query) -> None:
-        self.answer = self.session.ask(query)
-        self.options = replace(self.options, good=(), bad=())
-        self._why_closed()
-        with self.picture.hold_sync():
-            self.picture.box = []
-            self.picture.alt = f"The query: {query.name}"
-            self.picture.src = data_uri((query.whole or query).picture)
-        self.ask_part.disabled = True
-        self.ask_whole.disabled = query.whole is None
-        self.asked.value = self._asked(self.answer)
-        self._rank()
-        times = ", ".join(f"{step} {1000 * s:.0f} ms" for step, s in self.answer.seconds.items())
-        self.say(f"Results for {query.name} ({times}).")  # last, when the results are on the page
+    def _do_show(self, k: int) -> None:
+        self.session.show(k)
+        self._show_results()
 
-    def _rank(self) -> None:
-        if self.answer is None:
+    def _do_space(self, name: str) -> None:
+        if name != self.session.searcher.space.name:
+            self.say(LEARNING)
+            try:
+                self.session.use(name)
+                self._show()
+            finally:
+                self._show_controls()  # the control shows the vectors in use
+
+    def _do_filter(self, **filters: Any) -> None:
+        if "categories" in filters:
+            names = self.gallery["categories"]
+            filters["categories"] = frozenset(names.index(name) for name in filters["categories"])
+        self.session.filter(**filters)
+        self._show_results()
+
+    def _do_mark(self, row: int, mark: str) -> None:
+        self.session.mark(row, mark)
+        self._show_results()
+
+    def _do_undo(self) -> None:
+        self.session.undo()
+        self._show_results()
+
+    def _do_clear(self) -> None:
+        self.session.clear_marks()
+        self._show_results()
+
+    def _do_why(self, row: int) -> None:
+        self._why = row
+        self._explain()
+
+    def _do_region(self, x: float, y: float) -> None:
+        self._explain((x, y))
+
+    def _do_regions(self) -> None:
+        self._explain()
+
+    def _do_close_why(self) -> None:
+        self._why, self.why = -1, {}
+
+    # ---- photos, map, and what can be taken away -------------------------------------------
+
+    def _do_shelf(self, category: str) -> None:
+        features = self.session.gallery
+        rows = np.arange(len(features))
+        if category:
+            rows = np.flatnonzero(features.y == self.gallery["categories"].index(category))
+        picked = self._rng.permutation(rows)[:N_SHELF].tolist()
+        items = [{"row": row, "src": self._source(row), "name": self._name(row)} for row in picked]
+        self.shelf = {"category": category, "items": items}
+
+    def _do_photo(self, row: int, size: str) -> None:
+        """Send a photo of the gallery, or the query, for the map's preview or the lightbox."""
+        query = self._answer.query.first
+        if row == QUERY:
+            data, name = thumbnail(query.photo, LARGE) if query.photo else b"", query.name
+        elif size == "large":
+            photo = read_photo(self.session.gallery.photos.file(row))
+            data, name = thumbnail(photo, LARGE), self._name(row)
+        else:
+            data, name = self.session.thumbnail(row), self._name(row)
+        if data:
+            self.send({"kind": "photo", "row": row, "size": size, "name": name}, [data])
+
+    def _do_map(self) -> None:
+        if not self.map:
+            before = self.status
+            self.say(MAPPING)
+            session = self.session
+            xy, y = places(session.lab), session.gallery.y
+            names = np.array([*self.gallery["categories"], ""])[y]
+            self.map = {
+                "points": xy.astype(np.float32).tobytes(),
+                "labels": y.astype(np.int32).tobytes(),
+                "colors": colors(len(session.gallery.categories)),
+                "regions": regions(xy, names),
+            }
+            self.status = before
+        self._place_query()
+
+    def _do_take(self, kind: str, marked: bool, folder: str = "") -> None:
+        """Send the results, or those marked good, as a file, or copy them to a folder."""
+        session, ranking = self.session, self.session.ranking
+        assert ranking is not None
+        if marked:
+            ranking = ranking.only(session.options.good)
+        if not len(ranking.ids):
+            advice = "mark some as good first" if marked else "remove a filter"
+            raise ArgumentError(f"There are no results to take away: {advice}.")
+        query = self._answer.query
+        if kind == "copies":
+            if not folder.strip():
+                raise ArgumentError("The folder is empty: enter one such as found/lotus.")
+            goal = from_home(Path(folder.strip()))
+            copied = takeaway.copy_photos(session.gallery, ranking.ids, goal)
+            self.say(f"{len(copied)} photo{'s' if len(copied) != 1 else ''} copied to {goal}.")
             return
-        gallery = self.session.gallery
-        self.categories.layout.display = "" if self.categories.value else "none"
-        labels = frozenset(gallery.categories.index(name) for name in self.categories.value)
-        self.options = replace(
-            self.options,
-            categories=labels,
-            cluster=self.answer.cluster if self.own_cluster.value else None,
-            hide_near_duplicates=self.no_copies.value,
-        )
-        self.ranking = self.session.rank(self.answer, self.options, self.k.value)
-        marks = dict.fromkeys(self.options.good, "good")
-        ids, same = self.ranking.ids.tolist(), self.ranking.same_category
-        chances = [] if same is None else [f"same category {100 * p:.0f} %" for p in same]
-        self.grid.items = [
-            self._item(
-                row,
-                f"{place}. {self.session.category(row)}".rstrip(),
-                [f"cosine {cosine:.3f}", *chances[place - 1 : place]],
-                marks.get(row, ""),
-            )
-            for place, (row, cosine) in enumerate(
-                zip(ids, self.ranking.similarities, strict=True), start=1
-            )
-        ]
-        self.summary.value = self._summary(self.answer, self.ranking)
-        n_good, n_bad = len(self.options.good), len(self.options.bad)
-        self.marks.value = f"{n_good} marked good, {n_bad} bad: ranking adjusted"
-        self.marked.layout.display = "" if n_good or n_bad else "none"
+        make, name = {"csv": (takeaway.csv_bytes, "results.csv"),
+                      "sheet": (takeaway.sheet_png, "results.png")}[kind]  # fmt: skip
+        self.send({"kind": "file", "name": name}, [make(session.gallery, query, ranking)])
+        self.say(f"{name} is ready: {len(ranking.ids)} photos.")
 
-    def _item(self, row: int, title: str, lines: list[str], mark: str = "") -> dict[str, Any]:
-        path, category = self.session.path(row), self.session.category(row)
-        name = path.removeprefix(f"{category}/")
-        try:
-            source = data_uri(self.session.thumbnail(row))
-        except LabError:  # the card of this photo says that the file is missing
-            source = ""
-        return {
-            "row": row,
-            "title": title,
-            "lines": [name, *lines],
-            "src": source,
-            "path": path,
-            "mark": mark,
+    # ---- what the page shows ---------------------------------------------------------------
+
+    @property
+    def _answer(self) -> Answer:
+        if self.session.answer is None:
+            raise ArgumentError("There is no query yet: search first.")
+        return self.session.answer
+
+    def _announce(self) -> None:
+        if not self.session.encoder.is_compiled:
+            self.say(LOADING)
+
+    def _show(self) -> None:
+        answer = self._answer
+        self._do_close_why()
+        self.query = self._described(answer)
+        self._place_query()
+        self._show_results()
+        times = ", ".join(f"{step} {1000 * s:.0f} ms" for step, s in answer.seconds.items())
+        # Last, when the results are on the page.
+        self.say(f"Results for {answer.query.name}" + (f" ({times})." if times else "."))
+
+    def _place_query(self) -> None:
+        """Give the query its place on the map: for an upload, among its nearest photos."""
+        if self.map:
+            answer = self._answer
+            xy = place_of(places(self.session.lab), answer.order).tolist()
+            self.query = {**self.query, "row": answer.query.row, "xy": xy}
+
+    def _show_results(self) -> None:
+        session, ranking = self.session, self.session.ranking
+        assert ranking is not None
+        y, predicted = session.gallery.y, session.searcher.predicted
+        same = ranking.same_category
+        items = []
+        for place, row in enumerate(ranking.ids.tolist()):
+            cosine = float(ranking.similarities[place])
+            other = y[row] if predicted is None else predicted[row]
+            items.append(
+                {
+                    "row": row,
+                    "rank": place + 1,
+                    "src": self._source(row),
+                    "name": self._name(row),
+                    "path": shown_name(session.path(row)),
+                    "cosine": f"{cosine:.3f}",
+                    "chance": None if same is None else f"{100 * same[place]:.0f} %",
+                    "mark": session.marks.get(row, ""),
+                    "predicted": "" if other == y[row] else self.gallery["categories"][other],
+                }
+            )
+        self.results = {"items": items, "summary": self._summary()}
+        self._show_controls()
+
+    def _show_controls(self) -> None:
+        session, options = self.session, self.session.options
+        names = self.gallery["categories"]
+        self.controls = {
+            "k": session.k,
+            "space": session.searcher.space.name,
+            "categories": [names[label] for label in sorted(options.categories)],
+            "cluster": options.cluster is not None,
+            "hide_near_duplicates": options.hide_near_duplicates,
+            "good": len(options.good),
+            "bad": len(options.bad),
+            "undo": session.can_undo,
+            "back": session.can_go_back,
+            "forward": session.can_go_forward,
+            "python": takeaway.python_line(session),
         }
 
-    def _summary(self, answer: Answer, ranking: Ranking) -> str:
-        y, row, n = self.session.gallery.y, answer.query.row, len(ranking.ids)
-        found = f"The {n} most similar of {len(y) - (row is not None):,} photos"
-        options = self.options
-        if options.categories or options.cluster is not None or options.hide_near_duplicates:
-            found += " that match the filters"
-        if row is not None and len(y) == 1:
-            return '<div style="line-height:1.4">This is the only photo of the gallery.</div>'
-        if row is not None and y[row] < 0:
-            found += ", without the query"
-        elif row is not None:
-            right = int((y[ranking.ids] == y[row]).sum())
-            found += f", without the query: {right} of {n} have its category"
-        if not n:
-            found = "No photo matches the filters: remove a filter, or clear the marks"
-        return f'<div style="line-height:1.4">{escape(found)}.</div>'
+    def _name(self, row: int) -> str:
+        """Return the category of a photo; without one, the name of its file."""
+        return shown_name(self.session.category(row) or Path(self.session.path(row)).name)
 
-    def _asked(self, answer: Answer) -> str:
-        query, session = answer.query, self.session
-        where = "Not in the gallery."
-        if query.row is not None:
-            where = "In the gallery."
-        if query.row is not None and session.classifier:
-            seen = "" if query.row in session.trained_on else "not "
-            where = (
-                f"In the gallery as <b>{escape(session.category(query.row))}</b>; the classifier "
-                f"was {seen}trained on it."
-            )
-        strange = ""
+    def _source(self, row: int) -> str:
+        try:
+            return data_uri(self.session.thumbnail(row))
+        except LabError:  # the tile of this photo says that the file is missing
+            return ""
+
+    def _described(self, answer: Answer) -> dict[str, Any]:
+        query, searcher = answer.query, self.session.searcher
+        warning = ""
         if answer.is_novel:
-            strange = (
-                '<div role="note" style="margin:8px 0;padding:6px;border-left:4px solid #D55E00">'
-                "<b>Unlike anything in the gallery.</b> The cosine to its nearest photos is "
-                f"{answer.familiarity:.2f}, below the threshold of {session.threshold:.2f}: do not "
-                "trust the results.</div>"
+            warning = (
+                "Unlike anything in the gallery: the cosine to its nearest photos is "
+                f"{answer.familiarity:.2f}, below the threshold of {searcher.threshold:.2f}. Do "
+                "not trust the results."
             )
-        return (
-            '<div style="line-height:1.4;overflow-wrap:anywhere;padding-right:4px">'
-            f"<b>Query:</b> {escape(query.name)}<br>{where}"
-            '<div style="font-size:12px">Drag over the photo to search with a part of it.</div>'
-            f"{strange}"
-            f"{self._probabilities(answer)}"
-            f'<div style="margin-top:12px"><b>K-Means</b></div>{self._cluster(answer)}</div>'
-        )
+        return {
+            "name": shown_name(query.name),
+            "src": data_uri((query.whole or query).picture),
+            "photo": query.photo is not None,
+            "part": query.whole is not None,
+            "explained": query.first.photo is not None and self.session.explainer.has_maps,
+            "parts": [
+                {
+                    "name": shown_name(part.query.name),
+                    "src": data_uri(part.query.picture),
+                    "sign": part.sign,
+                }
+                for part in query.parts
+            ],
+            "place": self._where(query),
+            "warning": warning,
+            "classes": self._classes(answer),
+            "no_classifier": searcher.no_classifier,
+            "cluster": self._cluster(answer),
+        }
 
-    def _probabilities(self, answer: Answer) -> str:
+    def _where(self, query: Query) -> str:
+        searcher = self.session.searcher
+        if query.parts:
+            return ""
+        if query.row is None:
+            return "Not in the gallery."
+        if searcher.classifier is None:
+            return "In the gallery."
+        seen = "" if query.row in searcher.trained_on else "not "
+        name = self._name(query.row)
+        return f"In the gallery as {name}; the classifier was {seen}trained on it."
+
+    def _classes(self, answer: Answer) -> list[dict[str, Any]]:
         if answer.probabilities is None:
-            why = escape(self.session.no_classifier)
-            return f'<div style="margin-top:12px"><b>There is no classifier.</b> {why}</div>'
-        rows = ['<div style="margin-top:12px"><b>Predicted probabilities</b></div>']
-        for label in answer.best_categories():
-            p = answer.probabilities[label]
-            name = escape(self.session.gallery.categories[label])
-            rows.append(
-                f'<div style="display:flex;justify-content:space-between;gap:8px">'
-                f"<span>{name}</span><span>{100 * p:.1f} %</span></div>"
-                f'<div style="height:6px;background:{GROUND}"><div style="height:6px;'
-                f'width:{100 * p:.1f}%;background:#0072B2"></div></div>'
-            )
-        return "".join(rows)
+            return []
+        best = [(label, float(answer.probabilities[label])) for label in answer.best_categories()]
+        names = self.gallery["categories"]
+        return [{"name": names[label], "p": p} for label, p in best if p >= LEAST_SHOWN]
 
     def _cluster(self, answer: Answer) -> str:
-        gallery, kmeans = self.session.gallery, self.session.kmeans
-        if answer.cluster is None or kmeans is None:
+        features, searcher = self.session.gallery, self.session.searcher
+        if answer.cluster is None or searcher.kmeans is None:
             return "There are no clusters: they need three photos, and two that are different."
-        members = self.session.cluster_members(answer.cluster)
+        members = searcher.cluster_members(answer.cluster)
         found = (
-            f"Cluster {answer.cluster + 1} of {kmeans.n_clusters}, with {len(members):,} "
+            f"Cluster {answer.cluster + 1} of {searcher.kmeans.n_clusters}, with {len(members):,} "
             f"photo{'s' if len(members) != 1 else ''}"
         )
-        if len(gallery.categories) < 2 or (gallery.y < 0).any():
+        if len(features.categories) < 2 or (features.y < 0).any():
             return f"{found}."
-        counts = np.bincount(gallery.y[members], minlength=len(gallery.categories))
+        counts = np.bincount(features.y[members], minlength=len(features.categories))
         most = [label for label in np.argsort(-counts, kind="stable")[:3] if counts[label]]
-        names = ", ".join(f"{gallery.categories[label]} {counts[label]}" for label in most)
-        return escape(f"{found}, mostly {names}.")
+        names = ", ".join(f"{self.gallery['categories'][label]} {counts[label]}" for label in most)
+        return f"{found}, mostly {names}."
 
-    def _show_match(self, point: tuple[float, float] | None) -> None:
-        assert self.answer is not None
-        assert self._why is not None
-        said = self.status.value
-        if not self.session.maps_are_compiled:
+    def _summary(self) -> str:
+        session, answer, options = self.session, self._answer, self.session.options
+        y, rows, ranking = session.gallery.y, answer.query.rows, session.ranking
+        assert ranking is not None
+        n = len(ranking.ids)
+        if rows and len(y) == 1:
+            return "This is the only photo of the gallery."
+        if not n:
+            return "No photo matches the filters: remove a filter, or clear the marks."
+        found = f"The {n} most similar of {len(y) - len(rows):,} photos"
+        if options.categories or options.cluster is not None or options.hide_near_duplicates:
+            found += " that match the filters"
+        if rows:
+            found += ", without the query"
+        if answer.query.row is not None and y[answer.query.row] >= 0:
+            right = int((y[ranking.ids] == y[answer.query.row]).sum())
+            found += f": {right} of {n} have its category"
+        return f"{found}."
+
+    def _explain(self, point: tuple[float, float] | None = None) -> None:
+        session, before = self.session, self.status
+        if not session.explainer.is_compiled:
             self.say(LOADING)
-        match = self.session.match(self.answer.query, self._why, point)
-        self.status.value = said
-        query, row = self.answer.query, self._why
-        for picture, source, alt, heat, frame in (
-            (self.of_query, query.picture, "The query", match.query, match.query_frame),
-            (self.of_result, self.session.thumbnail(row), self.session.path(row), match.result,
-             match.result_frame),
-        ):  # fmt: skip
-            with picture.hold_sync():
-                picture.alt, picture.src, picture.frame = alt, data_uri(source), list(frame)
-                picture.heat = _light(heat)
-        self.of_query.marks = [_place(match)] if match.region else []
-        # The maps explain the plain embeddings, whichever vectors the search uses.
-        cosine = float(self.session.gallery.X[row] @ query.vector)
-        self.why_text.value = (
-            '<div style="line-height:1.4;overflow-wrap:anywhere"><b>Why is '
-            f"{escape(self.session.path(row))} similar (cosine {cosine:.3f})?</b> "
-            + (
-                "Light regions of both photos are similar to the outlined region of the query."
-                if match.region
-                else "Light regions contribute most to the cosine, dark regions least. Click a "
-                "region of the query, the first photo, to see which regions are similar to it."
-            )
-            + "</div>"
-        )
-        self.all_regions.disabled = match.region is None
-        self.why.layout.display = ""
+        match = session.explain(self._why, point)
+        query = self._answer.query.first
+        self.status = before
+        self.why = {
+            "row": self._why,
+            "title": f"Why is {shown_name(session.path(self._why))} similar "
+            f"(cosine {match.cosine:.3f})?",
+            "region": [] if match.region is None else _place(match),
+            "query": {
+                "src": data_uri(query.picture),
+                "heat": _light(match.query),
+                "frame": list(match.query_frame),
+            },
+            "result": {
+                "src": self._source(self._why),
+                "heat": _light(match.result),
+                "frame": list(match.result_frame),
+            },
+        }
 
 
 def _light(values: np.ndarray) -> list[list[float]]:
@@ -526,9 +502,34 @@ def _light(values: np.ndarray) -> list[list[float]]:
 
 
 def _place(match: Match) -> list[float]:
-    """Return left, top, width and height of the region on the query photo."""
+    """Return left, top, right and bottom of the region on the query photo."""
     assert match.region is not None
     (row, column), (rows, columns) = match.region, match.query.shape
     left, top, right, bottom = match.query_frame
     wide, high = (right - left) / columns, (bottom - top) / rows
-    return [left + column * wide, top + row * high, wide, high]
+    x, y = left + column * wide, top + row * high
+    return [x, y, x + wide, y + high]
+
+
+def open_page() -> RetrievalDemo:
+    """Return a page at once, and open the lab of the settings in the background."""
+    page = RetrievalDemo()
+
+    def open_session() -> None:
+        from caltech_lab.demo.session import SearchSession
+        from caltech_lab.lab import open_lab
+
+        def say(sentence: str) -> None:
+            page.opening = sentence
+
+        try:
+            with redirect_stdout(io.StringIO()):  # there is no cell to print into
+                page.start(SearchSession(open_lab(), say=say))
+        except LabError as error:
+            say(str(error))
+        except Exception as error:
+            log.exception("The demo cannot be opened.")
+            say(f"The demo cannot be opened ({type(error).__name__}): see the log of the server.")
+
+    Thread(target=open_session, daemon=True).start()
+    return page

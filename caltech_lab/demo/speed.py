@@ -6,12 +6,11 @@ on another dataset, and prints a table.
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 import pandas as pd
 
-from caltech_lab.demo.page import ANY, RetrievalDemo
+from caltech_lab.demo.page import RetrievalDemo
 from caltech_lab.demo.session import SearchSession
 from caltech_lab.lab import open_lab
 
@@ -38,35 +37,32 @@ def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
     gallery, session = demo.session.gallery, demo.session
     _, test = session.lab.split()
     files = [gallery.photos.file(row) for row in test[:: max(1, len(test) // uploads)][:uploads]]
-    demo._uploaded("first.jpg", files[0].read_bytes() + b" ")  # loads and compiles the backbone
     taken: dict[str, list[float]] = {}
 
-    @contextmanager
-    def timed(act: str) -> Iterator[None]:
+    def timed(what: str, action: str, /, **details: Any) -> None:
         began = time.perf_counter()
-        yield
-        taken.setdefault(act, []).append(1000 * (time.perf_counter() - began))
+        demo.act(action, **details)
+        taken.setdefault(what, []).append(1000 * (time.perf_counter() - began))
 
+    def upload(number: int, data: bytes) -> dict[str, Any]:
+        return {"upload": number, "name": "photo.jpg", "size": len(data), "start": 0,
+                "buffers": [data]}  # fmt: skip
+
+    demo.act("upload", **upload(-2, files[0].read_bytes() + b" "))  # compiles the backbone
+    categories, most = demo.gallery["categories"], session.searcher.max_k
     for number, file in enumerate(files):
-        data = file.read_bytes() + b"  "
-        with timed("upload"):
-            demo._uploaded(file.name, data)
-        assert demo.answer is not None
-        taken["upload"][-1] -= 1000 * demo.answer.seconds["embed"]
-        for k in (session.max_k, min(10, session.max_k)):
-            with timed(f"k = {k}"):
-                demo.k.value = k
-        with timed("category filter"):
-            demo.categories.value = [gallery.categories[number % len(gallery.categories)]]
-        demo.categories.value = []
-        boxes = {"cluster filter": demo.own_cluster, "near-duplicate filter": demo.no_copies}
-        for name, box in boxes.items():
-            with timed(name):
-                box.value = True
-            box.value = False
-        with timed("mark"):
-            demo._act("bad", demo.grid.items[0]["row"])
-    demo.add_category.value = ANY
+        timed("upload", "upload", **upload(number, file.read_bytes() + b"  "))
+        assert session.answer is not None
+        taken["upload"][-1] -= 1000 * session.answer.seconds["embed"]
+        for k in (most, min(10, most)):
+            timed(f"k = {k}", "show", k=k)
+        category = categories[number % len(categories)]
+        timed("category filter", "filter", categories=[category])
+        demo.act("filter", categories=[])
+        for name, option in (("cluster", "cluster"), ("near-duplicate", "hide_near_duplicates")):
+            timed(f"{name} filter", "filter", **{option: True})
+            demo.act("filter", **{option: False})
+        timed("mark", "mark", row=demo.results["items"][0]["row"], mark="bad")
     times = {act: pd.Series(values) for act, values in taken.items()}
     return pd.DataFrame(
         {

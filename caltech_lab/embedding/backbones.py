@@ -6,14 +6,17 @@ wrong.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from caltech_lab.embedding.clip import CLIP, CLIP_FOLDER, find_clip
+from caltech_lab.embedding.images import Fit
 from caltech_lab.embedding.torchvision_operators import define_missing_operators
 from caltech_lab.errors import ArgumentError, WeightsError
 from caltech_lab.settings import settings
@@ -21,8 +24,6 @@ from caltech_lab.storage.files import sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
-
-Fit = Literal["squash", "crop"]
 
 RESNET50_FILE = Path(__file__).parent / "weights" / "resnet50-he2015.safetensors"
 RESNET50_SHA256 = "2b87c851a840e531eb6cbf3102cf9fd0529bac651027935f6f1e182de752be7d"
@@ -47,8 +48,8 @@ class Backbone:
         Dimension of the vectors.
     size : int
         Side of the square input, in pixels.
-    fit : {"squash", "crop"}
-        How a photo is made square: by scaling both sides, or by cropping the center.
+    fit : {"squash", "crop", "cover"}
+        How a photo is made square; see `images.load_pixels`.
     weights : callable
         Returns the sha256 of the pretrained weights, hexadecimal ("none" if there are none).
     build : callable
@@ -61,6 +62,9 @@ class Backbone:
     grid : int
         Regions per side of the last feature map, whose mean is the vector; 0 if there is no such
         map.
+    text : callable, optional
+        Maps n texts to float32 (n, width), rows of unit length in the space of the photos, if the
+        network has a text tower. A long text is cut, by most models after 75 tokens.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Backbone:
     file: Callable[[], Path] | None = None
     classical: bool = False
     grid: int = 0
+    text: Callable[[Sequence[str]], NDArray[np.float32]] | None = None
 
     @property
     def transform(self) -> str:
@@ -86,8 +91,8 @@ def backbone(name: str | None = None) -> Backbone:
     Parameters
     ----------
     name : str, optional
-        One of `BACKBONES`, or ``timm-`` and the name of a model of the timm library; by default
-        the backbone of the settings.
+        One of `BACKBONES`; ``timm-`` and the name of a model of the timm library; or a model of
+        the open_clip library, as `clip` names them. By default the backbone of the settings.
 
     Returns
     -------
@@ -97,11 +102,15 @@ def backbone(name: str | None = None) -> Backbone:
     Raises
     ------
     ArgumentError
-        When the name is unknown.
+        When the name is unknown, or needs a package that is not installed.
+    WeightsError
+        When a folder of the name holds no model.
     """
     name = name or settings().backbone
     if name.startswith(TIMM):
         return _from_timm(name)
+    if name.startswith((CLIP, CLIP_FOLDER)):
+        return _from_clip(name)
     if name not in BACKBONES:
         raise ArgumentError(f"There is no backbone {name!r}: choose one of {', '.join(BACKBONES)}.")
     return BACKBONES[name]
@@ -404,6 +413,18 @@ def _timm_model(model: str, pretrained: bool) -> Any:
             "backbone resnet50, whose weights are included, or try again with an internet "
             "connection."
         ) from error
+
+
+def _from_clip(name: str) -> Backbone:
+    model = find_clip(name)
+
+    def build() -> "nn.Module":
+        return embedder(model.image_tower(), *model.normalization)
+
+    return Backbone(
+        model.name, model.title, model.width, model.size, model.fit,
+        model.sha256, build, model.file, text=model.text,
+    )  # fmt: skip
 
 
 # ---- classical descriptors -----------------------------------------------------------------

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from caltech_lab.storage.progress import progress
 from caltech_lab.storage.threads import map_ahead
 
 T = TypeVar("T")
+Fit = Literal["squash", "crop", "cover"]
 
 SMALL = 2**21
 
@@ -162,7 +163,7 @@ def readable(
 def load_pixels(
     source: str | Path | bytes | Image.Image,
     size: int,
-    fit: Literal["squash", "crop"],
+    fit: Fit,
     name: str | None = None,
 ) -> NDArray[np.uint8]:
     """Decode a photo and resize it to the square input of a network.
@@ -179,10 +180,10 @@ def load_pixels(
         A file, the content of one, or an image from `read_photo`.
     size : int
         Side of the square, in pixels.
-    fit : {"squash", "crop"}
-        "squash" uses the whole photo and changes its aspect ratio. "crop" keeps the aspect ratio:
-        the photo is scaled until its shorter side is ``round(size * 256 / 224)``, then the center
-        is cropped.
+    fit : {"squash", "crop", "cover"}
+        "squash" uses the whole photo and changes its aspect ratio. The others keep the aspect
+        ratio: the photo is scaled until its shorter side is ``round(size * 256 / 224)`` for "crop"
+        and `size` for "cover", then the center is cropped.
     name : str, optional
         As in `read_photo`.
 
@@ -196,20 +197,20 @@ def load_pixels(
     PhotoError
         As in `read_photo`.
     ArgumentError
-        When `fit` is neither of the two.
+        When `fit` is none of the three.
     """
-    if fit not in ("squash", "crop"):
-        raise ArgumentError(f"There is no fit {fit!r}: choose 'squash' or 'crop'.")
+    if fit not in get_args(Fit):
+        raise ArgumentError(f"There is no fit {fit!r}: choose one of {', '.join(get_args(Fit))}.")
     if isinstance(source, Image.Image):
         return _square(source, size, fit)
     with _upright(source, name) as photo:
         return _square(photo, size, fit)
 
 
-def _square(photo: Image.Image, size: int, fit: str) -> NDArray[np.uint8]:
+def _square(photo: Image.Image, size: int, fit: Fit) -> NDArray[np.uint8]:
     if fit == "squash" and photo.width * photo.height <= SMALL:
         return _squashed(np.array(photo), size)  # a writable copy, as PyTorch requires
-    box = _center(photo.width, photo.height, size) if fit == "crop" else None
+    box = None if fit == "squash" else _center(photo.width, photo.height, size, fit)
     return np.array(photo.resize((size, size), Image.Resampling.BILINEAR, box))
 
 
@@ -224,9 +225,7 @@ def _squashed(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return square
 
 
-def part_seen(
-    width: int, height: int, size: int, fit: Literal["squash", "crop"]
-) -> tuple[float, float, float, float]:
+def part_seen(width: int, height: int, size: int, fit: Fit) -> tuple[float, float, float, float]:
     """Return the part of a photo that a network sees after `load_pixels`.
 
     Parameters
@@ -243,16 +242,16 @@ def part_seen(
     """
     if fit == "squash":
         return 0.0, 0.0, 1.0, 1.0
-    left, top, right, bottom = _center(width, height, size)
+    left, top, right, bottom = _center(width, height, size, fit)
     return left / width, top / height, right / width, bottom / height
 
 
-def _center(width: int, height: int, size: int) -> tuple[float, float, float, float]:
+def _center(width: int, height: int, size: int, fit: Fit) -> tuple[float, float, float, float]:
     """Return the box of the center crop, in pixels of the original photo.
 
     Resampling this box is the same as scaling and then cropping, but skips the margins.
     """
-    shorter = round(size * 256 / 224)
+    shorter = size if fit == "cover" else round(size * 256 / 224)
     scaled = [shorter * side // min(width, height) for side in (width, height)]
     left, top = (round((side - size) / 2) for side in scaled)
     x, y = width / scaled[0], height / scaled[1]

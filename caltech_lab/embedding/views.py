@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from sklearn.preprocessing import normalize
 
-from caltech_lab.embedding.backbones import Backbone, Fit, backbone
+from caltech_lab.embedding.backbones import Backbone, backbone
 from caltech_lab.embedding.engines import Engine, compile_backbone
 from caltech_lab.embedding.extraction import embed_few
+from caltech_lab.embedding.images import Fit
 from caltech_lab.errors import ArgumentError, WeightsError
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from caltech_lab.plots.style import COLORS, new_axes
+from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.style import new_axes
 
 DPI = 80
 CRITERIA = {

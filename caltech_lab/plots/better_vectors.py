@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from caltech_lab.plots.style import COLORS, new_axes
+from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.style import new_axes
 
 MARKERS = "os^D"
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 
-from caltech_lab.plots.style import COLORS, new_axes
+from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.style import new_axes
 
 
 def reliability_diagram(tables: Mapping[str, pd.DataFrame], ax: Axes | None = None) -> Axes:

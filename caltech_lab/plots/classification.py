@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 
-from caltech_lab.plots.style import COLORS, SEQUENTIAL, in_figure, name_ticks, new_axes
+from caltech_lab.plots.palette import COLORS, SEQUENTIAL
+from caltech_lab.plots.style import in_figure, name_ticks, new_axes
 
 NAMED = 20
 """Up to so many categories, a confusion matrix names them and writes the counts."""

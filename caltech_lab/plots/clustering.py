@@ -1,4 +1,4 @@
-"""Figures of K-Means over the number of clusters, of cluster contents, and dendrograms."""
+"""Figures of cluster contents, sizes and dendrograms."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from caltech_lab.plots.style import COLORS, SEQUENTIAL, in_figure, name_ticks, new_axes
+from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.style import in_figure, name_ticks, new_axes
 
 Floats = NDArray[np.float64]
 
@@ -23,71 +24,6 @@ def _axes(ax: Axes | None, width: float, height: float) -> Axes:
         return ax
     ax = new_axes(None, width, height)
     ax.figure.set_dpi(DPI)
-    return ax
-
-
-def elbow_curve(ks: ArrayLike, inertia: ArrayLike, ax: Axes | None = None) -> Axes:
-    """Plot the inertia of K-Means over the number of clusters.
-
-    Parameters
-    ----------
-    ks : array-like of int, shape (m,)
-        Numbers of clusters, ascending.
-    inertia : array-like of float, shape (m,)
-        Sum of the squared distances of the photos to their cluster centers, for each k.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        The vertical axis starts at zero, so that a decrease is shown at its true proportion.
-    """
-    ax = _axes(ax, 7.0, 3.6)
-    ax.plot(np.asarray(ks), np.asarray(inertia), marker="o", color=COLORS[0])
-    ax.set(xlabel="number of clusters k", ylabel="inertia (squared distance)", ylim=(0, None))
-    return ax
-
-
-def scores_by_k(
-    ks: ArrayLike,
-    scores: Mapping[str, ArrayLike],
-    ylabel: str = "score",
-    best: bool = True,
-    ax: Axes | None = None,
-) -> Axes:
-    """Plot one or more scores over the number of clusters.
-
-    Parameters
-    ----------
-    ks : array-like of int, shape (m,)
-        Numbers of clusters, ascending.
-    scores : mapping of str to array-like of float, shape (m,)
-        Scores by name, at most six.
-    ylabel : str
-        Label of the vertical axis.
-    best : bool
-        Whether to ring the highest point of each line.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        One line per score, named in the legend together with its best k if that is ringed.
-    """
-    ax = _axes(ax, 7.0, 3.8)
-    x = np.asarray(ks)
-    for (name, values), color, marker in zip(scores.items(), COLORS, MARKERS, strict=False):
-        y = np.asarray(values)
-        top = int(y.argmax())
-        label = f"{name} (highest at k = {x[top]})" if best else name
-        ax.plot(x, y, marker=marker, markersize=5, color=color, label=label)
-        if best:
-            ax.plot(x[top], y[top], "o", markersize=13, markerfacecolor="none",
-                    markeredgecolor=color, markeredgewidth=1.5)  # fmt: skip
-    ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
-    ax.set(xlabel="number of clusters k", ylabel=ylabel)
     return ax
 
 
@@ -130,36 +66,6 @@ def cluster_contents(counts: "pd.DataFrame", named: int = 3, ax: Axes | None = N
     ax.set(
         xlabel="photos", ylabel="cluster", xlim=(0, left.max() * 1.6), ylim=(-0.6, len(rows) - 0.4)
     )
-    return ax
-
-
-def shares(table: "pd.DataFrame", ax: Axes | None = None) -> Axes:
-    """Draw a table of shares as a heat map.
-
-    Parameters
-    ----------
-    table : DataFrame of float
-        Shares between 0 and 1: one row per category, one column per cluster.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        Shares of a tenth or more are also written in the cells, in percent.
-    """
-    ax = _axes(ax, 9.0, 0.9 + 0.24 * len(table))
-    values = table.to_numpy()
-    image = ax.imshow(values, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
-    for row, column in np.argwhere(values >= 0.1):
-        share = values[row, column]
-        ax.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8,
-                color="white" if share < 0.6 else "black")  # fmt: skip
-    name_ticks(ax.yaxis, range(len(table)), table.index, fontsize=9)
-    name_ticks(ax.xaxis, range(table.shape[1]), table.columns, fontsize=9)
-    ax.grid(visible=False)
-    ax.set(xlabel="cluster")
-    ax.figure.colorbar(image, ax=ax, label="share of the category's photos")
     return ax
 
 

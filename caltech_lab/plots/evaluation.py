@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from caltech_lab.plots.style import COLORS, in_figure, new_axes
+from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.style import in_figure, new_axes
 
 
 def embedding_map(

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import ScalarFormatter
 from numpy.typing import ArrayLike
 
-from caltech_lab.plots.style import COLORS, STYLE, new_axes
+from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.style import STYLE, new_axes
 
 MARKERS = "osD^vP"
 

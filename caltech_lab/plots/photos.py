@@ -2,16 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from io import BytesIO
+from textwrap import wrap
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps
 
-from caltech_lab.plots.style import COLORS, in_figure, new_axes
+from caltech_lab.errors import shown_name
+from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.style import in_figure, new_axes
 
 
 def grid_of_photos(
@@ -60,85 +64,36 @@ def grid_of_photos(
     return ax
 
 
+def words_as_photo(words: str, side: int) -> Image.Image:
+    """Draw a query in words as a square tile, to stand in a grid of photos.
+
+    Parameters
+    ----------
+    words : str
+        The query; of a long one, the beginning is shown.
+    side : int
+        Side of the tile, in pixels.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode RGB.
+    """
+    lines = wrap(shown_name(words), 15, max_lines=8, placeholder=" …")
+    text = "\n".join(in_figure(line, 20) for line in lines)  # may add a font
+    figure = Figure(figsize=(2.4, 2.4), dpi=side / 2.4, facecolor="0.93")
+    family = plt.rcParams["font.family"]
+    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=13, family=family)
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png")
+    return Image.open(drawn).convert("RGB")
+
+
 def _small(image: Any, side: int) -> NDArray[np.uint8]:
     """Return the pixels of a photo, reduced to at most `side` pixels on the longer side."""
     if isinstance(image, Image.Image) and max(image.size) > side:
         image = ImageOps.contain(image, (side, side), Image.Resampling.BICUBIC)
     return np.asarray(image)
-
-
-def category_counts(counts: "pd.Series[int]", named: int = 5, ax: Axes | None = None) -> Axes:
-    """Plot the number of photos per category, the largest first.
-
-    Parameters
-    ----------
-    counts : Series
-        Photos per category.
-    named : int
-        Number of the largest and of the smallest categories to name.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        Bars by rank of the category, with the median as a line.
-    """
-    ax = new_axes(ax, 8.0, 3.8)
-    ranked = counts.sort_values(ascending=False, kind="stable")
-    n = len(ranked)
-    few = min(named, n // 2)
-    colors = [COLORS[4] if rank < few else COLORS[0] for rank in range(n)]
-    ax.bar(np.arange(1, n + 1), ranked, width=0.85, color=colors)
-    ax.axhline(ranked.median(), color="0.35", linestyle="--", linewidth=1)
-    ax.annotate(
-        f"median {ranked.median():g}", (n + 1, ranked.median()), xytext=(-2, 4),
-        textcoords="offset points", ha="right", color="0.25",
-    )  # fmt: skip
-    # Beside the bars, which therefore cannot cover the names.
-    for title, part, top, color in (
-        ("largest", ranked.iloc[:few], 1.0, COLORS[4]),
-        ("smallest", ranked.iloc[-few:], 0.5, COLORS[0]),
-    ):
-        lines = [f"The {few} {title}"]
-        lines += [f"{in_figure(name)}  {count:,}" for name, count in part.items()]
-        ax.text(
-            1.03, top, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=9,
-            linespacing=1.35, color=color,
-        )  # fmt: skip
-    ax.grid(visible=False, axis="x")
-    ax.set(xlabel="category, from the largest to the smallest", ylabel="photos", xlim=(0, n + 1))
-    return ax
-
-
-def photo_sizes(widths: ArrayLike, heights: ArrayLike, ax: Axes | None = None) -> Axes:
-    """Plot the height of each photo against its width.
-
-    Parameters
-    ----------
-    widths, heights : array-like of int, shape (n,)
-        Sizes in pixels.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        Square photos are on the dashed diagonal.
-    """
-    ax = new_axes(ax, 6.0, 4.4)
-    longest = max(np.max(np.asarray(widths)), np.max(np.asarray(heights)))
-    ax.plot([0, longest], [0, longest], "--", color="0.5", linewidth=1, zorder=1)
-    ax.annotate(
-        "square", (longest * 0.93, longest * 0.93), xytext=(-6, 2), textcoords="offset points",
-        ha="right", color="0.35",
-    )  # fmt: skip
-    ax.scatter(
-        widths, heights, s=8, alpha=0.15, color=COLORS[0], linewidths=0, rasterized=True, zorder=2
-    )
-    ax.set(xlabel="width in pixels", ylabel="height in pixels", aspect="equal",
-           xlim=(0, longest * 1.03), ylim=(0, longest * 1.03))  # fmt: skip
-    return ax
 
 
 def cosine_histogram(

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 
-from caltech_lab.plots.style import COLORS, STYLE, in_figure, new_axes
+from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.style import STYLE, in_figure, new_axes
 
 LINES = ("-", "--", ":", "-.")
 

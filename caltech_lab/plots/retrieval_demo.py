@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from caltech_lab.plots.style import COLORS, in_figure, name_ticks, new_axes
+from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.style import in_figure, name_ticks, new_axes
 
 
 def similar_photos(

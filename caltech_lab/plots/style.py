@@ -1,4 +1,4 @@
-"""Shared style of the figures: a color-blind safe palette, sizes, and names."""
+"""Shared style of the figures: sizes and names."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,9 +12,6 @@ from numpy.typing import ArrayLike
 
 from caltech_lab.errors import shown_name
 
-# The palette of Okabe and Ito, in the order in which it is used.
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
-SEQUENTIAL = "viridis"
 STYLE: dict[str, Any] = {"axes.spines.top": False, "axes.spines.right": False, "grid.color": "0.9"}
 LONGEST = 40  # maximum number of characters of a name in figures
 

@@ -7,7 +7,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from caltech_lab.plots.style import COLORS, STYLE, in_figure
+from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.style import STYLE, in_figure
 
 
 def performance_summary(report: dict[str, Any]) -> Figure:

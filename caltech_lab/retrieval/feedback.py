@@ -1,9 +1,12 @@
 """Relevance feedback with Rocchio's rule, and removal of near-duplicates from results."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from caltech_lab.errors import ArgumentError
 from caltech_lab.retrieval.index import Ids
 from caltech_lab.storage.progress import progress
 
@@ -54,6 +57,48 @@ def rocchio(query: Floats, good: Floats, bad: Floats) -> Floats:
     if length < 1e-6:  # the marked photos cancel the query, so no direction is left
         return query
     return (moved / length).astype(np.float32)
+
+
+def combined(vectors: Sequence[Floats], signs: Sequence[int]) -> Floats:
+    """Make one query vector of several: the mean of the added ones, less the subtracted ones.
+
+    Parameters
+    ----------
+    vectors : sequence of ndarray of float32, shape (d,)
+        Unit vectors.
+    signs : sequence of int
+        1 for a vector to add, -1 for one to subtract.
+
+    Returns
+    -------
+    ndarray of float32, shape (d,)
+        The mean of the added vectors without its components along the subtracted ones, scaled to
+        unit length.
+
+    Raises
+    ------
+    ArgumentError
+        When nothing is added, or nothing is left.
+
+    Examples
+    --------
+    >>> east, north = np.eye(2, dtype=np.float32)
+    >>> print(combined([east, north], [1, 1]).round(3))
+    [0.707 0.707]
+    >>> print(combined([(east + north) / np.float32(2**0.5), north], [1, -1]).round(3))
+    [1. 0.]
+    """
+    added, taken = ([v for v, s in zip(vectors, signs, strict=True) if s * wanted > 0]
+                    for wanted in (1, -1))  # fmt: skip
+    if not added:
+        raise ArgumentError("Nothing is left to search for: add a photo first.")
+    mean: NDArray[np.float64] = np.mean(added, axis=0, dtype=np.float64)
+    for vector in np.linalg.qr(np.array(taken, np.float64).T)[0].T if taken else ():
+        mean -= (mean @ vector) * vector
+    length = np.linalg.norm(mean)
+    if length < 1e-6:
+        raise ArgumentError("Nothing is left of the query: subtract another photo.")
+    return (mean / length).astype(np.float32)
 
 
 def without_near_duplicates(

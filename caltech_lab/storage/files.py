@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -295,11 +296,10 @@ def save_model(path: Path, model: "BaseEstimator") -> None:
     """Write a fitted scikit-learn estimator atomically with skops."""
     import zipfile
 
-    import skops.io
-
+    skops = _skops()
     with write_atomically(path) as temporary:
         # Light compression reduces a forest from 780 MB to 40 MB without taking longer.
-        skops.io.dump(model, temporary, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+        skops.dump(model, temporary, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
 
 
 def load_model(path: Path) -> Any:
@@ -317,8 +317,7 @@ def load_model(path: Path) -> Any:
     """
     import zipfile
 
-    import skops.io
-
+    skops = _skops()
     try:
         with zipfile.ZipFile(path) as archive:  # never reads more of an entry than is stated here
             size = sum(entry.file_size for entry in archive.infolist())
@@ -327,17 +326,34 @@ def load_model(path: Path) -> Any:
                 f"{path} unpacks to {size / 2**30:,.1f} GiB, more than any model of ours: delete "
                 "it to have the model fitted again."
             )
-        strange = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)
-        if strange:
-            raise CacheError(
-                f"{path} holds types that are not trusted ({', '.join(sorted(strange))}): "
-                "delete it to have the model fitted again."
-            )
-        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        return skops.load(path, trusted=list(TRUSTED_TYPES))
+    except skops.exceptions.UntrustedTypesFoundException as error:
+        strange = sorted(set(skops.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+        raise CacheError(
+            f"{path} holds types that are not trusted ({', '.join(strange)}): "
+            "delete it to have the model fitted again."
+        ) from error
     except (
         zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, EOFError, MemoryError,
     ) as error:  # fmt: skip
         raise CacheError(f"{path} is damaged: delete it to have the model fitted again.") from error
+
+
+def _skops() -> Any:
+    """Import `skops.io` without PyTorch, which takes seconds.
+
+    skops imports all of scikit-learn, a part of which imports PyTorch if there is one.
+    """
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        import skops.io
+        import skops.io.exceptions
+    finally:
+        if hidden:
+            del sys.modules["torch"]
+    return skops.io
 
 
 def set_aside(path: Path) -> Path:

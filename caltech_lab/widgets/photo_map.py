@@ -10,7 +10,7 @@ import traitlets
 from numpy.typing import NDArray
 
 from caltech_lab.errors import shown_name
-from caltech_lab.plots.style import COLORS
+from caltech_lab.plots.palette import COLORS
 from caltech_lab.widgets.parts import WIDE
 
 Floats = NDArray[np.float32]

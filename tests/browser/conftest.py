@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
 from PIL import Image
 
-from tests.browsing import TOKEN, demo
+from caltech_lab.cli.data import voila
+from tests.browsing import TOKEN
 from tools import series
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -40,10 +43,24 @@ def chromium():
 
 @pytest.fixture
 def page(chromium):
-    """Return a page, 1280 pixels wide."""
+    """Return a page, 1280 pixels wide, that reaches no other machine and has no errors."""
     page = chromium.new_page(viewport={"width": 1280, "height": 1400})
+    elsewhere, errors = [], []
+
+    def only_here(route) -> None:
+        if urlparse(route.request.url).hostname in (None, "127.0.0.1"):
+            route.continue_()
+        else:
+            elsewhere.append(route.request.url)
+            route.abort()
+
+    page.route("**/*", only_here)
+    page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     page.close()
+    assert errors == []
+    # JupyterLab looks for its own news and extensions; the demo's page looks for nothing.
+    assert [url for url in elsewhere if "jupyter" not in url] == []
 
 
 @pytest.fixture(scope="session")
@@ -63,21 +80,34 @@ def lab_address(notebooks: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def voila_address(notebooks: Path) -> Iterator[str]:
-    """Start Voilà on the demo as `make demo` does, and return its address."""
-    yield from _serve(["voila", str(demo(notebooks))], notebooks)
+def serve_demo(tmp_path_factory: pytest.TempPathFactory):
+    """Give a way to start Voilà on the demo as `make demo` does; it returns the address."""
+    with ExitStack() as stack:
+
+        def serve(dataset: str) -> str:
+            (_, *arguments), environment = voila()
+            environment["CALTECH_LAB_DATASET"] = dataset
+            server = contextmanager(_serve)
+            log = tmp_path_factory.mktemp("voila")
+            return stack.enter_context(server(arguments[1:], log, environment))
+
+        yield serve
 
 
-def _serve(arguments: list[str], folder: Path) -> Iterator[str]:
+def _serve(
+    arguments: list[str],
+    folder: Path,
+    environment: dict[str, str] = {},  # noqa: B006
+) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = os.environ | {"CALTECH_LAB_DATASET": "drawn", "JUPYTER_PREFER_ENV_PATH": "1"}
+    here = os.environ | {"CALTECH_LAB_DATASET": "drawn", "JUPYTER_PREFER_ENV_PATH": "1"}
     log = folder / f"{arguments[0]}.log"
     with open(log, "w") as output:
         server = subprocess.Popen(
             [sys.executable, "-m", *arguments, f"--port={port}", "--no-browser"],
-            cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT,
+            cwd=folder, env=here | environment, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
         for _ in range(240):

@@ -280,6 +280,7 @@ USAGE = [
     ("predict", "a.jpg", "--top", "0"),
     ("retrieve",),
     ("retrieve", "a.jpg", "-k", "0"),
+    ("retrieve", "-k", "3"),
     ("retrieve", "a.jpg", "--sheet", "sheet.jpg"),
     ("duplicates", "--top", "-1"),
     ("export", "--format", "xlsx"),
@@ -396,10 +397,16 @@ def test_verify_finds_what_cannot_be_read(drawn_sample: Path, tmp_path: Path) ->
 
 
 def test_the_demo_says_what_to_install(tmp_path: Path) -> None:
-    (tmp_path / "voila.py").write_text("import sys; print(sys.argv[1:])")
-    done = ended(start("demo", PYTHONPATH=str(tmp_path)))
+    (tmp_path / "voila.py").write_text("import os, sys; print(sys.argv[1:], os.environ)")
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "photos" / "a.png")
+    relative = os.path.relpath(tmp_path / "photos")
+    done = ended(start("demo", "--dataset", relative, PYTHONPATH=str(tmp_path)))
     assert done.code == 0, done.err
-    assert "12_retrieval_demo.ipynb" in done.err + done.out
+    assert "demo.ipynb', '--template=photos'" in done.err
+    # The kernel runs in another folder.
+    assert f"'CALTECH_LAB_DATASET': '{Path(relative).absolute()}'" in done.err
+    failed(ended(start("demo", "--dataset", tmp_path / "nothing")), "nothing")
     blocked = "import sys; sys.modules['voila'] = None\n"
     (tmp_path / "sitecustomize.py").write_text(blocked)
     (tmp_path / "voila.py").unlink()
@@ -435,6 +442,7 @@ def test_a_flat_folder_clusters_and_is_searched_and_cannot_be_classified(
 
 def test_the_names_written_out_are_those_of_the_registries() -> None:
     assert tuple(backbones.BACKBONES) == common.BACKBONES
+    assert common.BACKBONE_PREFIXES == (backbones.TIMM, backbones.CLIP, backbones.CLIP_FOLDER)
     assert commands.PHOTO_FORMATS == FORMATS_LISTED
     assert set(caltech101.SUBSETS) | {"caltech101", "drawn"} >= set(common.DATASETS)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score, davies_bouldin_score
 
+from caltech_lab.clustering import comparison
 from caltech_lab.clustering.comparison import LINKAGES, compare_clusterings
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.kmeans import kmeans
@@ -77,6 +78,15 @@ def test_comparison_has_every_recipe_and_scores_on_the_vectors_themselves(noisy)
     assert table.loc["single linkage, cosine", "largest"] > 0.8
     with pytest.raises(ArgumentError, match="k must be between 2 and 249"):
         compare_clusterings(X, y, 250)
+
+
+def test_the_bar_of_the_comparison_ends_at_its_total(noisy, monkeypatch):
+    totals = []
+    monkeypatch.setattr(
+        comparison, "progress", lambda items, total, **_: totals.append(total) or items
+    )
+    table = compare_clusterings(*noisy, 6)
+    assert totals == [len(table)]
 
 
 def test_comparison_is_that_of_each_recipe_alone(noisy):

@@ -210,8 +210,8 @@ def small_demo(
         tiny = replace(backbone("pixels"), name="tiny", size=12, width=12 * 12 * 3)
         session = SearchSession(Lab(folder.scan(_drawn_once), tiny))
         # Compiled and imported, so that no upload has to wait for it.
-        assert session.engine
-        session.from_photo(png(9, 9, 8, 0, zeros(9 * 10)))
+        assert session.encoder.engine
+        session.encoder.photo(png(9, 9, 8, 0, zeros(9 * 10)))
         yield RetrievalDemo(session)
     settings.cache_clear()
 
@@ -230,37 +230,30 @@ def forget_peak() -> int:
     return peak()
 
 
-def send(demo: RetrievalDemo, name: str, data: bytes) -> None:
-    for start in range(0, max(len(data), 1), 2**21):
-        part, last = data[start : start + 2**21], start + 2**21 >= len(data)
-        message = {"kind": "chunk", "name": name, "start": start, "last": last}
-        demo.drop._received(demo.drop, message, [memoryview(part)])
-
-
 @pytest.mark.parametrize("name", CASES)
-def test_it_ends_in_an_answer_or_in_a_sentence(demo, name, caplog, recwarn):
-    before, memory = demo.answer, forget_peak()
+def test_it_ends_in_an_answer_or_in_a_sentence(demo, upload, name, caplog, recwarn):
+    before, memory = demo.session.answer, forget_peak()
     demo.say("nothing yet")
     began = time.process_time()  # other tests may run beside
     with caplog.at_level(logging.WARNING):
-        send(demo, name, CASES[name])
+        upload(demo, CASES[name], name, chunk=2**21)
     seconds, grown = time.process_time() - began, peak() - memory
-    said = re.sub(r"<[^>]+>", "", demo.status.value).strip()
-    if 'role="alert"' in demo.status.value:
+    said = demo.status["text"]
+    if demo.status["wrong"]:
         assert not name.startswith("ok")
-        assert demo.answer is before
+        assert demo.session.answer is before
         assert re.fullmatch(r"The upload [^\n]+\.", said), said
         assert len(re.findall(r"\. |\.$", said)) == 1, said
     else:
         assert said.startswith(f"Results for {name} ("), said
-        assert demo.answer is not before
-        assert np.isfinite(demo.answer.query.vector).all()
+        assert demo.session.answer is not before
+        assert np.isfinite(demo.session.answer.query.vector).all()
     assert caplog.records == []
     assert [str(w.message) for w in recwarn] == []
     assert seconds < SECONDS, f"{seconds:.1f} processor seconds"
     assert grown < BYTES, f"{grown / 1e6:.0f} MB"
 
 
-def test_after_all_of_them_it_still_answers(demo):
-    send(demo, "last.jpg", CASES["ok PNG named.jpg"])
-    assert "Results for last.jpg" in demo.status.value
+def test_after_all_of_them_it_still_answers(demo, upload):
+    upload(demo, CASES["ok PNG named.jpg"], "last.jpg")
+    assert "Results for last.jpg" in demo.status["text"]

@@ -5,7 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from caltech_lab.demo import RetrievalDemo, SearchOptions, SearchSession
+from caltech_lab.demo import (
+    Encoder,
+    Part,
+    RetrievalDemo,
+    Searcher,
+    SearchOptions,
+    SearchSession,
+)
 from caltech_lab.demo.spaces import LEARNED, PLAIN
 from caltech_lab.embedding import views
 from caltech_lab.embedding.backbones import backbone
@@ -31,9 +38,14 @@ def lab_with_small_views(small_lab):
 
 @pytest.fixture(scope="module", name="search")
 def search_session(lab):
-    session = SearchSession(lab)
-    session.use(LEARNED)
-    return session
+    searcher = Searcher(lab)
+    searcher.use(LEARNED)
+    return searcher
+
+
+@pytest.fixture(scope="module", name="encoder")
+def encoder_of_this_module(lab):
+    return Encoder(lab)
 
 
 def test_any_photo_gets_the_row_that_the_lab_has_for_it(lab):
@@ -74,10 +86,10 @@ def test_corrupted_photos_are_seen_once_for_both_kinds_of_vectors(lab):
     assert near.min() > 0.9  # scaled, and seen through the same views
 
 
-def test_an_upload_is_searched_where_the_gallery_is(search, lab):
+def test_an_upload_is_searched_where_the_gallery_is(encoder, search, lab):
     model, vectors = projected(lab, "posterior")
     data = search.gallery.photos.file(8).read_bytes() + b" "
-    answer = search.ask(search.from_photo(data, "again"), 5)
+    answer = search.ask(encoder.photo(data, "again"), 5)
     assert answer.query.row is None
     assert answer.query.learned.shape == (len(search.gallery.categories),)
     assert answer.ids[0] == 8  # the same picture
@@ -86,11 +98,11 @@ def test_an_upload_is_searched_where_the_gallery_is(search, lab):
     assert len(model.steps) == 2
 
 
-def test_what_is_not_about_similarity_keeps_to_plain_vectors(search):
+def test_what_is_not_about_similarity_keeps_to_plain_vectors(encoder, search):
     row = 8
-    learned = search.ask(search.from_gallery(row), 5)
+    learned = search.ask(encoder.gallery_photo(row), 5)
     search.use(PLAIN)
-    plain = search.ask(search.from_gallery(row), 5)
+    plain = search.ask(encoder.gallery_photo(row), 5)
     search.use(LEARNED)
     assert learned.familiarity == pytest.approx(plain.familiarity)
     assert learned.cluster == plain.cluster
@@ -99,23 +111,23 @@ def test_what_is_not_about_similarity_keeps_to_plain_vectors(search):
     assert row not in learned.ids
 
 
-def test_a_part_is_embedded_by_itself(search):
-    whole = search.from_gallery(8)
-    part = search.seen(search.part(whole, (0.0, 0.0, 0.5, 1.0)))
+def test_a_part_is_embedded_by_itself(encoder, search):
+    whole = encoder.gallery_photo(8)
+    part = search.seen(encoder.part(whole, (0.0, 0.0, 0.5, 1.0)))
     assert not np.allclose(part.learned, search.seen(whole).learned, atol=1e-3)
 
 
-def test_marks_and_filters_work_in_the_learned_space(search):
-    answer = search.ask(search.from_gallery(8), 5)
+def test_marks_and_filters_work_in_the_learned_space(encoder, search):
+    answer = search.ask(encoder.gallery_photo(8), 5)
     bad, label = int(answer.ids[0]), int(search.gallery.y[50])
     ranking = search.rank(answer, SearchOptions(bad=(bad,), categories=frozenset({label})), 5)
     assert bad not in ranking.ids
     assert set(search.gallery.y[ranking.ids]) == {label}
 
 
-def test_probabilities_come_from_projections_that_had_not_seen_the_query(search):
+def test_probabilities_come_from_projections_that_had_not_seen_the_query(encoder, search):
     y, rows = search.gallery.y, np.arange(0, len(search.gallery), 3)
-    answers = [search.ask(search.from_gallery(int(row)), 5) for row in rows]
+    answers = [search.ask(encoder.gallery_photo(int(row)), 5) for row in rows]
     said = np.mean([answer.same_category for answer in answers])
     trained = [row in search.trained_on for row in rows]
     right = np.array([(y[a.ids] == y[a.query.row]).mean() for a in answers])
@@ -126,28 +138,24 @@ def test_probabilities_come_from_projections_that_had_not_seen_the_query(search)
 
 def test_the_demo_changes_the_space_and_answers_again(lab):
     demo = RetrievalDemo(SearchSession(lab))
-    before = demo.answer
-    demo.space.value = LEARNED
-    assert demo.session.space.name == LEARNED
-    assert demo.answer.query.name == before.query.name
-    assert demo.answer.query.learned is not None
-    assert "Results for" in demo.status.value
-    demo.space.value = PLAIN
-    np.testing.assert_array_equal(demo.answer.ids, before.ids)
+    session, before = demo.session, demo.session.answer
+    demo.act("space", name=LEARNED)
+    assert demo.controls["space"] == session.searcher.space.name == LEARNED
+    assert session.answer.query.name == before.query.name
+    assert session.answer.query.learned is not None
+    assert "Results for" in demo.status["text"]
+    demo.act("space", name=PLAIN)
+    np.testing.assert_array_equal(session.answer.ids, before.ids)
 
 
-def test_a_space_that_cannot_be_had_leaves_the_search_as_it_is(lab, monkeypatch):
-    demo = RetrievalDemo(SearchSession(lab))
-
-    def fails(*_):
-        raise ArgumentError("No views today.")
-
-    monkeypatch.setattr("caltech_lab.demo.session.learned_space", fails)
-    demo.space.value = LEARNED
-    assert "No views today." in demo.status.value
-    assert demo.space.value == demo.session.space.name == PLAIN
+def test_several_photos_are_searched_in_the_learned_space(encoder, search):
+    parts = [encoder.gallery_photo(8), encoder.gallery_photo(50)]
+    mixture = search.seen(encoder.mixture([Part(parts[0]), Part(parts[1], -1)]))
+    assert mixture.learned.shape == (len(search.gallery.categories),)
+    assert mixture.learned @ search.space.X[50] == pytest.approx(0, abs=1e-6)
+    assert not {8, 50} & set(search.ask(mixture, 20).ids)
 
 
-def test_other_vectors_are_refused(search):
+def test_other_vectors_are_refused(encoder, search):
     with pytest.raises(ArgumentError, match="choose 'plain' or 'learned'"):
         search.use("borrowed")

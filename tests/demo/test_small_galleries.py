@@ -40,33 +40,33 @@ def opened(tmp_path: Path, environment: pytest.MonkeyPatch) -> Open:
 
 
 def text(demo: RetrievalDemo) -> str:
-    html = " ".join([demo.asked.value, demo.summary.value, demo.status.value])
-    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+    query = [str(value) for value in demo.query.values()]
+    return " ".join([*query, demo.results["summary"], demo.status["text"]])
 
 
-def act(demo: RetrievalDemo, action: str) -> None:
-    message = {"kind": "action", "action": action, "row": demo.grid.items[0]["row"]}
-    demo.grid._received(demo.grid, message, [])
-
-
-def test_photos_without_labels_have_search_and_clusters_and_no_classifier(opened: Open) -> None:
+def test_photos_without_labels_have_search_and_clusters_and_no_classifier(
+    opened: Open, upload: Callable[..., None]
+) -> None:
     demo = RetrievalDemo(SearchSession(opened(flat=12)))
-    assert 'role="alert"' not in demo.status.value
-    assert len(demo.grid.items) == 10
-    assert re.search(
-        r"There is no classifier\. .* need categories, and these photos have none", text(demo)
-    )
+    assert not demo.status["wrong"]
+    assert len(demo.results["items"]) == 11
+    assert re.search(r"need categories, and these photos have none", text(demo))
     assert re.search(r"Cluster \d+ of 11, with \d+ photos?\.", text(demo))
-    assert "category" not in str(demo.grid.items)
-    assert demo.answer is not None
-    assert demo.answer.best_categories().tolist() == []
+    assert {item["chance"] for item in demo.results["items"]} == {None}
+    assert {item["name"] for item in demo.results["items"]} <= {f"p{i:02d}.png" for i in range(12)}
+    assert demo.session.answer is not None
+    assert demo.session.answer.best_categories().tolist() == []
+    assert demo.query["classes"] == []
     for mark in ("good", "bad"):
-        act(demo, mark)
-        assert 'role="alert"' not in demo.status.value
-    demo.own_cluster.value = demo.no_copies.value = True
-    demo.surprise.click()
-    demo._uploaded("new.png", demo.session.gallery.photos.file(0).read_bytes() + b" ")
-    assert 'role="alert"' not in demo.status.value
+        demo.act("mark", row=demo.results["items"][0]["row"], mark=mark)
+        assert not demo.status["wrong"]
+    demo.act("filter", cluster=True, hide_near_duplicates=True)
+    demo.act("surprise")
+    upload(demo, demo.session.gallery.photos.file(0).read_bytes() + b" ")
+    demo.act("map")
+    demo.act("filter", cluster=False, hide_near_duplicates=False)
+    demo.act("take", kind="csv", marked=False)
+    assert not demo.status["wrong"]
     with pytest.raises(ArgumentError, match=r"^No vectors can be learned: .*\.$"):
         demo.session.use(LEARNED)
 
@@ -74,8 +74,8 @@ def test_photos_without_labels_have_search_and_clusters_and_no_classifier(opened
 @pytest.mark.parametrize(
     ("sizes", "told"),
     [
-        ({"cat": 7, "misc": 1}, "There is no classifier. A classifier needs at least two"),
-        ({"cat": 2, "dog": 2}, "There is no classifier. A classifier needs at least two"),
+        ({"cat": 7, "misc": 1}, "A classifier needs at least two"),
+        ({"cat": 2, "dog": 2}, "A classifier needs at least two"),
         ({"flat": 1}, "This is the only photo of the gallery."),
         ({"flat": 1}, "There are no clusters"),
         ({"flat": 2}, "The 1 most similar of 1 photos"),
@@ -83,24 +83,24 @@ def test_photos_without_labels_have_search_and_clusters_and_no_classifier(opened
     ],
 )  # fmt: skip
 def test_a_small_gallery_opens_and_says_what_is_missing(
-    opened: Open, sizes: dict[str, int], told: str
+    opened: Open, upload: Callable[..., None], sizes: dict[str, int], told: str
 ) -> None:
     demo = RetrievalDemo(SearchSession(opened(**sizes)))
-    assert 'role="alert"' not in demo.status.value
+    assert not demo.status["wrong"]
     assert told in text(demo)
-    assert demo.session.threshold <= 1
+    assert demo.session.searcher.threshold <= 1
     new = demo.session.gallery.photos.file(0).read_bytes() + b" "
-    demo._uploaded("new.png", new)
-    assert 'role="alert"' not in demo.status.value
-    assert demo.answer is not None
-    assert len(demo.answer.ids) == max(1, min(10, sum(sizes.values()) - 1))
+    upload(demo, new)
+    assert not demo.status["wrong"]
+    assert demo.session.answer is not None
+    assert len(demo.session.answer.ids) == max(1, min(10, sum(sizes.values()) - 1))
 
 
 def test_copies_of_one_photo_have_no_clusters(opened: Open) -> None:
     demo = RetrievalDemo(SearchSession(opened(copies=True, flat=6)))
-    assert 'role="alert"' not in demo.status.value
+    assert not demo.status["wrong"]
     assert "There are no clusters" in text(demo)
-    assert demo.own_cluster.disabled
+    assert not demo.gallery["clusters"]
 
 
 def test_a_lonely_category_is_found_but_never_predicted(
@@ -108,21 +108,22 @@ def test_a_lonely_category_is_found_but_never_predicted(
 ) -> None:
     session = SearchSession(opened(cat=6, dog=6, misc=1))
     assert capsys.readouterr().out.count("`misc` has 1 photo and is left out") == 1
-    assert session.classifier is not None
-    answer = session.ask(session.from_gallery(12))
+    encoder, searcher = session.encoder, session.searcher
+    assert searcher.classifier is not None
+    answer = searcher.ask(encoder.gallery_photo(12))
     assert session.category(12) == "misc"
     assert answer.probabilities is not None
     assert answer.probabilities[2] == 0
     assert answer.probabilities.sum() == pytest.approx(1)
     assert sorted(answer.best_categories().tolist()) == [0, 1]
-    assert 12 in session.ask(session.from_gallery(0), 12).ids
+    assert 12 in searcher.ask(encoder.gallery_photo(0), 12).ids
     demo = RetrievalDemo(session)
-    demo._choose(12)
+    demo.act("search", row=12)
     assert "the classifier was not trained on it" in text(demo)
 
 
 def test_the_familiarity_of_a_photo_does_not_count_itself(opened: Open) -> None:
     session = SearchSession(opened(flat=3))
     X = session.gallery.X
-    answer = session.ask(session.from_gallery(0), 2)
+    answer = session.searcher.ask(session.encoder.gallery_photo(0), 2)
     assert answer.familiarity == pytest.approx((X[1:] @ X[0]).mean(), abs=1e-6)

@@ -18,6 +18,7 @@ from caltech_lab.embedding.backbones import (
 )
 from caltech_lab.embedding.engines import Runtime, TorchEngine, choose_runtime, compile_backbone
 from caltech_lab.embedding.extraction import embed_few
+from caltech_lab.embedding.torchvision_operators import define_missing_operators
 from caltech_lab.errors import ArgumentError, WeightsError
 
 
@@ -207,6 +208,7 @@ def test_choice_reads_well() -> None:
 
 
 def test_any_model_of_timm_is_a_backbone() -> None:
+    define_missing_operators()  # timm imports torchvision
     pytest.importorskip("timm")
     from caltech_lab.embedding.backbones import _from_timm
 

@@ -9,6 +9,7 @@ import time
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import get_args
 
 import numpy as np
 import pillow_heif
@@ -19,7 +20,7 @@ from PIL import Image, ImageOps
 
 from caltech_lab.embedding import decoding
 from caltech_lab.embedding.decoding import plain_orientation
-from caltech_lab.embedding.images import load_pixels, part_seen, read_head, read_photo
+from caltech_lab.embedding.images import Fit, load_pixels, part_seen, read_head, read_photo
 from caltech_lab.errors import PhotoError
 from caltech_lab.storage.threads import Budget
 from tests.pictures import (
@@ -300,7 +301,7 @@ def test_a_very_large_jpeg_is_decoded_at_a_reduced_scale(size, scale):
     assert photo.size == tuple(-(-side // scale) for side in size)
     assert photo.width * photo.height <= decoding.MAX_REDUCED
     assert photo.getextrema() == ((128, 128),) * 3
-    for fit in ("squash", "crop"):
+    for fit in get_args(Fit):
         assert (load_pixels(data, 32, fit) == 128).all()
         seen = part_seen(*size, 224, fit)
         assert part_seen(*photo.size, 224, fit) == pytest.approx(seen, abs=0.003)

@@ -69,3 +69,16 @@ def test_the_embeddings_of_other_photos_are_not_loaded(
     change(photos)
     with pytest.raises(CacheError, match="are of other photos: extract them again"):
         load(goal, folder.scan(photos.root))
+
+
+def test_a_photo_that_could_not_be_read_has_no_row(photos: Photos, tmp_path: Path) -> None:
+    whole = tmp_path / "outputs" / "whole" / "pixels" / "features"
+    extract(photos, backbone("pixels"), whole)
+    assert load(whole, photos).photos is photos
+    photos.file(1).write_bytes(b"no photo")
+    damaged = folder.scan(photos.root)
+    goal = tmp_path / "outputs" / "photos" / "pixels" / "features"
+    extract(damaged, backbone("pixels"), goal)
+    features = load(goal, damaged)
+    assert features.photos.table["path"].tolist() == damaged.table["path"].drop(1).tolist()
+    np.testing.assert_array_equal(features.X, np.delete(load(whole, photos).X, 1, axis=0))

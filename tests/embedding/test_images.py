@@ -7,12 +7,13 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from caltech_lab.embedding.images import load_pixels, read_photo
+from caltech_lab.embedding.images import Fit, load_pixels, part_seen, read_photo
 from caltech_lab.errors import ArgumentError, PhotoError
 from tests.pictures import SAVED_AS, animation, bombs, chunk, encode, exif, picture, png
 
@@ -56,7 +57,7 @@ def test_the_name_does_not_matter(kind, tmp_path):
 def test_extreme_shapes_pass(size):
     data = encode(Image.new("RGB", size, (10, 200, 30)), "PNG")
     assert read_photo(data).size == size
-    for fit in ("squash", "crop"):
+    for fit in get_args(Fit):
         assert (load_pixels(data, 32, fit) == (10, 200, 30)).all()
 
 
@@ -205,20 +206,22 @@ def test_squash_is_one_bilinear_resize_of_the_whole_photo():
     assert np.array_equal(pixels, load_pixels(read_photo(data), 224, "squash"))
 
 
+@pytest.mark.parametrize(("fit", "shorter"), [("crop", 256), ("cover", 224)])
 @pytest.mark.parametrize("shape", [(300, 200), (200, 311), (256, 256), (90, 640)])
-def test_crop_is_the_center_of_the_scaled_photo(shape):
+def test_crop_and_cover_are_the_center_of_the_scaled_photo(shape, fit, shorter):
     noise = np.random.default_rng(0).integers(0, 256, (shape[1], shape[0], 3), np.uint8)
     data = encode(Image.fromarray(noise), "PNG")
-    scale = 256 / min(shape)
-    width, height = int(shape[0] * scale), int(shape[1] * scale)
+    width, height = (shorter * side // min(shape) for side in shape)
     left, top = round((width - 224) / 2), round((height - 224) / 2)
     whole = Image.fromarray(noise).resize((width, height), Image.Resampling.BILINEAR)
     expected = np.asarray(whole.crop((left, top, left + 224, top + 224)), int)
-    assert np.abs(load_pixels(data, 224, "crop") - expected).max() <= 1
+    assert np.abs(load_pixels(data, 224, fit) - expected).max() <= 1
+    seen = np.array(part_seen(*shape, 224, fit)) * [width, height, width, height]
+    np.testing.assert_allclose(seen, [left, top, left + 224, top + 224], atol=1e-6)
 
 
 def test_an_unknown_fit_is_refused():
-    with pytest.raises(ArgumentError, match="choose 'squash' or 'crop'"):
+    with pytest.raises(ArgumentError, match="choose one of squash, crop, cover"):
         load_pixels(encode(picture(), "PNG"), 8, "Squash")
 
 

@@ -1,12 +1,10 @@
 """A shortlist by short vectors: answers as exact search gives them, wherever it can."""
 
-import faiss
 import numpy as np
 import pytest
 
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.two_stage_search import TwoStageIndex
-from caltech_lab.retrieval.comparison import compare_indexes
 from caltech_lab.retrieval.index import Index
 
 
@@ -83,18 +81,3 @@ def test_wrong_arguments_are_a_sentence(X):
         index.search(X[:1], 21)
     with pytest.raises(ArgumentError, match="100 dimensions and the index has 256"):
         index.search(X[:1, :100], 1)
-
-
-def test_indexes_are_compared_with_the_first(X):
-    worse = faiss.IndexPQ(256, 4, 4, faiss.METRIC_INNER_PRODUCT)
-    worse.train(X)
-    worse.add(X)
-    table = compare_indexes(
-        {"exact": Index(X), "PQ": Index.from_faiss(worse)}, X[:40], k=5, rounds=2
-    )
-    assert list(table.index) == ["exact", "PQ"]
-    assert table["recall"]["exact"] == 1
-    assert table["recall"]["PQ"] == pytest.approx(recall(worse, X, X[:40], 5))
-    assert table["recall"]["PQ"] < 0.9
-    assert table["bytes"]["exact"] == pytest.approx(4 * 256, rel=0.001)
-    assert (table[["single_ms", "batch_ms"]] > 0).all(axis=None)

@@ -9,6 +9,7 @@ from sklearn.metrics import average_precision_score, silhouette_samples
 
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.silhouette import silhouette
+from caltech_lab.metrics import retrieval
 from caltech_lab.metrics.categories import category_audit, unevenness
 from caltech_lab.metrics.clusters import agreement_scores, cluster_scores
 from caltech_lab.metrics.intervals import (
@@ -91,6 +92,18 @@ def test_ranking_is_that_of_a_stable_argsort():
     similarity[3] *= np.float32(1e-40)  # subnormal
     expected = np.argsort(-similarity, axis=1, kind="stable")
     np.testing.assert_array_equal(_ranking(similarity), expected)
+    np.testing.assert_array_equal(_ranking(similarity.astype(np.float64)), expected)
+
+
+def test_rankings_take_no_more_memory_than_a_block(blobs, monkeypatch):
+    X, y = blobs
+    sizes, whole = [], retrieval_scores(X, y, k=10)
+    monkeypatch.setattr(retrieval, "CHUNK_BYTES", 32 * len(X) * 50)  # of 50 queries
+    monkeypatch.setattr(retrieval, "_ranking", lambda S: sizes.append(len(S)) or _ranking(S))
+    in_blocks = retrieval_scores(X, y, k=10)
+    assert sizes == [50, 50, 20]
+    np.testing.assert_array_equal(in_blocks.queries, whole.queries)
+    np.testing.assert_allclose(in_blocks.average_precision, whole.average_precision)
 
 
 @settings(max_examples=25, deadline=None)

@@ -52,10 +52,8 @@ FIGURES = {
     "confusion_heatmap": lambda: classifiers.confusion_heatmap(np.eye(N, dtype=int), NAMES),
     "accuracy_by_size": lambda: classifiers.accuracy_by_size(AUDIT, N),
     "grid_of_photos": lambda: of_photos.grid_of_photos([np.zeros((4, 4, 3), "uint8")] * N, NAMES),
-    "category_counts": lambda: of_photos.category_counts(pd.Series(SIZES, INDEX), N),
     "scores_by_size": lambda: retrieval.scores_by_size(SIZES, {"p": SCORES}, NAMES, N),
     "cluster_contents": lambda: clustering.cluster_contents(COUNTS),
-    "shares": lambda: clustering.shares((COUNTS / COUNTS.sum()).T),
     "dendrogram": lambda: clustering.dendrogram(TREE, NAMES),
     "similar_photos": lambda: retrieval_demo.similar_photos(SCORES, NAMES, NAMES[7]),
 }  # fmt: skip

@@ -5,7 +5,6 @@ import weakref
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -48,23 +47,6 @@ def test_a_grid_keeps_small_copies_of_one_large_photo_after_the_other():
     assert [image.get_size() for image in ax.get_images()] == [(427, 640)] * 3
 
 
-def test_category_counts_are_ranked_and_the_ends_are_named():
-    counts = pd.Series({"ant": 3, "bass": 9, "crab": 1, "dolphin": 5})
-    ax = photos.category_counts(counts, named=1)
-    assert [bar.get_height() for bar in ax.patches] == [9, 5, 3, 1]
-    written = " ".join(text.get_text() for text in ax.texts)
-    assert "bass  9" in written
-    assert "crab  1" in written
-    assert "median 4" in written
-
-
-def test_photo_sizes_are_points_of_equal_scale():
-    ax = photos.photo_sizes([300, 200], [200, 300])
-    np.testing.assert_array_equal(ax.collections[0].get_offsets(), [[300, 200], [200, 300]])
-    assert ax.get_aspect() == 1
-    assert ax.get_xlim() == ax.get_ylim()
-
-
 def test_cosine_histograms_have_area_one_and_name_their_means():
     rng = np.random.default_rng(0)
     same, different = rng.uniform(0.5, 1, 400), rng.uniform(-0.2, 0.6, 500)
@@ -86,5 +68,4 @@ def test_explained_variance_marks_the_first_component_that_reaches_the_share():
 
 def test_figures_are_drawn_into_given_axes():
     ax = plt.subplots()[1]
-    assert photos.photo_sizes([1], [1], ax=ax) is ax
     assert photos.explained_variance({"a": [1.0]}, ax=ax) is ax

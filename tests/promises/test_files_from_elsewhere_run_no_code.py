@@ -24,10 +24,12 @@ from sklearn.cluster import KMeans
 
 from caltech_lab.embedding import backbones
 from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.torchvision_operators import define_missing_operators
 from caltech_lab.errors import CacheError, LabError, WeightsError
 from caltech_lab.retrieval.index import Index
 from caltech_lab.settings import settings
 from caltech_lab.storage import files
+from tests.tiny_clip import tiny_clip
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -187,6 +189,18 @@ def test_a_downloaded_file_of_weights_is_checked_each_time(
         backbone("resnet50-v1").weights()
     with pytest.raises(WeightsError, match=r"does not match .*delete it"):
         backbone("resnet50-v1").build()
+
+
+def test_weights_of_open_clip_are_loaded_without_unpickling(attack: Attack, tmp_path: Path) -> None:
+    define_missing_operators()  # the library imports torchvision
+    pytest.importorskip("open_clip")
+    folder = tiny_clip(tmp_path / "model", ".bin")
+    for save in (torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))):
+        save({"logit_scale": attack}, folder / "open_clip_pytorch_model.bin")
+        text = backbone(f"clip:{folder}").text
+        assert text is not None
+        with pytest.raises(WeightsError, match="do not fit"):
+            text(["a cat"])
 
 
 # -- Indexes

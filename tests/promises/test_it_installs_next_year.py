@@ -82,6 +82,7 @@ COMES_WITH = {
     "nbformat": "jupyterlab",
     "nbclient": "jupyterlab",
     "traitlets": "ipywidgets",
+    "open_clip": "open_clip_torch",  # another name, for where the extra is not installed
 }
 
 

@@ -82,3 +82,14 @@ def test_unknown_categories_are_told_from_known_ones_where_they_can_be():
     blurred, labels = blobs(spread=50)
     noise = novelty.half_left_out(blurred[:450], labels[:450], blurred[450:], labels[450:], draws=1)
     assert noise["misses"].min() > 0.8
+
+
+def test_three_draws_are_the_default():
+    X, y = blobs(spread=1)
+    table = novelty.half_left_out(X[:450], y[:450], X[450:], y[450:])
+    assert table["draw"].tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_curves_cover_all_cosines_in_steps_of_a_half_percent():
+    assert calibration.GRID[[0, -1]].tolist() == [-1, 1]
+    np.testing.assert_allclose(np.diff(calibration.GRID), 0.005)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from caltech_lab.errors import ArgumentError
 from caltech_lab.retrieval import feedback
+from caltech_lab.retrieval.feedback import combined
 
 
 def unit(*rows):
@@ -104,3 +106,41 @@ def test_all_marks_move_the_query_that_was_given(monkeypatch):
     feedback.simulate_feedback(X, y, query, np.array([0]), k=2, rounds=2)
     np.testing.assert_array_equal(started, np.repeat(query, 3, axis=0))
     assert marked == [2, 4, 6]
+
+
+def test_the_last_but_one_result_is_remembered():
+    X = unit([1, 0, 0], [0, 1, 0], [0, 0.999, 0.01], [0, 0, 1])
+    kept = feedback.without_near_duplicates(X, np.arange(1, 4), 2, X[0])
+    assert kept.tolist() == [1, 3]
+    kept = feedback.without_near_duplicates(X, np.arange(4), 3)
+    assert kept.tolist() == [0, 1, 3]
+
+
+# ---- several vectors at once -----------------------------------------------------------------
+
+
+def test_added_vectors_are_averaged_and_subtracted_ones_taken_away():
+    east, north, up = np.eye(3, dtype=np.float32)
+    diagonal = (east + north) / np.float32(2**0.5)
+    np.testing.assert_allclose(combined([east, north], [1, 1]), diagonal, atol=1e-6)
+    np.testing.assert_allclose(combined([diagonal, north], [1, -1]), east, atol=1e-6)
+    # Two that are not orthogonal to each other: the rest is orthogonal to both.
+    slanted = (north + up) / np.float32(2**0.5)
+    all_three = (east + north + up) / np.float32(3**0.5)
+    rest = combined([all_three, north, slanted], [1, -1, -1])
+    np.testing.assert_allclose(rest, east, atol=1e-6)
+    assert rest.dtype == np.float32
+
+
+def test_the_order_of_the_parts_does_not_matter():
+    vectors = unit(*np.random.default_rng(0).exponential(size=(4, 9)))
+    one = combined(vectors[:4], [1, -1, 1, -1])
+    np.testing.assert_allclose(one, combined(vectors[[2, 3, 1, 0]], [1, -1, -1, 1]), atol=1e-6)
+
+
+def test_something_must_be_added_and_left():
+    vectors = unit([1, 2])
+    with pytest.raises(ArgumentError, match="add a photo first"):
+        combined(vectors[:1], [-1])
+    with pytest.raises(ArgumentError, match="subtract another photo"):
+        combined([vectors[0], vectors[0]], [1, -1])

@@ -13,7 +13,6 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, silhouette_score
 from sklearn.preprocessing import normalize
 
-from caltech_lab.clustering import number_of_clusters as cluster_number
 from caltech_lab.errors import ArgumentError
 from caltech_lab.plots import better_clusters as figures
 from caltech_lab.studies.clusters import better_clusters as better
@@ -117,39 +116,6 @@ def test_the_best_head_is_the_one_whose_loss_ends_lowest():
     losses = np.array([[0.0] * 10 + [5.0] * 10, [9.0] * 10 + [1.0] * 10])
     heads = deep_clustering.Heads(np.array([[0, 0], [1, 1]]), losses)
     assert heads.best.tolist() == [1, 1]
-
-
-# The number of clusters
-
-
-def test_four_criteria_find_the_number_of_round_blobs():
-    random = np.random.default_rng(0)
-    X = (np.eye(4)[np.arange(160) % 4] * 10 + random.normal(size=(160, 4))).astype(np.float32)
-    table = cluster_number.cluster_number_table(X, [2, 3, 4, 5, 6, 8])
-    assert cluster_number.best_numbers(table) == dict.fromkeys(
-        ("elbow", "silhouette", "gap", "stability"), 4
-    )
-    assert table.loc[4, "stability"] == pytest.approx(1)
-    axes = figures.numbers_of_clusters(table, cluster_number.best_numbers(table))
-    assert [ax.get_title() for ax in axes] == [
-        "elbow: 4", "silhouette: 4", "gap: 4", "stability: 4"
-    ]  # fmt: skip
-    plt.close("all")
-
-
-def test_numbers_are_read_off_by_hand():
-    table = pd.DataFrame(
-        {
-            "inertia": [10.0, 4.0, 3.0, 2.0],
-            "silhouette": [0.1, 0.2, 0.4, 0.3],
-            "gap": [0.1, 0.5, 0.55, 0.9],
-            "gap_error": [0.0, 0.0, 0.1, 0.1],
-            "stability": [0.9, 0.5, 0.4, 0.3],
-        },
-        index=pd.Index([2, 3, 4, 5], name="k"),
-    )
-    chosen = cluster_number.best_numbers(table)
-    assert chosen == {"elbow": 3, "silhouette": 4, "gap": 3, "stability": 2}
 
 
 # The recipe

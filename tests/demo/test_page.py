@@ -1,0 +1,418 @@
+"""The page: what it shows, and what a person or a hostile page may send."""
+
+import json
+import shutil
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from caltech_lab.datasets import folder
+from caltech_lab.demo import RetrievalDemo, SearchSession, open_page
+from caltech_lab.demo.speed import demo_speed
+from caltech_lab.errors import ArgumentError
+from caltech_lab.lab import Lab
+from tests.demo.test_searcher import Maps
+
+TRAITS = ("opening", "gallery", "status", "query", "results", "controls", "shelf", "why")
+
+
+def rows_of(demo):
+    return [item["row"] for item in demo.results["items"]]
+
+
+def said(demo):
+    return demo.status["text"]
+
+
+def sent(demo, monkeypatch):
+    """Collect the messages that the page is sent."""
+    messages = []
+    monkeypatch.setattr(
+        demo, "send", lambda content, buffers=None: messages.append((content, buffers))
+    )
+    return messages
+
+
+def test_it_opens_with_results(demo):
+    assert demo.opening == ""
+    assert not demo.status["wrong"]
+    assert said(demo).startswith("Results for ")
+    answer, session = demo.session.answer, demo.session
+    assert answer.query.row == demo.shelf["items"][0]["row"]
+    assert len(demo.results["items"]) == 24
+    for place, item in enumerate(demo.results["items"]):
+        row = int(session.ranking.ids[place])
+        assert item["row"] == row
+        assert item["rank"] == place + 1
+        assert item["path"] == session.path(row)
+        assert item["name"] == session.category(row)
+        assert item["src"].startswith("data:image/jpeg;base64,")
+        assert item["cosine"] == f"{session.ranking.similarities[place]:.3f}"
+        assert item["chance"] == f"{100 * session.ranking.same_category[place]:.0f} %"
+
+
+def test_all_that_it_shows_is_json(demo):
+    demo.act("mark", row=rows_of(demo)[0], mark="bad")
+    demo.act("search", row=3, how="add")
+    for trait in TRAITS:
+        json.dumps(getattr(demo, trait), allow_nan=False)
+
+
+def test_an_upload_is_answered(demo, upload, photo_bytes):
+    upload(demo, photo_bytes(demo.session, 30) + b" ", "my photo.jpg")
+    assert not demo.status["wrong"]
+    assert demo.session.answer.query.row is None
+    assert rows_of(demo)[0] == 30
+    assert demo.query["name"] == "my photo.jpg"
+    assert demo.query["place"] == "Not in the gallery."
+    upload(demo, photo_bytes(demo.session, 31), "my photo.jpg", chunk=10**9)
+    assert demo.session.answer.query.row == 31
+    assert demo.query["place"].startswith(f"In the gallery as {demo.session.category(31)};")
+    upload(demo, photo_bytes(demo.session, 30) + b" ", "second.jpg", how="add")
+    assert [part["name"] for part in demo.query["parts"]] == [demo.session.path(31), "second.jpg"]
+    assert not demo.query["photo"]
+
+
+def test_what_is_no_photo_is_one_sentence_and_the_page_goes_on(demo, upload, photo_bytes):
+    before = demo.session.answer
+    for content in (b"", b"Dear all, this is no photo.", b"\xff\xd8\xff"):
+        upload(demo, content)
+        assert demo.status["wrong"]
+        assert said(demo).startswith("The upload")
+        assert said(demo).count(".") == 1
+        assert demo.session.answer is before
+    upload(demo, photo_bytes(demo.session, 3))
+    assert not demo.status["wrong"]
+    assert demo.session.answer.query.row == 3
+
+
+def test_an_unexpected_error_is_shown_and_logged(demo, monkeypatch, caplog):
+    def broken(*_):
+        raise ZeroDivisionError("secret detail")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demo.session.searcher, "ask", broken)
+        demo.act("surprise")
+        assert demo.status["wrong"]
+        assert "ZeroDivisionError" in said(demo)
+        assert "secret detail" not in said(demo)
+        assert "secret detail" in caplog.text
+    demo.act("surprise")
+    assert not demo.status["wrong"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"do": "explode"},
+        {"do": "__init__"},
+        {"do": None},
+        {"do": "mark", "row": 3},
+        {"do": "mark", "row": 3, "mark": "<b>"},
+        {"do": "search", "row": 10**9},
+        {"do": "search", "row": -1},
+        {"do": "search", "row": 3, "how": "explode"},
+        {"do": "search", "row": "3; drop table"},
+        {"do": "part", "box": [0, 0]},
+        {"do": "show", "k": 10**6},
+        {"do": "space", "name": "outer"},
+        {"do": "filter", "categories": ["no such"]},
+        {"do": "filter", "good": [1, 2]},
+        {"do": "go", "step": -1},
+        {"do": "take", "kind": "everything", "marked": False},
+        {"do": "take", "kind": "copies", "marked": False, "folder": " "},
+        {"do": "take", "kind": "csv", "marked": True},
+        {"do": "upload", "name": "a.jpg"},
+        {"do": "upload", "name": "a.jpg", "size": 0, "start": 0, "upload": 0},
+        {"do": "words", "text": "a boat"},
+        {"do": "photo", "row": 10**9, "size": "large"},
+        {"do": "region", "x": 0.5, "y": 0.5},
+        {"do": "path", "path": "no/such/photo.jpg"},
+        {"do": "path", "path": ""},
+    ],
+    ids=str,
+)
+def test_a_message_that_is_wrong_changes_nothing(demo, message, caplog):
+    before, rows = demo.session.answer, rows_of(demo)
+    demo._received(demo, message, [])
+    assert demo.status["wrong"]
+    assert said(demo).endswith(".")
+    assert demo.session.answer is before
+    assert rows_of(demo) == rows
+    demo._received(demo, {"do": "search", "row": 5}, [])
+    assert not demo.status["wrong"]
+    assert demo.session.options.good == ()
+
+
+def test_a_path_may_be_quoted(demo, tmp_path, photo_bytes):
+    file = tmp_path / "a photo.jpg"
+    file.write_bytes(photo_bytes(demo.session, 12) + b" ")
+    demo.act("path", path=f' "{file}" ')
+    assert not demo.status["wrong"]
+    assert rows_of(demo)[0] == 12
+
+
+def test_surprises_are_gallery_photos_and_differ(demo):
+    rows = set()
+    for _ in range(6):
+        demo.act("surprise")
+        rows.add(demo.session.answer.query.row)
+    assert len(rows) > 2
+    assert None not in rows
+
+
+def test_the_shelf_shows_photos_of_a_category(demo):
+    category = demo.session.gallery.categories[-1]
+    demo.act("shelf", category=category)
+    assert len(demo.shelf["items"]) == 6
+    assert {item["name"] for item in demo.shelf["items"]} == {category}
+    demo.act("shelf", category="")
+    assert len(demo.shelf["items"]) == 8
+    before = demo.shelf
+    demo.act("shelf", category="")
+    assert demo.shelf != before
+
+
+def test_the_summary_counts_results_of_the_same_category(demo):
+    demo.act("search", row=5)
+    y, ids = demo.session.gallery.y, demo.session.ranking.ids
+    right = (y[ids] == y[5]).sum()
+    assert f"of 83 photos, without the query: {right} of 24" in demo.results["summary"]
+    demo.act("search", row=6, how="add")
+    assert demo.results["summary"] == "The 24 most similar of 82 photos, without the query."
+
+
+def test_marks_are_counted_undone_and_cleared(demo):
+    before = rows_of(demo)
+    demo.act("mark", row=before[0], mark="bad")
+    assert before[0] not in rows_of(demo)
+    demo.act("mark", row=before[5], mark="good")
+    (marked,) = [item for item in demo.results["items"] if item["mark"] == "good"]
+    assert marked["row"] == before[5]
+    assert (demo.controls["good"], demo.controls["bad"], demo.controls["undo"]) == (1, 1, True)
+    demo.act("undo")
+    assert demo.controls["good"] == 0
+    demo.act("clear")
+    assert rows_of(demo) == before
+    assert demo.controls["undo"]
+    demo.act("search", row=3)
+    assert not demo.controls["undo"]
+    demo.act("go", step=-1)
+    assert demo.controls["undo"]
+    assert demo.controls["forward"]
+
+
+def test_filters_are_shown(demo):
+    first, second = demo.session.gallery.categories[:2]
+    demo.act("filter", categories=[second, first])
+    assert demo.controls["categories"] == [first, second]
+    assert {item["name"] for item in demo.results["items"]} == {first, second}
+    assert "that match the filters" in demo.results["summary"]
+    for row in rows_of(demo):
+        demo.act("mark", row=row, mark="bad")
+    assert demo.results["items"] == []
+    assert "No photo matches the filters" in demo.results["summary"]
+
+
+def test_a_part_is_searched_and_the_whole_again(demo):
+    query = demo.session.answer.query
+    demo.act("part", box=[0.1, 0.1, 0.9, 0.8])
+    assert demo.session.answer.query.whole is query
+    assert demo.query["name"] == f"a part of {query.name}"
+    assert demo.query["part"]
+    demo.act("whole")
+    assert demo.session.answer.query is query
+
+
+def test_an_unfamiliar_query_is_flagged(demo):
+    assert demo.query["warning"] == ""
+    demo.session.searcher.threshold = 2.0
+    demo.act("surprise")
+    assert demo.query["warning"].startswith("Unlike anything in the gallery: ")
+
+
+def test_the_column_tells_category_cluster_and_training(demo):
+    train, test = demo.session.lab.split()
+    for row, words in ((train[0], "was trained on it"), (test[0], "was not trained on it")):
+        demo.act("search", row=int(row))
+        assert words in demo.query["place"]
+        shares = [entry["p"] for entry in demo.query["classes"]]
+        assert 1 <= len(shares) <= 5
+        assert all(f"{100 * share:.1f}" != "0.0" for share in shares)
+        cluster = demo.session.answer.cluster + 1
+        assert demo.query["cluster"].startswith(f"Cluster {cluster} of 20, with ")
+
+
+def test_a_result_tells_another_prediction(demo):
+    y = demo.session.gallery.y
+    predicted = y.copy()
+    predicted[rows_of(demo)[1]] = (y[rows_of(demo)[1]] + 1) % 14
+    demo.session.searcher.predicted = predicted
+    demo.act("show", k=10)
+    told = [item["predicted"] for item in demo.results["items"]]
+    assert told[1] == demo.session.gallery.categories[predicted[rows_of(demo)[1]]]
+    assert told[:1] + told[2:] == [""] * 9
+
+
+def test_names_stay_text(demo, upload, photo_bytes):
+    name = "<img src=x onerror=alert(1)>\n\x1b[31m\udcff.jpg"
+    upload(demo, photo_bytes(demo.session, 8) + b" ", name)
+    assert "\x1b" not in demo.query["name"] + said(demo)
+    json.dumps(demo.query).encode()
+    assert "<img src=x" in demo.query["name"]  # the page never takes a text for HTML
+
+
+def test_a_photo_that_vanished_takes_no_other_with_it(lab, tmp_path):
+    shutil.copytree(lab.photos.root, tmp_path / "photos")
+    demo = RetrievalDemo(SearchSession(Lab(folder.scan(tmp_path / "photos"), lab.backbone)))
+    demo.act("search", row=0)
+    gone = rows_of(demo)[2]
+    demo.session.gallery.photos.file(gone).unlink()
+    demo.session.thumbnail.cache_clear()
+    demo.act("search", row=0)
+    assert not demo.status["wrong"]
+    assert [item["src"] == "" for item in demo.results["items"]] == [i == 2 for i in range(24)]
+    demo.act("search", row=gone)
+    assert demo.status["wrong"]
+
+
+def test_the_first_upload_says_that_the_backbone_is_being_loaded(lab, upload, photo_bytes):
+    demo = RetrievalDemo(SearchSession(lab))
+    told = []
+    demo.observe(lambda change: told.append(change["new"]["text"]), "status")
+    data = photo_bytes(demo.session, 2) + b" "
+    upload(demo, data)
+    assert "Loading" in told[0]
+    assert "Results for" in told[-1]
+    told.clear()
+    upload(demo, data + b" ")
+    assert not any("Loading" in text for text in told)
+
+
+def test_the_limits_of_uploads_are_told(demo):
+    for limit in ("JPEG", "GIF", "HEIC", "128 MB", "64 million pixels", "30,000"):
+        assert limit in demo.gallery["limits"]
+
+
+def test_the_reasons_are_shown(lab, monkeypatch):
+    monkeypatch.setattr("caltech_lab.demo.explainer.compile_backbone", lambda *_: Maps())
+    session = SearchSession(lab)
+    session.explainer.lab = Lab(lab.photos, replace(lab.backbone, grid=3))
+    demo = RetrievalDemo(session)
+    assert demo.gallery["maps"]
+    assert demo.why == {}
+    row = rows_of(demo)[2]
+    demo.act("why", row=row)
+    assert demo.session.path(row) in demo.why["title"]
+    assert np.shape(demo.why["query"]["heat"]) == np.shape(demo.why["result"]["heat"]) == (3, 3)
+    assert np.max(demo.why["query"]["heat"]) == 1
+    assert demo.why["region"] == []
+    demo.act("region", x=0.5, y=0.9)
+    assert demo.why["region"] == pytest.approx([1 / 3, 2 / 3, 2 / 3, 1])
+    demo.act("regions")
+    assert demo.why["region"] == []
+    demo.act("close_why")
+    assert demo.why == {}
+    demo.act("why", row=row)
+    demo.act("search", row=row)
+    assert demo.why == {}  # an explanation ends with its query
+
+
+def test_the_map_places_gallery_and_query(demo, upload, photo_bytes):
+    assert demo.map == {}
+    demo.act("map")
+    points = np.frombuffer(demo.map["points"], np.float32).reshape(-1, 2)
+    labels = np.frombuffer(demo.map["labels"], np.int32)
+    np.testing.assert_array_equal(labels, demo.session.gallery.y)
+    assert ((points >= 0) & (points <= 1)).all()
+    assert demo.query["row"] == demo.session.answer.query.row
+    upload(demo, photo_bytes(demo.session, 30) + b" ")
+    assert demo.query["row"] is None
+    near = points[demo.session.answer.order[:5]]
+    assert demo.query["xy"] == pytest.approx(np.median(near, axis=0).tolist())
+
+
+def test_files_are_sent(demo, monkeypatch, tmp_path):
+    messages = sent(demo, monkeypatch)
+    demo.act("take", kind="csv", marked=False)
+    demo.act("take", kind="sheet", marked=False)
+    (csv, (table,)), (sheet, (picture,)) = messages
+    assert (csv["name"], sheet["name"]) == ("results.csv", "results.png")
+    assert table.count(b"\n") == 25
+    assert picture.startswith(b"\x89PNG")
+    demo.act("mark", row=rows_of(demo)[3], mark="good")
+    demo.act("take", kind="copies", marked=True, folder=str(tmp_path / "new"))
+    assert len(list((tmp_path / "new").iterdir())) == 1
+    assert said(demo) == f"1 photo copied to {tmp_path / 'new'}."
+    messages.clear()
+    for row, size in ((3, "small"), (3, "large"), (-1, "large")):
+        demo.act("photo", row=row, size=size)
+    assert [m["row"] for m, _ in messages] == [3, 3, -1]
+    assert [m["size"] for m, _ in messages] == ["small", "large", "large"]
+    assert all(data.startswith(b"\xff\xd8") for _, (data,) in messages)
+    assert messages[2][0]["name"] == demo.query["name"]
+
+
+def test_another_space_is_searched_or_the_search_stays(demo, monkeypatch):
+    def fails(*_):
+        raise ArgumentError("No views today.")
+
+    before = rows_of(demo)
+    monkeypatch.setattr("caltech_lab.demo.searcher.learned_space", fails)
+    demo.act("space", name="learned")
+    assert said(demo) == "No views today."
+    assert demo.controls["space"] == demo.session.searcher.space.name == "plain"
+    assert rows_of(demo) == before
+
+
+def test_before_it_is_open_messages_are_ignored(session):
+    page = RetrievalDemo()
+    assert page.opening == "Starting ..."
+    page._received(page, {"do": "surprise"}, [])
+    assert page.results == {}
+    page.start(session)
+    assert page.opening == ""
+    assert page.results["items"]
+
+
+def opened(page):
+    for _ in range(600):
+        if page.opening == "" or not page.opening.endswith(" ..."):
+            return page
+        time.sleep(0.1)
+    return page
+
+
+def test_the_page_of_voila_opens_in_the_background(lab, environment, monkeypatch, capsys):
+    monkeypatch.setattr("caltech_lab.lab.open_lab", lambda: print("words") or lab)
+    page = opened(open_page())
+    assert page.opening == ""
+    assert page.results["items"]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_page_that_cannot_open_says_why(environment, monkeypatch, caplog):
+    def fails():
+        raise ArgumentError("There is no dataset 'x'.")
+
+    def breaks():
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr("caltech_lab.lab.open_lab", fails)
+    assert opened(open_page()).opening == "There is no dataset 'x'."
+    monkeypatch.setattr("caltech_lab.lab.open_lab", breaks)
+    page = opened(open_page())
+    assert "cannot be opened (ZeroDivisionError)" in page.opening
+    assert "secret detail" in caplog.text
+
+
+def test_the_speed_of_every_action_is_measured(lab):
+    table = demo_speed(RetrievalDemo(SearchSession(lab)), uploads=5)
+    assert table["times"].tolist() == [5] * 7
+    assert table.index[0] == "upload"
+    assert (table["median_ms"] > 0).all()
+    assert (table["median_ms"] <= table["largest_ms"]).all()
+    assert table["median_ms"].drop("upload").max() < 100  # a small gallery, with room to spare
