@@ -30,6 +30,8 @@ function photoMap(element, options) {
     parent.append(made);
     return made;
   };
+  // JupyterLab, whose shortcuts include Enter and 0, looks for this on the focused element itself.
+  const keepKeys = (focusable) => (focusable.dataset.lmSuppressShortcuts = "true");
   const root = make("div", "cl-map", element);
   const stage = make("div", "cl-map-stage", root);
   const base = make("canvas", "", stage); // points and names: drawn when the view changes
@@ -44,7 +46,7 @@ function photoMap(element, options) {
   legend.setAttribute("role", "group");
   legend.setAttribute("aria-label", "Categories on the map");
   picture.alt = "";
-  root.dataset.lmSuppressShortcuts = "true"; // keys are ours, and not JupyterLab's
+  keepKeys(top);
   top.tabIndex = 0;
   top.setAttribute("role", "application");
   top.setAttribute(
@@ -348,6 +350,7 @@ function photoMap(element, options) {
     for (const label of listed) {
       const entry = make("button", "", legend);
       entry.type = "button";
+      keepKeys(entry);
       entry.title = `${names[label]}: ${counts.get(label).toLocaleString("en")} of the photos`;
       entry.setAttribute("aria-pressed", String(chosen === label));
       const dim = chosen === null ? strong && !strong.has(label) : chosen !== label;
@@ -393,6 +396,7 @@ function photoMap(element, options) {
   function button(text, title, act) {
     const made = make("button", "", tools, text);
     made.type = "button";
+    keepKeys(made);
     made.title = title;
     made.setAttribute("aria-label", title);
     made.addEventListener("click", act);
