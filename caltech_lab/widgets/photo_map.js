@@ -7,6 +7,7 @@ const MAP_MARGIN = 18; // pixels around all points
 const MAP_MAX_ZOOM = 60;
 const MAP_LISTED = 8; // categories in the legend
 const MAP_NAMED = 25; // regions named at a time
+const MAP_SQUARES = 30000; // photos from which on they are drawn as squares
 const MAP_KEPT = 500; // previews
 
 // options.points    Float32Array, x and y of each row in turn
@@ -29,6 +30,8 @@ function photoMap(element, options) {
     parent.append(made);
     return made;
   };
+  // JupyterLab, whose shortcuts include Enter and 0, looks for this on the focused element itself.
+  const keepKeys = (focusable) => (focusable.dataset.lmSuppressShortcuts = "true");
   const root = make("div", "cl-map", element);
   const stage = make("div", "cl-map-stage", root);
   const base = make("canvas", "", stage); // points and names: drawn when the view changes
@@ -43,7 +46,7 @@ function photoMap(element, options) {
   legend.setAttribute("role", "group");
   legend.setAttribute("aria-label", "Categories on the map");
   picture.alt = "";
-  root.dataset.lmSuppressShortcuts = "true"; // keys are ours, and not JupyterLab's
+  keepKeys(top);
   top.tabIndex = 0;
   top.setAttribute("role", "application");
   top.setAttribute(
@@ -142,9 +145,11 @@ function photoMap(element, options) {
     return g;
   }
 
+  const dotSide = (size) => Math.ceil((2 * size + 1) * ratio) + 2;
+
   function dot(color, size) {
     const made = document.createElement("canvas");
-    made.width = made.height = Math.ceil((2 * size + 1) * ratio) + 2;
+    made.width = made.height = dotSide(size);
     const g = made.getContext("2d");
     g.fillStyle = color;
     g.arc(made.width / 2, made.width / 2, size * ratio, 0, 2 * Math.PI);
@@ -163,20 +168,25 @@ function photoMap(element, options) {
     g.globalAlpha = faint ? 0.22 : 0.85;
     const [s, dx, dy] = [scale() * ratio, (width / 2) * ratio, (height / 2) * ratio];
     const [right, bottom] = [width * ratio, height * ratio];
+    // Of very many photos each is a square of a few pixels, which takes a fraction of the time.
+    const square = n > MAP_SQUARES ? Math.round(2 * size * ratio) : 0;
+    const half = (square || dotSide(size)) / 2;
     let [label, sprite, skip] = [null, null, false];
     for (let i = 0; i < n; i++) {
       const row = order[i];
       if (labels[row] !== label) {
         label = labels[row];
         skip = !wanted(label);
-        if (!skip) sprite = dot(colors[label] || theme.ink, size);
+        if (skip) continue;
+        g.fillStyle = colors[label] || theme.ink;
+        if (!square) sprite = dot(g.fillStyle, size);
       }
       if (skip) continue;
-      const half = sprite.width / 2;
       const x = (points[2 * row] - view.x) * s + dx - half;
       const y = (view.y - points[2 * row + 1]) * s + dy - half;
       if (x < -2 * half || y < -2 * half || x > right || y > bottom) continue;
-      g.drawImage(sprite, Math.round(x), Math.round(y));
+      if (square) g.fillRect(Math.round(x), Math.round(y), square, square);
+      else g.drawImage(sprite, Math.round(x), Math.round(y));
     }
     g.restore();
   }
@@ -340,6 +350,7 @@ function photoMap(element, options) {
     for (const label of listed) {
       const entry = make("button", "", legend);
       entry.type = "button";
+      keepKeys(entry);
       entry.title = `${names[label]}: ${counts.get(label).toLocaleString("en")} of the photos`;
       entry.setAttribute("aria-pressed", String(chosen === label));
       const dim = chosen === null ? strong && !strong.has(label) : chosen !== label;
@@ -385,6 +396,7 @@ function photoMap(element, options) {
   function button(text, title, act) {
     const made = make("button", "", tools, text);
     made.type = "button";
+    keepKeys(made);
     made.title = title;
     made.setAttribute("aria-label", title);
     made.addEventListener("click", act);

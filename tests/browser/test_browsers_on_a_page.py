@@ -100,6 +100,11 @@ def walk_by_keys(page, browser) -> None:
     assert canvas.evaluate("c => c === document.activeElement")
     assert page.locator(".jp-CodeCell").count() == cells
     assert page.locator(".jp-Dialog").count() == 0  # "0, 0" restarts the kernel elsewhere
+    browser.get_by_title("Draw around photos").focus()
+    page.keyboard.press("Enter")  # which edits the cell elsewhere
+    pressed = browser.locator(".cl-map-tools [aria-pressed=true]")
+    pressed.wait_for()
+    pressed.click()
 
 
 def draw_a_lasso(page, browser) -> None:
