@@ -1,3 +1,5 @@
+const FOCUSED = ["button", "input", "select", "summary", "pre"];
+
 // Makes an element: its class, attributes, listeners (onclick ...) and children.
 function element(kind, name, attributes = {}, ...children) {
   const made = document.createElement(kind);
@@ -7,6 +9,8 @@ function element(kind, name, attributes = {}, ...children) {
     else if (typeof value === "boolean") made.toggleAttribute(key, value);
     else made.setAttribute(key, value);
   }
+  // JupyterLab, whose shortcuts include letters and Enter, looks for this on the focused element.
+  if (FOCUSED.includes(kind)) made.dataset.lmSuppressShortcuts = "true";
   made.append(...children);
   return made;
 }
@@ -29,8 +33,7 @@ function folding(label, panel, changed = () => {}) {
   return made;
 }
 
-// A text field that is sent by Enter or by its button. (JupyterLab keeps a form from being
-// submitted by Enter.)
+// A text field that is sent by Enter or by its button.
 function asking(label, placeholder, action, send) {
   const input = element("input", "cl-input", {
     type: "text", placeholder, "aria-label": label,

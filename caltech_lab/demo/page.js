@@ -3,7 +3,7 @@ function demoPage(model, parent) {
   const send = (action, details = {}, buffers) =>
     model.send({ do: action, ...details }, undefined, buffers);
   const gallery = () => model.get("gallery");
-  const root = element("div", "cl-demo", { "data-lm-suppress-shortcuts": "true" });
+  const root = element("div", "cl-demo");
   parent.append(root);
   const ends = [];
 
