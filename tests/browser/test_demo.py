@@ -290,7 +290,10 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot, the
     )
     accessible(page)
     page.get_by_role("button", name=f"Show other categories than {category} again").click()
-    person.wait_for_tiles(24)
+    page.wait_for_function(  # and not a number of tiles, which may be the same with the filter
+        "c => [...document.querySelectorAll('.cl-name')].some(n => n.textContent !== c)",
+        arg=category,
+    )
     if theme.endswith("Dark"):
         return
     plain = person.paths()
