@@ -96,8 +96,8 @@ class RetrievalDemo(anywidget.AnyWidget):
             "backbone": session.lab.backbone.title,
             "categories": [shown_name(name) for name in features.categories],
             "max_k": searcher.max_k,
-            "spaces": SPACES if searcher.classifier else {"plain": SPACES["plain"]},
-            "clusters": searcher.kmeans is not None,
+            "spaces": SPACES if searcher.models.classifier else {"plain": SPACES["plain"]},
+            "clusters": searcher.models.kmeans is not None,
             "near_duplicate": NEAR_DUPLICATE,
             "maps": session.explainer.has_maps,
             "words": session.lab.backbone.text is not None,
@@ -337,7 +337,7 @@ class RetrievalDemo(anywidget.AnyWidget):
     def _show_results(self) -> None:
         session, ranking = self.session, self.session.ranking
         assert ranking is not None
-        y, predicted = session.gallery.y, session.searcher.predicted
+        y, predicted = session.gallery.y, session.searcher.models.predicted
         same = ranking.same_category
         items = []
         for place, row in enumerate(ranking.ids.tolist()):
@@ -392,8 +392,8 @@ class RetrievalDemo(anywidget.AnyWidget):
         if answer.is_novel:
             warning = (
                 "Unlike anything in the gallery: the cosine to its nearest photos is "
-                f"{answer.familiarity:.2f}, below the threshold of {searcher.threshold:.2f}. Do "
-                "not trust the results."
+                f"{answer.familiarity:.2f}, below the threshold of "
+                f"{searcher.models.threshold:.2f}. Do not trust the results."
             )
         return {
             "name": shown_name(query.name),
@@ -412,7 +412,7 @@ class RetrievalDemo(anywidget.AnyWidget):
             "place": self._where(query),
             "warning": warning,
             "classes": self._classes(answer),
-            "no_classifier": searcher.no_classifier,
+            "no_classifier": searcher.models.no_classifier,
             "cluster": self._cluster(answer),
         }
 
@@ -422,9 +422,9 @@ class RetrievalDemo(anywidget.AnyWidget):
             return ""
         if query.row is None:
             return "Not in the gallery."
-        if searcher.classifier is None:
+        if searcher.models.classifier is None:
             return "In the gallery."
-        seen = "" if query.row in searcher.trained_on else "not "
+        seen = "" if query.row in searcher.models.trained_on else "not "
         name = self._name(query.row)
         return f"In the gallery as {name}; the classifier was {seen}trained on it."
 
@@ -437,12 +437,12 @@ class RetrievalDemo(anywidget.AnyWidget):
 
     def _cluster(self, answer: Answer) -> str:
         features, searcher = self.session.gallery, self.session.searcher
-        if answer.cluster is None or searcher.kmeans is None:
+        if answer.cluster is None or searcher.models.kmeans is None:
             return "There are no clusters: they need three photos, and two that are different."
-        members = searcher.cluster_members(answer.cluster)
+        members = searcher.models.cluster_members(answer.cluster)
         found = (
-            f"Cluster {answer.cluster + 1} of {searcher.kmeans.n_clusters}, with {len(members):,} "
-            f"photo{'s' if len(members) != 1 else ''}"
+            f"Cluster {answer.cluster + 1} of {searcher.models.kmeans.n_clusters}, "
+            f"with {len(members):,} photo{'s' if len(members) != 1 else ''}"
         )
         if len(features.categories) < 2 or (features.y < 0).any():
             return f"{found}."

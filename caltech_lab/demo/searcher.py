@@ -1,43 +1,35 @@
-"""Searches, classifies and clusters queries: from a query to its results."""
+"""Searches the gallery for queries: from a query to its results."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caltech_lab.clustering.checks import possible_k
 from caltech_lab.demo.answers import Answer, Query, Ranking, SearchOptions, Vector, timed
+from caltech_lab.demo.models import Models
 from caltech_lab.demo.spaces import LEARNED, PLAIN, Space, learned_space, plain_space
 from caltech_lab.errors import ArgumentError
-from caltech_lab.fast.kernel_svm import predictions
-from caltech_lab.retrieval.calibration import leave_one_out, same_category_probability
+from caltech_lab.retrieval.calibration import same_category_probability
 from caltech_lab.retrieval.feedback import combined, rocchio, without_near_duplicates
 from caltech_lab.retrieval.gallery import found
 from caltech_lab.retrieval.index import Ids, Similarities
-from caltech_lab.retrieval.novelty import familiarity, novelty_threshold
+from caltech_lab.retrieval.novelty import familiarity
 from caltech_lab.scale.galleries import gallery
 from caltech_lab.settings import settings
 
 if TYPE_CHECKING:
-    from caltech_lab.classification.svm import CalibratedSVM
     from caltech_lab.lab import Lab
     from caltech_lab.retrieval.gallery import Gallery
 
 MAX_K = 50
-N_CLUSTERS = 20
 CANDIDATES = 500  # fetched from a gallery; more than are shown, so that feedback can rerank them
 UNSEEN = -2  # below any cosine similarity
 
 
 class Searcher:
-    """Searches the photos of a lab, and predicts the category and the cluster of a query.
-
-    The models are those cached by the lab, fitted on demand. The classifier, the clusters, the
-    near-duplicates and the novelty check always use the plain vectors, because learned vectors
-    represent only the categories.
+    """Searches the photos of a lab.
 
     Parameters
     ----------
@@ -50,42 +42,19 @@ class Searcher:
     ----------
     gallery : Embeddings
         The embeddings that are searched.
-    classifier : CalibratedSVM or None
-        The lab's SVM; None if fewer than two categories are large enough.
-    no_classifier : str
-        A sentence that says why there is no classifier; empty otherwise.
-    trained_on : ndarray of int64
-        Rows of the gallery that the classifier was trained on.
-    predicted : ndarray of int64, shape (n,), or None
-        The category that the classifier predicts for each photo of the gallery.
+    models : Models
+        Classifier, clusters and novelty check.
     space : Space
         The vectors used for the search, plain or learned; see `use`.
-    threshold : float
-        Familiarity, by plain vectors, below which a query counts as unlike the gallery.
-    kmeans : KMeans or None
-        Fitted on the whole gallery; None for fewer than three photos, and for copies of one photo.
     """
 
     def __init__(self, lab: "Lab", say: Callable[[str], None] = lambda _: None) -> None:
         self.lab, self.gallery = lab, lab.embeddings
-        self.classifier: CalibratedSVM | None = None
-        self.trained_on, self.no_classifier = np.empty(0, np.int64), ""
-        self.predicted: Ids | None = None
-        say("Loading the classifier, which is trained the first time ...")
-        try:
-            self.classifier = lab.svm()
-            self.trained_on, _ = lab.split()
-            name, svm = "models/retrieval/predicted.npy", self.classifier.svm_
-            self.predicted = lab.cached(name, predictions, svm, self.gallery.X)
-        except ArgumentError as error:
-            self.no_classifier = str(error)
-        say("Loading the search and the clusters ...")
-        self._pairs = lru_cache(1)(self._leave_one_out)
+        say("Loading classifier and clusters, which are fitted the first time ...")
+        self.models = Models(lab, MAX_K)
+        say("Loading the search ...")
         self._spaces: dict[str, Space] = {}
         self.use(PLAIN)
-        self.threshold = self._novelty_threshold()
-        n_clusters = possible_k(self.gallery.X, N_CLUSTERS)
-        self.kmeans = lab.kmeans(n_clusters) if n_clusters > 1 else None
         # For the exact gallery, the index of the space is used.
         self._asks = None if settings().gallery == "exact" else gallery(lab)
 
@@ -109,15 +78,15 @@ class Searcher:
         ArgumentError
             When there are no such vectors.
         """
-        pairs = self._pairs if self.classifier else None
+        pairs = self.models.pairs if self.models.classifier else None
         makers = {
             PLAIN: lambda: plain_space(self.lab, pairs),
             LEARNED: lambda: learned_space(self.lab, MAX_K),
         }
         if name not in makers:
             raise ArgumentError(f"There are no {name!r} vectors: choose 'plain' or 'learned'.")
-        if name == LEARNED and self.no_classifier:
-            raise ArgumentError(f"No vectors can be learned: {self.no_classifier}")
+        if name == LEARNED and self.models.no_classifier:
+            raise ArgumentError(f"No vectors can be learned: {self.models.no_classifier}")
         if name not in self._spaces:
             self._spaces[name] = makers[name]()
         self.space = self._spaces[name]
@@ -170,7 +139,6 @@ class Searcher:
         if not 1 <= k <= self.max_k:
             raise ArgumentError(f"k must be between 1 and {self.max_k}, not {k}.")
         query = self.seen(query)
-        X = query.vector[None]
         seconds = dict(query.seconds)
         with timed(seconds, "search"):
             cosines = self._scores(query)
@@ -179,13 +147,13 @@ class Searcher:
             ids = ids[cosines[ids] > UNSEEN]
             familiar = self._familiarity(query, cosines[order])
         with timed(seconds, "classify"):
-            probabilities = self._probabilities(X)
+            probabilities = self.models.probabilities(query.vector)
         with timed(seconds, "cluster"):
-            cluster = int(self.kmeans.predict(X)[0]) if self.kmeans else None
+            cluster = self.models.cluster(query.vector)
         same = self._same_category(cosines[ids], np.arange(len(ids)))
         return Answer(
             query, ids, cosines[ids], probabilities, cluster, seconds,
-            cosines, order, same, familiar, familiar < self.threshold,
+            cosines, order, same, familiar, familiar < self.models.threshold,
         )  # fmt: skip
 
     def rank(self, answer: Answer, options: SearchOptions, k: int) -> Ranking:
@@ -218,8 +186,10 @@ class Searcher:
         allowed[list(options.bad)] = False
         if options.categories:
             allowed &= np.isin(gallery.y, list(options.categories))
-        if options.cluster is not None and self.kmeans:
-            allowed &= self.kmeans.labels_ == options.cluster
+        if options.cluster is not None:
+            allowed &= np.isin(
+                np.arange(len(gallery)), self.models.cluster_members(options.cluster)
+            )
         order = answer.order
         if scores is not answer.cosines:
             order = np.argsort(-scores, kind="stable")
@@ -234,26 +204,12 @@ class Searcher:
         near = cosines[ids]
         return Ranking(ids, near, self._same_category(near, places[ids]))
 
-    def cluster_members(self, cluster: int) -> Ids:
-        """Return the rows of the gallery's photos in a K-Means cluster."""
-        if self.kmeans is None:
-            return np.empty(0, np.int64)
-        return np.flatnonzero(self.kmeans.labels_ == cluster)
-
     def _by(self, query: Query) -> Vector:
         """Return the vector of a query in the current space."""
         if self.space.embed is None:
             return query.vector
         assert query.learned is not None
         return query.learned
-
-    def _probabilities(self, X: Vector) -> NDArray[np.float64] | None:
-        """Return the probability of each category of the gallery, 0 for untrained ones."""
-        if self.classifier is None:
-            return None
-        probabilities = np.zeros(len(self.gallery.categories))
-        probabilities[self.classifier.classes_] = self.classifier.predict_proba(X)[0]
-        return probabilities
 
     def _same_category(self, cosines: Similarities, places: Ids) -> NDArray[np.float64] | None:
         if self.space.curves is None:
@@ -294,17 +250,3 @@ class Searcher:
             cosines = np.sort(cosines)[::-1]
         seen = cosines[cosines > UNSEEN]
         return float(familiarity(seen)) if len(seen) else 1.0
-
-    def _leave_one_out(self) -> tuple[Similarities, NDArray[np.bool_]]:
-        rows = self.trained_on if self.classifier else np.arange(len(self.gallery))
-        return leave_one_out(self.gallery.X[rows], self.gallery.y[rows], MAX_K)
-
-    def _novelty_threshold(self) -> float:
-        if len(self.gallery) < 2:
-            return -1.0  # there are no pairs to derive a threshold from
-        name = "models/retrieval/novelty_threshold.json"
-        return float(self.lab.cached(name, _threshold, self._pairs))
-
-
-def _threshold(pairs: Callable[[], tuple[Similarities, NDArray[np.bool_]]]) -> float:
-    return novelty_threshold(pairs()[0])

@@ -23,6 +23,17 @@ from caltech_lab.demo import RetrievalDemo, SearchSession
 
 RetrievalDemo(SearchSession(caltech_lab.open_lab()))
 """
+# A text tower that finds the first photo of the gallery by any words.
+CELL_WITH_WORDS = """
+from dataclasses import replace
+
+import caltech_lab
+from caltech_lab.demo import RetrievalDemo, SearchSession
+
+lab = caltech_lab.open_lab()
+tower = replace(lab.backbone, text=lambda texts: lab.embeddings.X[[0]])
+RetrievalDemo(SearchSession(caltech_lab.Lab(lab.photos, tower)))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +240,8 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot, the
     page.set_default_timeout(60_000)
     settings = f"{lab_address}/lab/api/settings/@jupyterlab/apputils-extension:themes?token=t"
     page.request.put(settings, data={"raw": f'{{"theme": "{theme}"}}'})
-    cell = nbformat.v4.new_code_cell(CELL.strip())
+    dark = theme.endswith("Dark")
+    cell = nbformat.v4.new_code_cell((CELL_WITH_WORDS if dark else CELL).strip())
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     path = notebooks / f"demo-{theme.split()[1].lower()}.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), path)
@@ -270,7 +282,7 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot, the
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
     page.get_by_text("the outlined region of the query").wait_for()
     accessible(page)
-    shoot(person.root, "demo-why" + ("-dark" if theme.endswith("Dark") else ""))
+    shoot(person.root, "demo-why" + ("-dark" if dark else ""))
     page.locator(".cl-drawer button").first.focus()
     page.keyboard.press("Escape")
     page.locator(".cl-drawer").wait_for(state="hidden")
@@ -294,8 +306,18 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot, the
         "c => [...document.querySelectorAll('.cl-name')].some(n => n.textContent !== c)",
         arg=category,
     )
-    if theme.endswith("Dark"):
+    words = page.get_by_label("Words to search for")
+    if dark:
+        words.fill("a red boat")
+        words.press("Enter")
+        person.wait('Results for "a red boat"')
+        page.wait_for_function(
+            "c => document.querySelector('.cl-tile .cl-name').textContent === c",
+            arg=drawn.CATEGORIES[0],
+        )
+        accessible(page)
         return
+    assert not words.is_visible()
     plain = person.paths()
     for value, same in (("learned", False), ("plain", True)):
         page.get_by_label("Search by").select_option(value)

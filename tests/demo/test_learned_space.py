@@ -129,7 +129,7 @@ def test_probabilities_come_from_projections_that_had_not_seen_the_query(encoder
     y, rows = search.gallery.y, np.arange(0, len(search.gallery), 3)
     answers = [search.ask(encoder.gallery_photo(int(row)), 5) for row in rows]
     said = np.mean([answer.same_category for answer in answers])
-    trained = [row in search.trained_on for row in rows]
+    trained = [row in search.models.trained_on for row in rows]
     right = np.array([(y[a.ids] == y[a.query.row]).mean() for a in answers])
     # Photos that the projection was fitted on find their own nearly always; the probabilities
     # do not take that for granted.

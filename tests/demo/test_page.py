@@ -229,7 +229,7 @@ def test_a_part_is_searched_and_the_whole_again(demo):
 
 def test_an_unfamiliar_query_is_flagged(demo):
     assert demo.query["warning"] == ""
-    demo.session.searcher.threshold = 2.0
+    demo.session.searcher.models.threshold = 2.0
     demo.act("surprise")
     assert demo.query["warning"].startswith("Unlike anything in the gallery: ")
 
@@ -250,7 +250,7 @@ def test_a_result_tells_another_prediction(demo):
     y = demo.session.gallery.y
     predicted = y.copy()
     predicted[rows_of(demo)[1]] = (y[rows_of(demo)[1]] + 1) % 14
-    demo.session.searcher.predicted = predicted
+    demo.session.searcher.models.predicted = predicted
     demo.act("show", k=10)
     told = [item["predicted"] for item in demo.results["items"]]
     assert told[1] == demo.session.gallery.categories[predicted[rows_of(demo)[1]]]
@@ -416,3 +416,21 @@ def test_the_speed_of_every_action_is_measured(lab):
     assert (table["median_ms"] > 0).all()
     assert (table["median_ms"] <= table["largest_ms"]).all()
     assert table["median_ms"].drop("upload").max() < 100  # a small gallery, with room to spare
+
+
+def test_words_are_a_query_where_the_backbone_has_a_text_tower(lab, demo):
+    assert not demo.gallery["words"]
+    tower = replace(lab.backbone, text=lambda texts: lab.embeddings.X[[7]])
+    spoken = RetrievalDemo(SearchSession(Lab(lab.photos, tower)))
+    assert spoken.gallery["words"]
+    spoken.act("words", text="a red boat")
+    assert said(spoken).startswith('Results for "a red boat"')
+    assert rows_of(spoken)[0] == 7  # and no photo is left out as the query itself
+    spoken.act("words", text="a sheep", how="add")
+    assert [part["name"] for part in spoken.query["parts"]] == ['"a red boat"', '"a sheep"']
+    for trait in TRAITS:
+        json.dumps(getattr(spoken, trait), allow_nan=False)
+    before = rows_of(spoken)
+    spoken.act("words", text=" ")
+    assert "text is empty" in said(spoken)
+    assert rows_of(spoken) == before

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from caltech_lab.classification.svm import CalibratedSVM
-from caltech_lab.demo import Part, Query, SearchOptions, SearchSession, explainer, searcher
+from caltech_lab.demo import Part, Query, SearchOptions, SearchSession, explainer, models
 from caltech_lab.demo.encoder import Encoder
 from caltech_lab.demo.explainer import Explainer
 from caltech_lab.demo.searcher import Searcher
@@ -171,24 +171,26 @@ def test_k_may_not_exceed_a_small_gallery(lab):
 
 def test_probabilities_and_cluster(lab, encoder, search, X):
     same = 0
-    for row in search.trained_on.tolist():
+    for row in search.models.trained_on.tolist():
         answer = search.ask(encoder.gallery_photo(row), 1)
         assert answer.probabilities.sum() == pytest.approx(1)
         best = answer.best_categories()
         assert len(best) == 5
         assert (np.diff(answer.probabilities[best]) <= 0).all()
         assert answer.probabilities[best[0]] == answer.probabilities.max()
-        assert answer.cluster == search.kmeans.labels_[row]
-        assert row in search.cluster_members(answer.cluster)
-        same += best[0] == search.classifier.predict(X[[row]])[0]
-    assert same / len(search.trained_on) > 0.95  # a vote may go otherwise where no one beats all
+        assert answer.cluster == search.models.kmeans.labels_[row]
+        assert row in search.models.cluster_members(answer.cluster)
+        same += best[0] == search.models.classifier.predict(X[[row]])[0]
+    assert (
+        same / len(search.models.trained_on) > 0.95
+    )  # a vote may go otherwise where no one beats all
     train, test = lab.split()
-    np.testing.assert_array_equal(search.trained_on, train)
-    assert not set(test) & set(search.trained_on)
+    np.testing.assert_array_equal(search.models.trained_on, train)
+    assert not set(test) & set(search.models.trained_on)
 
 
 def test_the_predictions_of_the_gallery_are_those_of_the_classifier(search, X):
-    np.testing.assert_array_equal(search.predicted, search.classifier.predict(X))
+    np.testing.assert_array_equal(search.models.predicted, search.models.classifier.predict(X))
 
 
 def test_calibration_happens_once(lab, search, monkeypatch):
@@ -196,14 +198,14 @@ def test_calibration_happens_once(lab, search, monkeypatch):
         raise AssertionError("calibrated again")
 
     monkeypatch.setattr(CalibratedSVM, "fit", again)
-    monkeypatch.setattr(searcher, "leave_one_out", again)
-    monkeypatch.setattr(searcher, "predictions", again)
+    monkeypatch.setattr(models, "leave_one_out", again)
+    monkeypatch.setattr(models, "predictions", again)
     said = []
     with pytest.raises(AssertionError, match="again"):  # another function is another entry
         Searcher(lab, said.append)
     assert len(said) == 1
     monkeypatch.undo()
-    assert Searcher(lab).classifier.temperature_ == search.classifier.temperature_ > 0
+    assert Searcher(lab).models.classifier.temperature_ == search.models.classifier.temperature_ > 0
 
 
 def test_without_marks_the_ranking_is_the_answer(encoder, search):
@@ -253,7 +255,7 @@ def test_filters(lab, encoder, search, X):
     assert set(y[only.ids]) == labels
     assert len(only.ids) == 12
     own = search.rank(answer, SearchOptions(cluster=answer.cluster), 50)
-    assert set(own.ids) | {9} == set(search.cluster_members(answer.cluster)) | {9}
+    assert set(own.ids) | {9} == set(search.models.cluster_members(answer.cluster)) | {9}
     bad = tuple(only.ids)
     assert len(search.rank(answer, SearchOptions(categories=labels, bad=bad), 5).ids) == 0
     kept = search.rank(answer, SearchOptions(hide_near_duplicates=True), 30).ids
@@ -274,8 +276,8 @@ def test_noise_is_unlike_anything_and_the_gallery_is_not(encoder, search, X):
     noise = -np.ones(len(X[0]), dtype=np.float32)
     answer = search.ask(Query(noise / np.linalg.norm(noise), "noise", None, b""), 5)
     assert answer.is_novel
-    assert answer.familiarity < search.threshold
-    novel = [search.ask(encoder.gallery_photo(int(i))).is_novel for i in search.trained_on]
+    assert answer.familiarity < search.models.threshold
+    novel = [search.ask(encoder.gallery_photo(int(i))).is_novel for i in search.models.trained_on]
     assert np.mean(novel) < 0.1
 
 

@@ -89,10 +89,10 @@ def test_filters_stay_for_later_queries(asked):
     asked.search(asked.encoder.gallery_photo(60))
     assert set(asked.gallery.y[rows(asked)]) == labels
     asked.filter(categories=frozenset(), cluster=True)
-    members = asked.searcher.cluster_members(asked.answer.cluster)
+    members = asked.searcher.models.cluster_members(asked.answer.cluster)
     assert set(rows(asked)) <= set(members)
     asked.search(asked.encoder.gallery_photo(9))  # the cluster is that of the new query
-    assert set(rows(asked)) <= set(asked.searcher.cluster_members(asked.answer.cluster))
+    assert set(rows(asked)) <= set(asked.searcher.models.cluster_members(asked.answer.cluster))
     asked.filter(cluster=False, hide_near_duplicates=True)
     assert asked.options.hide_near_duplicates
     assert asked.options.cluster is None

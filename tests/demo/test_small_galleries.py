@@ -88,7 +88,7 @@ def test_a_small_gallery_opens_and_says_what_is_missing(
     demo = RetrievalDemo(SearchSession(opened(**sizes)))
     assert not demo.status["wrong"]
     assert told in text(demo)
-    assert demo.session.searcher.threshold <= 1
+    assert demo.session.searcher.models.threshold <= 1
     new = demo.session.gallery.photos.file(0).read_bytes() + b" "
     upload(demo, new)
     assert not demo.status["wrong"]
@@ -109,7 +109,7 @@ def test_a_lonely_category_is_found_but_never_predicted(
     session = SearchSession(opened(cat=6, dog=6, misc=1))
     assert capsys.readouterr().out.count("`misc` has 1 photo and is left out") == 1
     encoder, searcher = session.encoder, session.searcher
-    assert searcher.classifier is not None
+    assert searcher.models.classifier is not None
     answer = searcher.ask(encoder.gallery_photo(12))
     assert session.category(12) == "misc"
     assert answer.probabilities is not None
