@@ -339,20 +339,28 @@ def load_model(path: Path) -> Any:
         raise CacheError(f"{path} is damaged: delete it to have the model fitted again.") from error
 
 
-def _skops() -> Any:
-    """Import `skops.io` without PyTorch, which takes seconds.
+class _Hidden:
+    """An import hook that hides packages."""
 
-    skops imports all of scikit-learn, a part of which imports PyTorch if there is one.
+    names = ("torch", "pytest")
+
+    def find_spec(self, name: str, *_: Any) -> None:
+        if name in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def _skops() -> Any:
+    """Import `skops.io` without PyTorch and pytest, which take seconds.
+
+    skops imports all of scikit-learn, parts of which import these two if they are there.
     """
-    hidden = "torch" not in sys.modules
-    if hidden:
-        sys.modules["torch"] = None  # type: ignore[assignment]
+    hidden: Any = _Hidden()
+    sys.meta_path.insert(0, hidden)
     try:
         import skops.io
         import skops.io.exceptions
     finally:
-        if hidden:
-            del sys.modules["torch"]
+        sys.meta_path.remove(hidden)
     return skops.io
 
 

@@ -5,11 +5,14 @@ import errno
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.cluster import KMeans
 
 from caltech_lab.errors import CacheError
 from caltech_lab.settings import settings
@@ -18,6 +21,7 @@ from caltech_lab.storage.files import (
     json_text,
     make_folder,
     read_json,
+    save_model,
     write_atomically,
     write_csv,
     write_json,
@@ -148,3 +152,16 @@ def test_json_is_valid_whatever_the_names(tmp_path: Path) -> None:
     assert "é" in json_text("é")
     for encoding in ("ascii", "cp1252", "utf-16", "unknown"):
         assert json_text("é", encoding) == r'"\u00e9"'
+
+
+def test_reading_a_model_imports_neither_pytorch_nor_pytest(tmp_path: Path) -> None:
+    save_model(KMeans(2, n_init=1).fit(np.eye(3)), tmp_path / "kmeans.skops")
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from caltech_lab.storage.files import load_model\n"
+        f"print(load_model(Path({str(tmp_path / 'kmeans.skops')!r})).n_clusters)\n"
+        "print({'torch', 'pytest'} & set(sys.modules))\n"
+        "import pytest"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "2\nset()\n"
