@@ -155,7 +155,7 @@ def test_json_is_valid_whatever_the_names(tmp_path: Path) -> None:
 
 
 def test_reading_a_model_imports_neither_pytorch_nor_pytest(tmp_path: Path) -> None:
-    save_model(KMeans(2, n_init=1).fit(np.eye(3)), tmp_path / "kmeans.skops")
+    save_model(tmp_path / "kmeans.skops", KMeans(2, n_init=1).fit(np.eye(3)))
     code = (
         "import sys; from pathlib import Path\n"
         "from caltech_lab.storage.files import load_model\n"
