@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.estimator_checks import check_estimator
 
+from caltech_lab.classification import comparison
 from caltech_lab.classification.comparison import confused_pairs, learning_curve, repeated_splits
 from caltech_lab.classification.forest import random_forest
 from caltech_lab.classification.svm import PowerNormalizer, svm
@@ -162,6 +163,17 @@ def test_rounding_the_components_loses_nothing():
 
 
 # Repeated splits
+
+
+def test_an_svm_is_fitted_through_its_kernel_and_other_models_are_not(monkeypatch):
+    def through_kernel(*_):
+        raise RuntimeError("through its kernel")
+
+    monkeypatch.setattr(comparison, "fitted_through_kernel", through_kernel)
+    X, y = blobs([12, 12])
+    with pytest.raises(RuntimeError, match="through its kernel"):
+        repeated_splits(svm, X, y, n_splits=1)
+    assert len(repeated_splits(lambda: random_forest(n_estimators=5), X, y, n_splits=1)) == 1
 
 
 def test_repeated_splits_are_the_labs_splits():

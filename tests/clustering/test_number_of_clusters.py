@@ -105,3 +105,11 @@ def test_a_comparison_needs_two_of_each():
     for options in ({"references": 1}, {"draws": 1}):
         with pytest.raises(ArgumentError, match="at least 2"):
             cluster_number.cluster_number_table(X, [2], **options)
+
+
+def test_every_k_leaves_two_photos_per_cluster():
+    X = np.eye(12, dtype=np.float32)
+    with pytest.raises(ArgumentError, match="between 2 and 6"):
+        cluster_number.cluster_number_table(X, [2, 7])
+    with pytest.raises(ArgumentError):
+        cluster_number.cluster_number_table(X, [1, 2])

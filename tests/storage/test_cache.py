@@ -326,3 +326,8 @@ def test_an_entry_is_found_where_nothing_can_be_written(
     cache.get("x.json", Counted(5))
     monkeypatch.setattr(module, "lock", lambda path: pytest.fail("a lock was asked for"))
     assert cache.get("x.json", Counted(5)) == 5
+
+
+def test_a_library_that_is_not_installed_has_no_version() -> None:
+    assert module._version("no such library") is None
+    assert module._version("numpy") == np.__version__
