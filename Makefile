@@ -84,7 +84,7 @@ $(VENV)/scale-installed: $(INSTALLED)
 	@touch $@
 
 test-scale: $(VENV)/scale-installed  ## Ray on two nodes, killed workers, Milvus: what outgrows one machine
-	$(BIN)/python -m pytest tests/scale
+	$(BIN)/python -m pytest $(WORKERS) tests/scale
 
 screenshots: $(INSTALLED)  ## the same, and write notebooks/images/
 	SCREENSHOTS=notebooks/images $(BIN)/python -m pytest -s tests/browser

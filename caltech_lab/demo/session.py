@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 N_CACHED = 2000  # thumbnails for the page, of about 10 KB each
 K = 24  # results to begin with
 MARKS = ("good", "bad")
+HISTORY = 30  # queries, each with its photo of up to 3 MB
 
 
 @dataclass
@@ -95,10 +96,10 @@ class SearchSession:
     # ---- queries and their history ---------------------------------------------------------
 
     def search(self, query: Query) -> Answer:
-        """Search for a query, and append it to the history."""
+        """Search for a query, and append it to the history, which keeps the last `HISTORY`."""
         answer = self.searcher.ask(query)
         del self._visits[self._place + 1 :]
-        self._visits.append(_Visit(answer.query))
+        self._visits = [*self._visits, _Visit(answer.query)][-HISTORY:]
         self._place = len(self._visits) - 1
         return self._show(answer)
 

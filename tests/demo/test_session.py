@@ -57,6 +57,16 @@ def test_the_history_goes_back_and_forward_with_its_marks(asked):
     assert rows(asked) == first
 
 
+def test_the_history_keeps_the_last_queries(asked, monkeypatch):
+    monkeypatch.setattr("caltech_lab.demo.session.HISTORY", 3)
+    for row in (30, 40, 50, 60):
+        asked.search(asked.encoder.gallery_photo(row))
+    asked.go(-1)
+    asked.go(-1)
+    assert not asked.can_go_back
+    assert asked.answer.query.row == 40
+
+
 def test_marks_are_undone_step_by_step(asked):
     plain = rows(asked)
     asked.mark(plain[0], "bad")
