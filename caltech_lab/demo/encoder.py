@@ -41,7 +41,10 @@ class Encoder:
 
     def __init__(self, lab: "Lab", engine: Engine | None = None) -> None:
         self.lab, self._engine = lab, engine
-        self._row_of = {sha: row for row, sha in enumerate(lab.embeddings.photos.sha256) if sha}
+        self._row_of: dict[str, int] = {}
+        for row, sha in enumerate(lab.embeddings.photos.sha256):
+            if sha:
+                self._row_of.setdefault(sha, row)
 
     @property
     def is_compiled(self) -> bool:
@@ -64,15 +67,13 @@ class Encoder:
         gallery = self.lab.embeddings
         if not 0 <= row < len(gallery):
             raise ArgumentError(f"The gallery has the rows 0 to {len(gallery) - 1}, not {row}.")
-        photo = shrunk(read_photo(gallery.photos.file(row)), KEPT)
-        name = str(gallery.photos.table["path"].iat[row])
-        return Query(gallery.X[row], name, row, thumbnail(photo, VIEW), {}, photo)
+        return self._known(row, read_photo(gallery.photos.file(row)), {})
 
     def photo(self, source: str | Path | bytes, name: str | None = None) -> Query:
         """Make a query from any photo.
 
-        A file that is identical to a photo in the gallery is recognized, and excluded from its own
-        results.
+        A file that is identical to a photo in the gallery is recognized, and that photo is
+        excluded from its results.
 
         Parameters
         ----------
@@ -86,14 +87,14 @@ class Encoder:
         PhotoError
             When the photo cannot be read.
         """
-        if name is None:
-            name = "The upload" if isinstance(source, bytes) else Path(source).name
         seconds: dict[str, float] = {}
         with timed(seconds, "read"):
-            photo = read_photo(source)
+            photo = read_photo(source, name)
             row = self._row_of.get(_sha256(source))
         if row is not None:
-            return self.gallery_photo(row)
+            return self._known(row, photo, seconds)
+        if name is None:
+            name = "The upload" if isinstance(source, bytes) else Path(source).name
         return self._embedded(photo, name, None, seconds)
 
     def part(self, query: Query, box: Box) -> Query:
@@ -148,6 +149,11 @@ class Encoder:
         vector = combined([p.query.vector for p in parts], [p.sign for p in parts])
         name = " ".join(f"{'+' if p.sign > 0 else '−'} {p.query.name}" for p in parts)
         return Query(vector, name.removeprefix("+ "), None, b"", {}, parts=tuple(parts))
+
+    def _known(self, row: int, photo: Image.Image, seconds: dict[str, float]) -> Query:
+        gallery, photo = self.lab.embeddings, shrunk(photo, KEPT)
+        name = str(gallery.photos.table["path"].iat[row])
+        return Query(gallery.X[row], name, row, thumbnail(photo, VIEW), seconds, photo)
 
     def _embedded(
         self,

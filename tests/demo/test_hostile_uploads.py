@@ -242,7 +242,7 @@ def test_it_ends_in_an_answer_or_in_a_sentence(demo, upload, name, caplog, recwa
     if demo.status["wrong"]:
         assert not name.startswith("ok")
         assert demo.session.answer is before
-        assert re.fullmatch(r"The upload [^\n]+\.", said), said
+        assert re.fullmatch(rf"{re.escape(name)} [^\n]+\.", said), said
         assert len(re.findall(r"\. |\.$", said)) == 1, said
     else:
         assert said.startswith(f"Results for {name} ("), said

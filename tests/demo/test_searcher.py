@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +69,16 @@ def test_a_gallery_photo_is_recognized_wherever_it_comes_from(lab, encoder, sear
         query = encoder.photo(source)
         assert query.row == 40
         assert 40 not in search.ask(query, search.max_k).ids
+
+
+def test_an_upload_is_shown_where_the_gallery_has_lost_its_file(lab, encoder, monkeypatch):
+    data = lab.embeddings.photos.file(40).read_bytes()
+    monkeypatch.setattr(type(lab.embeddings.photos), "file", lambda *_: Path("nowhere.jpg"))
+    query = encoder.photo(data)
+    assert query.row == 40
+    assert query.picture
+    with pytest.raises(PhotoError, match="does not exist"):
+        encoder.gallery_photo(40)
 
 
 def test_a_photo_gets_the_same_vector_as_in_the_gallery(lab, encoder, X):
