@@ -12,7 +12,7 @@ from pathlib import Path
 from caltech_lab.errors import DatasetError
 from caltech_lab.storage.files import lock, sha256_of
 
-ARCHIVE = Path(__file__).with_name("sample.zip")
+ARCHIVE = Path(__file__).with_name("drawn.zip")
 SHA256 = "b87d27b7d5bdf640b3e1a3968c712fb9eb556e5a87a4f32e0685b5d70d468f69"
 CATEGORIES: tuple[str, ...] = (
     "butterfly", "cup", "ketch", "lotus", "pizza", "pyramid", "schooner", "soccer_ball", "starfish",
@@ -26,7 +26,7 @@ def opened() -> zipfile.ZipFile:
     """Open the archive of the sample.
 
     Its entries are `drawn/<category>/image_0001.jpg` and so on, and `copies/`, which is described
-    in `datasets.sample`.
+    in `datasets.unlabeled_sample`.
 
     Raises
     ------

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from caltech_lab.datasets import drawn
-from caltech_lab.datasets.sample import sample_folder
+from caltech_lab.datasets.unlabeled_sample import sample_folder
 from caltech_lab.errors import DatasetError
 from caltech_lab.storage.files import sha256_of
 
@@ -31,7 +31,7 @@ def digest(files: dict[str, bytes]) -> str:
 @pytest.fixture
 def other_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the package read an archive that a test may damage."""
-    path = tmp_path / "package" / "sample.zip"
+    path = tmp_path / "package" / "drawn.zip"
     path.parent.mkdir()
     path.write_bytes(drawn.ARCHIVE.read_bytes())
     monkeypatch.setattr(drawn, "ARCHIVE", path)

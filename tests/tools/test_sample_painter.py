@@ -135,8 +135,8 @@ def test_the_copies_in_the_archive_are_their_photos_at_a_lower_quality() -> None
 def test_the_same_files_give_the_same_archive(tmp_path: Path) -> None:
     with drawn.opened() as archive:
         files = {name: archive.read(name) for name in reversed(archive.namelist())}
-    write(tmp_path / "sample.zip", files)
-    assert (tmp_path / "sample.zip").read_bytes() == drawn.ARCHIVE.read_bytes()
+    write(tmp_path / "drawn.zip", files)
+    assert (tmp_path / "drawn.zip").read_bytes() == drawn.ARCHIVE.read_bytes()
 
 
 def test_all_that_the_archive_needs_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from caltech_lab.datasets import sample
+from caltech_lab.datasets import unlabeled_sample
 from caltech_lab.datasets.drawn import CATEGORIES, PHOTOS_PER_CATEGORY
 from caltech_lab.storage.files import write_atomically
 from tools.sample_painter.painter import draw
@@ -32,8 +32,8 @@ def paint() -> dict[str, bytes]:
         for category in CATEGORIES
         for number in range(1, PHOTOS_PER_CATEGORY + 1)
     }
-    entries = sample.entries()
-    for name in sample.COPIED:
+    entries = unlabeled_sample.entries()
+    for name in unlabeled_sample.COPIED:
         with Image.open(io.BytesIO(files[entries[f"{name}.jpg"]])) as photo:
             files[entries[f"{name}, a copy.jpg"]] = encode(photo, 50)
     return files
