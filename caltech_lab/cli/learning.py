@@ -17,7 +17,7 @@ from caltech_lab.metrics.clusters import cluster_scores
 from caltech_lab.metrics.intervals import macro_average, proportion_interval
 from caltech_lab.report.measurements import retrieval
 from caltech_lab.retrieval.gallery import describe
-from caltech_lab.scale.galleries import gallery as gallery_of
+from caltech_lab.scale.galleries import gallery_of
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import make_way, write_csv, write_json
 

@@ -17,7 +17,7 @@ from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import ArgumentError, shown_name
 from caltech_lab.retrieval.gallery import found, matching
-from caltech_lab.scale.galleries import gallery as gallery_of
+from caltech_lab.scale.galleries import gallery_of
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import sha256_of, write_atomically, write_csv
 from caltech_lab.studies.duplicates import groups, near_duplicates

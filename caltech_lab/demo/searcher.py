@@ -16,7 +16,7 @@ from caltech_lab.retrieval.feedback import combined, rocchio, without_near_dupli
 from caltech_lab.retrieval.gallery import found
 from caltech_lab.retrieval.index import Ids, Similarities
 from caltech_lab.retrieval.novelty import familiarity
-from caltech_lab.scale.galleries import gallery
+from caltech_lab.scale.galleries import gallery_of
 from caltech_lab.settings import settings
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Searcher:
         self._spaces: dict[str, Space] = {}
         self.use(PLAIN)
         # For the exact gallery, the index of the space is used.
-        self._asks = None if settings().gallery == "exact" else gallery(lab)
+        self._other_gallery = None if settings().gallery == "exact" else gallery_of(lab)
 
     @property
     def max_k(self) -> int:
@@ -175,7 +175,7 @@ class Searcher:
         """
         query, gallery = answer.query, self.gallery
         cosines = answer.cosines
-        if self._asked_gallery is not None and options.categories:
+        if self._gallery_in_use is not None and options.categories:
             cosines = self._scores(query, categories=options.categories)
         scores = cosines
         if options.good or options.bad:
@@ -217,9 +217,9 @@ class Searcher:
         return same_category_probability(self.space.curves, cosines, places)
 
     @property
-    def _asked_gallery(self) -> "Gallery | None":
+    def _gallery_in_use(self) -> "Gallery | None":
         # Galleries contain plain vectors; learned vectors are short and already in memory.
-        return self._asks if self.space.embed is None else None
+        return self._other_gallery if self.space.embed is None else None
 
     def _scores(
         self, query: Query, moved: Vector | None = None, categories: Iterable[int] = ()
@@ -231,12 +231,12 @@ class Searcher:
         categories if there are any.
         """
         vector = self._by(query) if moved is None else moved
-        if self._asked_gallery is None:
+        if self._gallery_in_use is None:
             scores: Similarities = self.space.index.similarities(vector)[0]
         else:
             names = [self.gallery.categories[i] for i in categories] or None
             candidates = min(CANDIDATES, len(self.gallery))
-            near, ids = found(*self._asked_gallery.search(vector, candidates, categories=names))
+            near, ids = found(*self._gallery_in_use.search(vector, candidates, categories=names))
             scores = np.full(len(self.gallery), UNSEEN, np.float32)
             scores[ids] = near
         scores[query.rows] = UNSEEN

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from caltech_lab.lab import Lab
 
 
-def gallery(lab: "Lab", name: str | None = None) -> Gallery:
+def gallery_of(lab: "Lab", name: str | None = None) -> Gallery:
     """Return a gallery of all embeddings and categories; the ids are row numbers.
 
     A gallery with other embeddings is emptied and filled again.

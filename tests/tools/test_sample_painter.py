@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caltech_lab.datasets import drawn, sample
+from caltech_lab.datasets import drawn, unlabeled_sample
 from caltech_lab.errors import DatasetError
 from tools.sample_painter import draw
 from tools.sample_painter.archive import encode, paint, write
@@ -119,9 +119,9 @@ def test_the_painter_draws_what_the_archive_holds(
 
 
 def test_the_copies_in_the_archive_are_their_photos_at_a_lower_quality() -> None:
-    entries = sample.entries()
+    entries = unlabeled_sample.entries()
     with drawn.opened() as archive:
-        for name in sample.COPIED:
+        for name in unlabeled_sample.COPIED:
             content = archive.read(entries[f"{name}.jpg"])
             with (
                 Image.open(io.BytesIO(content)) as photo,
