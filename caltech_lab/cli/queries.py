@@ -17,6 +17,7 @@ from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import ArgumentError, shown_name
 from caltech_lab.retrieval.gallery import found, matching
+from caltech_lab.retrieval.index import Index
 from caltech_lab.scale.galleries import gallery_of
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import sha256_of, write_atomically, write_csv
@@ -118,8 +119,10 @@ def retrieve(
             f"-k {k} is too large: this dataset has {n:,} photos, so at most {most:,} results."
         )
     search: Callable[..., Any]
-    if settings().gallery != "exact" or category:
+    if settings().gallery != "exact":
         search = partial(gallery_of(lab).search, categories=category)
+    elif category:
+        search = partial(_search_within, lab, category)
     else:
         search = lab.index().search
     results = [
@@ -149,6 +152,19 @@ def retrieve(
         wrote.append(sheet)
     data = {"k": k or min(10, most), "root": str(lab.photos.root), "queries": queries}
     return Result(lines, data, wrote, lab)
+
+
+def _search_within(
+    lab: "Lab", categories: list[str], query: np.ndarray, k: int, exclude: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Search the photos of some categories; fewer than k results if there are fewer."""
+    gallery = lab.embeddings
+    rows = np.flatnonzero(gallery.photos.table["category"].isin(categories))
+    rows = rows[rows != exclude]
+    if not len(rows):
+        return np.empty((1, 0), np.float32), np.empty((1, 0), np.int64)
+    similarities, ids = Index(gallery.X[rows]).search(query, min(k, len(rows)))
+    return similarities, rows[ids]
 
 
 def _described(lab: "Lab", texts: list[str]) -> np.ndarray:
