@@ -193,9 +193,13 @@ def demo(gallery: str | None) -> Result:
     use_gallery(gallery)
     open_photos()  # an error about the photos belongs here, and not on the page
     command, environment = voila()
-    done = subprocess.run(command, stdout=sys.stderr, env=environment, check=False)
-    if (code := done.returncode) not in (0, -2, 130):
-        raise DatasetError(f"Voilà stopped with the code {code}; its own words are above.")
+    with subprocess.Popen(command, stdout=sys.stderr, env=environment) as server:
+        try:
+            code = server.wait()
+        except KeyboardInterrupt:
+            code = server.wait()  # Ctrl+C reaches Voilà too, which first ends its kernels
+    if code not in (0, -2, 130):
+        raise DatasetError(f"Voilà stopped with the code {code}; its output is above.")
     return Result(["The demo was closed."], {"dataset": settings().dataset})
 
 
@@ -206,15 +210,11 @@ def voila() -> tuple[list[str], dict[str, str]]:
             "The demo needs Voilà: install it with `pip install voila`, or show "
             "`caltech_lab.demo.open_page()` in a cell of a notebook."
         )
-    now, wanted = settings(), settings().dataset
-    # The kernel runs in the folder of the notebook, so paths must not depend on the current one.
     environment = {
         **os.environ,
-        "CALTECH_LAB_DATA": str(now.data.absolute()),
-        "CALTECH_LAB_OUTPUTS": str(now.outputs.absolute()),
+        # The kernel starts in the folder of the notebook; relative paths are meant from this one.
+        "CALTECH_LAB_FOLDER": str(Path.cwd()),
         "JUPYTER_PATH": os.pathsep.join(filter(None, [str(SERVED), os.getenv("JUPYTER_PATH")])),
     }
-    if wanted is not None and Path(wanted).is_dir():
-        environment["CALTECH_LAB_DATASET"] = str(Path(wanted).absolute())
     notebook = str(SERVED / "demo.ipynb")
     return [sys.executable, "-m", "voila", notebook, "--template=photos"], environment

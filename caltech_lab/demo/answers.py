@@ -58,7 +58,7 @@ class Query:
     def rows(self) -> list[int]:
         """The rows of the gallery that are part of the query."""
         queries = [part.query for part in self.parts] or [self]
-        return [query.row for query in queries if query.row is not None]
+        return list(dict.fromkeys(query.row for query in queries if query.row is not None))
 
     @property
     def first(self) -> "Query":

@@ -33,11 +33,19 @@ function folding(label, panel, changed = () => {}) {
   return made;
 }
 
+// Renews the children of a list, and keeps the focus at its place in it.
+function renew(list, children) {
+  const before = [...list.querySelectorAll("button")].indexOf(document.activeElement);
+  list.replaceChildren(...children);
+  const now = [...list.querySelectorAll("button")];
+  if (before >= 0 && now.length) now[Math.min(before, now.length - 1)].focus();
+}
+
 // A text field that is sent by Enter or by its button.
 function asking(label, placeholder, action, send) {
   const input = element("input", "cl-input", {
     type: "text", placeholder, "aria-label": label,
-    onkeydown: (event) => event.key === "Enter" && send(input.value),
+    onkeydown: (event) => event.key === "Enter" && !event.isComposing && send(input.value),
   });
   return element("div", "cl-row cl-asking", {}, input, button(action, { onclick: () => send(input.value) }));
 }
@@ -45,7 +53,7 @@ function asking(label, placeholder, action, send) {
 // Sends a file in chunks, because Jupyter's web socket silently drops messages of more than 10 MB.
 // A newer upload ends an older one.
 const CHUNK = 2 * 2 ** 20;
-let uploads = 0;
+let uploads = Date.now(); // so that two pages of one kernel use other numbers
 
 async function sendFile(file, details, send, limit) {
   const upload = ++uploads;

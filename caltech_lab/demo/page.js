@@ -34,6 +34,7 @@ function demoPage(model, parent) {
       });
       hows.append(element("label", "", {}, radio, label));
     }
+    let shown = ""; // the query on the page
     const setHow = (value) => {
       how = value;
       for (const radio of hows.querySelectorAll("input")) radio.checked = radio.value === value;
@@ -83,21 +84,26 @@ function demoPage(model, parent) {
         askPart.hidden = false;
       },
     });
-    const askPart = button("Search with this part", { onclick: () => send("part", { box }) });
+    const askPart = button("Search with this part", {
+      hidden: true, onclick: () => send("part", { box }),
+    });
     // Dragging needs a mouse; this button appears when the tab key reaches it.
     const middle = button("Select the middle", { onclick: () => photo.middle() }, "cl-button cl-by-key");
     const hint = element("p", "cl-place", {}, "Drag over the photo to search with a part of it.");
-    const whole = button("Whole photo", { onclick: () => send("whole") });
+    const whole = button("Whole photo", { hidden: true, onclick: () => send("whole") });
     const parts = element("ul", "cl-parts", { "aria-label": "Parts of the query" });
     const name = element("h3", "cl-query-name");
     const place = element("p", "cl-place");
-    const warning = element("p", "cl-warning", { role: "note" });
+    const warning = element("p", "cl-warning", { role: "note", hidden: true });
     const classes = element("div", "cl-classes");
     const cluster = element("p");
 
     const showQuery = () => {
       const query = model.get("query");
       if (!query.name) return;
+      const now = JSON.stringify({ ...query, row: null, xy: null });
+      if (now === shown) return showMap(); // it only got its place on the map
+      shown = now;
       setHow("search");
       name.textContent = query.name;
       place.textContent = query.place;
@@ -109,8 +115,9 @@ function demoPage(model, parent) {
       hint.hidden = middle.hidden = !query.photo;
       whole.hidden = !query.part;
       parts.hidden = !query.parts.length;
-      parts.replaceChildren(
-        ...query.parts.map((part, number) =>
+      renew(
+        parts,
+        query.parts.map((part, number) =>
           element(
             "li", "", {},
             element("b", "", {}, part.sign > 0 ? "+" : "−"),
@@ -118,7 +125,7 @@ function demoPage(model, parent) {
             element("span", "", {}, part.name),
             button("×", {
               "aria-label": `Remove ${part.name} from the query`,
-              onclick: () => send("remove", { number }),
+              onclick: () => send("remove", { number, of: query.parts.length }),
             }),
           ),
         ),
@@ -160,14 +167,14 @@ function demoPage(model, parent) {
       "details", "cl-section", {},
       element("summary", "", {}, "Photos of the gallery"),
       element("div", "cl-row", {}, shelfChoice,
-        button("Others", { onclick: () => send("shelf", { category: shelfChoice.value }) })),
+        button("Show others", { onclick: () => send("shelf", { category: shelfChoice.value }) })),
       shelf,
     );
 
     const column = element(
       "section", "cl-column", { "aria-label": "Query" },
       drop, path, text,
-      element("div", "cl-row", {}, button("Surprise me", { onclick: () => send("surprise") })),
+      element("div", "cl-row", {}, button("Surprise me", { onclick: () => send("surprise", { how }) })),
       hows,
       element(
         "div", "cl-section cl-query", {},
@@ -183,10 +190,14 @@ function demoPage(model, parent) {
     const back = button("←", { "aria-label": "Previous query", onclick: () => send("go", { step: -1 }) });
     const forward = button("→", { "aria-label": "Next query", onclick: () => send("go", { step: 1 }) });
     const count = element("output", "cl-number");
+    let asked = 0; // a number of results that was asked for, until it is there
     const slider = element("input", "", {
       type: "range", min: "1", max: String(about.max_k), "aria-label": "Number of results",
       oninput: () => (count.textContent = slider.value),
-      onchange: () => send("show", { k: Number(slider.value) }),
+      onchange: () => {
+        asked = Number(slider.value);
+        send("show", { k: asked });
+      },
     });
     const space = element(
       "select", "cl-input",
@@ -199,13 +210,13 @@ function demoPage(model, parent) {
     const chips = element("ul", "cl-chips", { "aria-label": "Categories to show" });
     const addCategory = element(
       "select", "cl-input",
-      { "aria-label": "Show only this category",
+      { "aria-label": "Filter by category",
         onchange: () => {
           const chosen = [...model.get("controls").categories, addCategory.value];
           if (addCategory.value) send("filter", { categories: [...new Set(chosen)] });
           addCategory.value = "";
         } },
-      element("option", "", { value: "" }, "only categories ..."),
+      element("option", "", { value: "" }, "Filter by category ..."),
       ...about.categories.map((category) => element("option", "", { value: category }, category)),
     );
     const check = (label, filter, usable = true) => {
@@ -228,7 +239,7 @@ function demoPage(model, parent) {
     );
 
     const which = element(
-      "select", "cl-input", { "aria-label": "Photos to take away" },
+      "select", "cl-input", { "aria-label": "Photos to export" },
       element("option", "", { value: "all" }, "all results"),
       element("option", "", { value: "good" }, "only those marked good"),
     );
@@ -236,12 +247,17 @@ function demoPage(model, parent) {
     const python = element("pre", "cl-python", { tabindex: "0", "aria-label": "Python that repeats the query" });
     const copied = button("Copy", {
       onclick: async () => {
-        await navigator.clipboard?.writeText(python.textContent);
-        copied.textContent = "Copied";
+        try {
+          await navigator.clipboard.writeText(python.textContent);
+          copied.textContent = "Copied";
+        } catch {
+          getSelection().selectAllChildren(python); // a page without https has no clipboard
+          copied.textContent = "Press Ctrl+C";
+        }
       },
     });
     const taking = element(
-      "div", "cl-panel", { role: "group", "aria-label": "Take away" },
+      "div", "cl-panel", { role: "group", "aria-label": "Export" },
       which,
       button("CSV", { onclick: () => takeAway("csv") }),
       button("Contact sheet", { onclick: () => takeAway("sheet") }),
@@ -254,31 +270,36 @@ function demoPage(model, parent) {
     let map = null;
     const mapButton = folding("Map", mapPlace, (open) => {
       if (open) send("map");
-      else showMap();
+      showMap();
     });
     const bar = element(
       "div", "cl-bar-of-controls cl-row", {},
       element("span", "cl-row", {}, back, forward),
       element("label", "cl-row", {}, "Results", slider, count),
       bySpace,
-      element("span", "cl-row cl-end", {}, mapButton, folding("Filters", filters), folding("Take away", taking)),
+      element("span", "cl-row cl-end", {}, mapButton, folding("Filters", filters), folding("Export", taking)),
     );
 
     const marks = element("span");
     const undo = button("Undo", { onclick: () => send("undo") });
     const clear = button("Clear the marks", { onclick: () => send("clear") });
-    const marked = element("div", "cl-row cl-marked", {}, marks, undo, clear);
+    const marked = element("div", "cl-row cl-marked", { hidden: true }, marks, undo, clear);
     const showControls = () => {
       const state = model.get("controls");
       if (!("k" in state)) return;
-      slider.value = state.k;
-      count.textContent = state.k;
+      if (!asked || asked === state.k) {
+        slider.value = count.textContent = state.k;
+        asked = 0;
+      }
       space.value = state.space;
       ownCluster.checked = state.cluster;
       noCopies.checked = state.hide_near_duplicates;
       [back.disabled, forward.disabled] = [!state.back, !state.forward];
       marked.hidden = !state.good && !state.bad && !state.undo;
-      marks.textContent = `${state.good} marked good, ${state.bad} bad: ranking adjusted`;
+      marks.textContent =
+        state.good || state.bad
+          ? `${state.good} marked good, ${state.bad} bad: ranking adjusted`
+          : "no marks";
       undo.disabled = !state.undo;
       clear.disabled = !state.good && !state.bad;
       which.lastChild.disabled = !state.good;
@@ -286,10 +307,11 @@ function demoPage(model, parent) {
       python.textContent = state.python;
       copied.textContent = "Copy";
       chips.hidden = !state.categories.length;
-      chips.replaceChildren(
-        ...state.categories.map((category) =>
+      renew(
+        chips,
+        state.categories.map((category) =>
           element("li", "", {}, category, button("×", {
-            "aria-label": `Show other categories than ${category} again`,
+            "aria-label": `Remove the filter ${category}`,
             onclick: () => send("filter", { categories: state.categories.filter((c) => c !== category) }),
           })),
         ),
@@ -308,7 +330,7 @@ function demoPage(model, parent) {
         else send("mark", { row, mark: action });
       },
     });
-    const summary = element("p", "cl-summary");
+    const summary = element("p", "cl-summary", { role: "status" });
     const showResults = () => {
       const { items = [], summary: said = "" } = model.get("results");
       grid.set(items);
@@ -333,6 +355,7 @@ function demoPage(model, parent) {
         names: about.categories,
         colors: data.colors,
         regions: data.regions,
+        enter: "searches with it",
         onHover: (row, known) => row !== null && !known && send("photo", { row, size: "small" }),
         onClick: (row) => send("search", { row, how }),
       });
@@ -341,7 +364,7 @@ function demoPage(model, parent) {
       map.setShown(items.map((item) => item.row));
     };
 
-    const whyTitle = element("h3");
+    const whyTitle = element("h3", "", { tabindex: "-1" });
     const whyText = element("p");
     const ofQuery = layeredPhoto({ onPoint: (x, y) => send("region", { x, y }) });
     const ofResult = layeredPhoto({});
@@ -359,9 +382,12 @@ function demoPage(model, parent) {
     drawer.addEventListener("keydown", (event) => event.key === "Escape" && closeWhy());
     const showWhy = () => {
       const why = model.get("why");
+      const opens = drawer.hidden && why.title;
       drawer.hidden = !why.title;
       if (!why.title) return;
       whyTitle.textContent = why.title;
+      // A screen reader reads it, and Escape closes the drawer.
+      if (opens && grid.node.contains(document.activeElement)) whyTitle.focus();
       whyText.textContent = why.region.length
         ? "Light regions of both photos are similar to the outlined region of the query."
         : "Light regions contribute most to the cosine, dark regions least. Click a region of the " +
@@ -402,23 +428,32 @@ function demoPage(model, parent) {
     });
     light.addEventListener("close", () => grid.focus(open));
 
-    const urls = [];
+    const enlarge = (img, url) => {
+      URL.revokeObjectURL(img.src);
+      img.src = url;
+    };
     const received = (message, buffers) => {
       if (!buffers?.length) return;
       const url = URL.createObjectURL(new Blob([buffers[0]]));
-      urls.push(url);
-      if (message.kind === "file") element("a", "", { href: url, download: message.name }).click();
-      else if (message.size === "small") map?.setPreview(message.row, url, message.name);
-      else if (message.row === -1) large[0].src = url;
-      else if (message.row === open) large[1].src = url;
+      if (message.kind === "file") {
+        element("a", "", { href: url, download: message.name }).click();
+        setTimeout(() => URL.revokeObjectURL(url), 60_000);
+      } else if (message.size === "small" && map) map.setPreview(message.row, url, message.name);
+      else if (message.size === "large" && message.row === -1) enlarge(large[0], url);
+      else if (message.size === "large" && message.row === open) enlarge(large[1], url);
+      else URL.revokeObjectURL(url);
     };
     model.on("msg:custom", received);
 
-    const status = element("div", "cl-status");
-    const setStatus = ({ text: said = "", wrong = false }) =>
+    const status = element("div", "cl-status", { role: "status" });
+    const setStatus = ({ text: said = "", wrong = false }) => {
       status.replaceChildren(
-        element("div", wrong ? "cl-wrong" : "", { role: wrong ? "alert" : "status" }, said),
+        element("div", wrong ? "cl-wrong" : "", wrong ? { role: "alert" } : {}, said),
       );
+      if (!wrong) return;
+      asked = 0;
+      showControls(); // what was refused stays as it was
+    };
 
     root.replaceChildren(
       element("header", "cl-header", {}, element("h2", "", {}, "Search by photo"), element("span", "", {}, about.name)),
@@ -444,7 +479,7 @@ function demoPage(model, parent) {
       model.off("msg:custom", received);
       map?.destroy();
       for (const picture of [photo, ofQuery, ofResult]) picture.destroy();
-      urls.forEach(URL.revokeObjectURL);
+      for (const img of large) URL.revokeObjectURL(img.src);
     });
   };
 

@@ -4,12 +4,13 @@
 in the session.
 """
 
-import io
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
+from itertools import count
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -79,7 +80,7 @@ class RetrievalDemo(anywidget.AnyWidget):
 
     def __init__(self, session: "SearchSession | None" = None) -> None:
         super().__init__(layout=Layout(width="100%"))
-        self._upload, self._why = Upload(), -1
+        self._upload, self._why, self._said = Upload(), -1, count()
         self.on_msg(self._received)
         if session is None:
             self.opening = "Starting ..."
@@ -107,12 +108,17 @@ class RetrievalDemo(anywidget.AnyWidget):
             "max_bytes": MAX_BYTES,
         }
         self._do_shelf("")
-        self.act("search", row=self.shelf["items"][0]["row"])
+        for item in self.shelf["items"]:  # the first whose file is still there
+            self.act("search", row=item["row"])
+            if session.answer is not None:
+                break
         self.opening = ""
 
     def say(self, sentence: str, wrong: bool = False) -> None:
         """Show a sentence in the status line; `wrong` for an error."""
-        self.status = {"text": shown_name(sentence), "wrong": wrong}
+        # The number lets the page notice that the same sentence is said again.
+        text, number = shown_name(sentence), next(self._said)
+        self.status = {"text": text, "wrong": wrong, "number": number}
 
     def act(self, action: str, /, **details: Any) -> None:
         """Do what a person does on the page; an error is a sentence in the status line.
@@ -135,7 +141,8 @@ class RetrievalDemo(anywidget.AnyWidget):
         except Exception as error:
             log.exception("The action %s failed.", action)
             self.say(
-                f"There was an unexpected error ({type(error).__name__}): try another photo.",
+                f"There was an unexpected error ({type(error).__name__}): try again, or "
+                "reload the page.",
                 wrong=True,
             )
 
@@ -177,8 +184,8 @@ class RetrievalDemo(anywidget.AnyWidget):
     def _do_search(self, row: int, how: str = "search") -> None:
         self._ask(self.session.encoder.gallery_photo(row), how)
 
-    def _do_surprise(self) -> None:
-        self._do_search(int(self._rng.integers(len(self.session.gallery))))
+    def _do_surprise(self, how: str = "search") -> None:
+        self._do_search(int(self._rng.integers(len(self.session.gallery))), how)
 
     def _do_part(self, box: list[float]) -> None:
         self._announce()
@@ -188,7 +195,9 @@ class RetrievalDemo(anywidget.AnyWidget):
     def _do_whole(self) -> None:
         self._ask(self._answer.query.whole or self._answer.query)
 
-    def _do_remove(self, number: int) -> None:
+    def _do_remove(self, number: int, of: int) -> None:
+        if of != len(self._answer.query.parts):
+            return  # the second of two clicks, of which the first has changed the numbers
         self.session.remove(number)
         self._show()
 
@@ -205,11 +214,8 @@ class RetrievalDemo(anywidget.AnyWidget):
     def _do_space(self, name: str) -> None:
         if name != self.session.searcher.space.name:
             self.say(LEARNING)
-            try:
-                self.session.use(name)
-                self._show()
-            finally:
-                self._show_controls()  # the control shows the vectors in use
+            self.session.use(name)
+            self._show()
 
     def _do_filter(self, **filters: Any) -> None:
         if "categories" in filters:
@@ -231,14 +237,15 @@ class RetrievalDemo(anywidget.AnyWidget):
         self._show_results()
 
     def _do_why(self, row: int) -> None:
-        self._why = row
-        self._explain()
+        self._explain(row)
 
     def _do_region(self, x: float, y: float) -> None:
-        self._explain((x, y))
+        if self._why >= 0:  # the drawer may have been closed meanwhile
+            self._explain(self._why, (x, y))
 
     def _do_regions(self) -> None:
-        self._explain()
+        if self._why >= 0:
+            self._explain(self._why)
 
     def _do_close_why(self) -> None:
         self._why, self.why = -1, {}
@@ -263,13 +270,13 @@ class RetrievalDemo(anywidget.AnyWidget):
             photo = read_photo(self.session.gallery.photos.file(row))
             data, name = thumbnail(photo, LARGE), self._name(row)
         else:
-            data, name = self.session.thumbnail(row), self._name(row)
+            data, name = self._thumbnail(row), self._name(row)
         if data:
             self.send({"kind": "photo", "row": row, "size": size, "name": name}, [data])
 
     def _do_map(self) -> None:
         if not self.map:
-            before = self.status
+            before = {} if self.status.get("wrong") else self.status
             self.say(MAPPING)
             session = self.session
             xy, y = places(session.lab), session.gallery.y
@@ -290,20 +297,23 @@ class RetrievalDemo(anywidget.AnyWidget):
         if marked:
             ranking = ranking.only(session.options.good)
         if not len(ranking.ids):
-            advice = "mark some as good first" if marked else "remove a filter"
-            raise ArgumentError(f"There are no results to take away: {advice}.")
+            raise ArgumentError(
+                "No photo marked good is among the results shown: mark one, or remove a filter."
+                if marked
+                else "There are no results to export: remove a filter."
+            )
         query = self._answer.query
         if kind == "copies":
             if not folder.strip():
                 raise ArgumentError("The folder is empty: enter one such as found/lotus.")
-            goal = from_home(Path(folder.strip()))
+            goal = from_home(Path(folder.strip())).absolute()
             copied = takeaway.copy_photos(session.gallery, ranking.ids, goal)
-            self.say(f"{len(copied)} photo{'s' if len(copied) != 1 else ''} copied to {goal}.")
+            self.say(f"{_photos(len(copied))} copied to {goal}.")
             return
         make, name = {"csv": (takeaway.csv_bytes, "results.csv"),
                       "sheet": (takeaway.sheet_png, "results.png")}[kind]  # fmt: skip
         self.send({"kind": "file", "name": name}, [make(session.gallery, query, ranking)])
-        self.say(f"{name} is ready: {len(ranking.ids)} photos.")
+        self.say(f"{name} is ready: {_photos(len(ranking.ids))}.")
 
     # ---- what the page shows ---------------------------------------------------------------
 
@@ -331,7 +341,8 @@ class RetrievalDemo(anywidget.AnyWidget):
         """Give the query its place on the map: for an upload, among its nearest photos."""
         if self.map:
             answer = self._answer
-            xy = place_of(places(self.session.lab), answer.order).tolist()
+            points = np.frombuffer(self.map["points"], np.float32).reshape(-1, 2)
+            xy = place_of(points, answer.order).tolist()
             self.query = {**self.query, "row": answer.query.row, "xy": xy}
 
     def _show_results(self) -> None:
@@ -358,6 +369,8 @@ class RetrievalDemo(anywidget.AnyWidget):
             )
         self.results = {"items": items, "summary": self._summary()}
         self._show_controls()
+        if self.status.get("wrong"):
+            self.say("")
 
     def _show_controls(self) -> None:
         session, options = self.session, self.session.options
@@ -381,15 +394,19 @@ class RetrievalDemo(anywidget.AnyWidget):
         return shown_name(self.session.category(row) or Path(self.session.path(row)).name)
 
     def _source(self, row: int) -> str:
+        return data_uri(self._thumbnail(row))
+
+    def _thumbnail(self, row: int) -> bytes:
         try:
-            return data_uri(self.session.thumbnail(row))
+            return self.session.thumbnail(row)
         except LabError:  # the tile of this photo says that the file is missing
-            return ""
+            return b""
 
     def _described(self, answer: Answer) -> dict[str, Any]:
         query, searcher = answer.query, self.session.searcher
         warning = ""
-        if answer.is_novel:
+        # The threshold is one of photos; words and sums of vectors are farther away.
+        if answer.is_novel and query.photo is not None:
             warning = (
                 "Unlike anything in the gallery: the cosine to its nearest photos is "
                 f"{answer.familiarity:.2f}, below the threshold of "
@@ -438,11 +455,11 @@ class RetrievalDemo(anywidget.AnyWidget):
     def _cluster(self, answer: Answer) -> str:
         features, searcher = self.session.gallery, self.session.searcher
         if answer.cluster is None or searcher.models.kmeans is None:
-            return "There are no clusters: they need three photos, and two that are different."
+            return "There are no clusters: they need at least three photos, not all identical."
         members = searcher.models.cluster_members(answer.cluster)
         found = (
             f"Cluster {answer.cluster + 1} of {searcher.models.kmeans.n_clusters}, "
-            f"with {len(members):,} photo{'s' if len(members) != 1 else ''}"
+            f"with {_photos(len(members))}"
         )
         if len(features.categories) < 2 or (features.y < 0).any():
             return f"{found}."
@@ -456,31 +473,33 @@ class RetrievalDemo(anywidget.AnyWidget):
         y, rows, ranking = session.gallery.y, answer.query.rows, session.ranking
         assert ranking is not None
         n = len(ranking.ids)
-        if rows and len(y) == 1:
-            return "This is the only photo of the gallery."
+        if len(rows) == len(y):
+            return (
+                "This is the only photo in the gallery."
+                if len(y) == 1
+                else "All photos of the gallery are in the query."
+            )
         if not n:
             return "No photo matches the filters: remove a filter, or clear the marks."
-        found = f"The {n} most similar of {len(y) - len(rows):,} photos"
+        found = "The most similar photo" if n == 1 else f"The {n} most similar photos"
         if options.categories or options.cluster is not None or options.hide_near_duplicates:
             found += " that match the filters"
-        if rows:
-            found += ", without the query"
+        found += f", of {len(y) - len(rows):,}{' without the query' if rows else ''}."
         if answer.query.row is not None and y[answer.query.row] >= 0:
             right = int((y[ranking.ids] == y[answer.query.row]).sum())
-            found += f": {right} of {n} have its category"
-        return f"{found}."
+            found += f" Same category as the query: {right} of {n}."
+        return found
 
-    def _explain(self, point: tuple[float, float] | None = None) -> None:
-        session, before = self.session, self.status
+    def _explain(self, row: int, point: tuple[float, float] | None = None) -> None:
+        session, before = self.session, {} if self.status.get("wrong") else self.status
         if not session.explainer.is_compiled:
             self.say(LOADING)
-        match = session.explain(self._why, point)
+        match = session.explain(row, point)
         query = self._answer.query.first
-        self.status = before
+        self._why, self.status = row, before
         self.why = {
-            "row": self._why,
-            "title": f"Why is {shown_name(session.path(self._why))} similar "
-            f"(cosine {match.cosine:.3f})?",
+            "row": row,
+            "title": f"Why is {shown_name(session.path(row))} similar (cosine {match.cosine:.3f})?",
             "region": [] if match.region is None else _place(match),
             "query": {
                 "src": data_uri(query.picture),
@@ -488,11 +507,15 @@ class RetrievalDemo(anywidget.AnyWidget):
                 "frame": list(match.query_frame),
             },
             "result": {
-                "src": self._source(self._why),
+                "src": self._source(row),
                 "heat": _light(match.result),
                 "frame": list(match.result_frame),
             },
         }
+
+
+def _photos(n: int) -> str:
+    return f"{n:,} photo{'s' if n != 1 else ''}"
 
 
 def _light(values: np.ndarray) -> list[list[float]]:
@@ -511,6 +534,19 @@ def _place(match: Match) -> list[float]:
     return [x, y, x + wide, y + high]
 
 
+class _Hushed:
+    """Standard output without what the current thread prints."""
+
+    def __init__(self) -> None:
+        self._out, self._thread = sys.stdout, current_thread()
+
+    def write(self, text: str) -> int:
+        return len(text) if current_thread() is self._thread else self._out.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
+
+
 def open_page() -> RetrievalDemo:
     """Return a page at once, and open the lab of the settings in the background."""
     page = RetrievalDemo()
@@ -520,10 +556,11 @@ def open_page() -> RetrievalDemo:
         from caltech_lab.lab import open_lab
 
         def say(sentence: str) -> None:
-            page.opening = sentence
+            page.opening = shown_name(sentence)
 
         try:
-            with redirect_stdout(io.StringIO()):  # there is no cell to print into
+            hushed: Any = _Hushed()  # there is no cell to print into
+            with redirect_stdout(hushed):
                 page.start(SearchSession(open_lab(), say=say))
         except LabError as error:
             say(str(error))

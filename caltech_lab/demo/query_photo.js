@@ -74,6 +74,32 @@ function layeredPhoto({ onBox, onPoint }) {
     draw();
   });
   canvas.addEventListener("pointercancel", () => ((drag = null), draw()));
+  // Arrow keys choose a region, which takes a mouse otherwise.
+  const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  const choose = (event) => {
+    const step = steps[event.key];
+    if (!step || !shown.heat.length) return;
+    event.preventDefault();
+    const [l, t, r, b] = shown.frame;
+    const counts = [shown.heat[0].length, shown.heat.length];
+    const sides = [(r - l) / counts[0], (b - t) / counts[1]];
+    const from = shown.region.length ? shown.region : [(l + r) / 2, (t + b) / 2];
+    const place = [0, 1].map((axis) => {
+      const now = Math.floor((from[axis] - [l, t][axis]) / sides[axis] + 0.01);
+      const goal = Math.min(counts[axis] - 1, Math.max(0, now + step[axis]));
+      return [l, t][axis] + (goal + 0.5) * sides[axis];
+    });
+    onPoint(...place);
+  };
+  if (onPoint) {
+    canvas.removeAttribute("aria-hidden");
+    canvas.tabIndex = 0;
+    canvas.dataset.lmSuppressShortcuts = "true";
+    canvas.setAttribute("role", "application");
+    canvas.setAttribute("aria-label", "Regions of the query: arrow keys choose one");
+    canvas.addEventListener("keydown", choose);
+  }
+  if (onBox) canvas.style.touchAction = "none"; // dragging draws there, and does not scroll
   img.addEventListener("load", draw);
   const watch = new ResizeObserver(draw);
   watch.observe(img);

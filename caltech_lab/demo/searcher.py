@@ -91,22 +91,33 @@ class Searcher:
             self._spaces[name] = makers[name]()
         self.space = self._spaces[name]
 
-    def seen(self, query: Query) -> Query:
+    def can_search(self, query: Query) -> bool:
+        """Whether a query has a vector in the current space; words have no learned one."""
+        if self.space.embed is None or query.learned is not None:
+            return True
+        if query.parts:
+            return all(self.can_search(part.query) for part in query.parts)
+        return query.row is not None or query.photo is not None
+
+    def in_space(self, query: Query) -> Query:
         """Return a query with its vector in the current space, embedding it if needed.
 
-        Raises an `ArgumentError` when the query has no photo to embed.
+        Raises an `ArgumentError` for words in the learned space.
         """
+        if not self.can_search(query):
+            raise ArgumentError(
+                "Words cannot be searched by learned vectors: switch to the plain embeddings."
+            )
         if self.space.embed is None or query.learned is not None:
             return query
         if query.parts:
-            parts = tuple(replace(p, query=self.seen(p.query)) for p in query.parts)
+            parts = tuple(replace(p, query=self.in_space(p.query)) for p in query.parts)
             vectors = [self._by(p.query) for p in parts]
             learned = combined(vectors, [p.sign for p in parts])
             return replace(query, parts=parts, learned=learned)
         if query.row is not None and query.whole is None:
             return replace(query, learned=self.space.X[query.row])
-        if query.photo is None:
-            raise ArgumentError("This query has no photo that could be embedded once more.")
+        assert query.photo is not None
         seconds = dict(query.seconds)
         with timed(seconds, "embed"):
             learned = self.space.embed(query.photo, query.vector)
@@ -138,7 +149,7 @@ class Searcher:
         k = min(10, self.max_k) if k is None else k
         if not 1 <= k <= self.max_k:
             raise ArgumentError(f"k must be between 1 and {self.max_k}, not {k}.")
-        query = self.seen(query)
+        query = self.in_space(query)
         seconds = dict(query.seconds)
         with timed(seconds, "search"):
             cosines = self._scores(query)
@@ -150,7 +161,7 @@ class Searcher:
             probabilities = self.models.probabilities(query.vector)
         with timed(seconds, "cluster"):
             cluster = self.models.cluster(query.vector)
-        same = self._same_category(cosines[ids], np.arange(len(ids)))
+        same = self._same_category(query, cosines[ids], np.arange(len(ids)))
         return Answer(
             query, ids, cosines[ids], probabilities, cluster, seconds,
             cosines, order, same, familiar, familiar < self.models.threshold,
@@ -202,7 +213,7 @@ class Searcher:
         places = np.empty(len(gallery), dtype=np.int64)
         places[answer.order] = np.arange(len(gallery))
         near = cosines[ids]
-        return Ranking(ids, near, self._same_category(near, places[ids]))
+        return Ranking(ids, near, self._same_category(query, near, places[ids]))
 
     def _by(self, query: Query) -> Vector:
         """Return the vector of a query in the current space."""
@@ -211,8 +222,11 @@ class Searcher:
         assert query.learned is not None
         return query.learned
 
-    def _same_category(self, cosines: Similarities, places: Ids) -> NDArray[np.float64] | None:
-        if self.space.curves is None:
+    def _same_category(
+        self, query: Query, cosines: Similarities, places: Ids
+    ) -> NDArray[np.float64] | None:
+        # The curves are those of photos; words and sums of vectors have other cosines.
+        if self.space.curves is None or query.photo is None:
             return None
         return same_category_probability(self.space.curves, cosines, places)
 

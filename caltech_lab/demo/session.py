@@ -111,7 +111,10 @@ class SearchSession:
             return self.search(query)
         current = self.answer.query
         parts = current.parts or (Part(current),)
-        if any(part.query.name == query.name for part in parts):
+        if any(
+            p.query.name == query.name and np.array_equal(p.query.vector, query.vector)
+            for p in parts
+        ):
             raise ArgumentError(f"{query.name} is already a part of the query.")
         return self.search(self.encoder.mixture([*parts, Part(query, sign)]))
 
@@ -137,11 +140,14 @@ class SearchSession:
 
     def go(self, step: int) -> Answer:
         """Return to an earlier query (-1) or to a later one (1), with its marks."""
-        if not 0 <= self._place + step < len(self._visits):
-            raise ArgumentError("There is no further query in the history.")
-        answer = self.searcher.ask(self._visits[self._place + step].query)
-        self._place += step
-        return self._show(answer)
+        place = self._place + step
+        while 0 <= place < len(self._visits):
+            if self.searcher.can_search(query := self._visits[place].query):
+                answer = self.searcher.ask(query)
+                self._place = place
+                return self._show(answer)
+            place += step
+        raise ArgumentError("There is no further query in the history.")
 
     def use(self, name: str) -> None:
         """Switch the search to plain or learned vectors, and search again; see `Searcher.use`."""
@@ -168,6 +174,8 @@ class SearchSession:
 
     def mark(self, row: int, mark: str) -> None:
         """Mark a photo as ``good`` or ``bad``; the same mark again removes it."""
+        if not 0 <= row < len(self.gallery):
+            raise ArgumentError(f"The gallery has no row {row}.")
         if mark not in MARKS:
             raise ArgumentError(f"There is no mark {mark!r}: choose 'good' or 'bad'.")
         self._current()
@@ -252,6 +260,7 @@ class SearchSession:
 
     def _show(self, answer: Answer) -> Answer:
         self.answer = answer
+        self._visits[self._place].query = answer.query  # with its learned vector
         self._rank()
         return answer
 

@@ -26,6 +26,7 @@ function tiles({ act, explains }) {
   const moved = (event) => {
     const tile = event.target.closest("li");
     if (!tile || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.repeat && event.key in KEYS) return; // a key that is held down acts once
     const row = Number(tile.dataset.row);
     const place = rows.indexOf(row);
     const columns = rows.filter((r) => byRow.get(r).offsetTop === list.firstChild.offsetTop).length;

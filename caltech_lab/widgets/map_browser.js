@@ -14,6 +14,7 @@ export default {
       colors: model.get("colors"),
       regions: model.get("regions"),
       first: model.get("first"),
+      enter: "shows the photos around it",
       onHover: (row, known) => row === null || known || send("hover", [row]),
       onClick: (row) => send("click", [row]),
       onSelect: (rows) => send("select", rows),

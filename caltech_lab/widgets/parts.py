@@ -62,7 +62,8 @@ def guarded(callback: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             log.exception("A callback of %s failed.", type(panel).__name__)
             panel.say(
-                f"There was an unexpected error ({type(error).__name__}): try another photo.",
+                f"There was an unexpected error ({type(error).__name__}): try again, or reload "
+                "the page.",
                 wrong=True,
             )
 

@@ -18,6 +18,7 @@ const MAP_KEPT = 500; // previews
 // options.first     optional; categories to emphasize while no photos are shown
 // options.onHover   called with the row under the cursor or null, and whether its preview is known
 // options.onClick   called with a row that was clicked, or chosen by Enter
+// options.enter     what Enter and a click do, for screen readers
 // options.onSelect  optional; called with the rows inside a lasso, which is drawn with Shift
 function photoMap(element, options) {
   const { points, labels, names, colors, regions, onHover, onClick, onSelect } = options;
@@ -52,7 +53,7 @@ function photoMap(element, options) {
   top.setAttribute(
     "aria-label",
     `Map of ${n.toLocaleString("en")} ${n === 1 ? "photo" : "photos"}: similar photos are close ` +
-      "to each other. Arrow keys move to the next photo in a direction, Enter searches with it, " +
+      `to each other. Arrow keys move to the next photo in a direction, Enter ${options.enter}, ` +
       "plus and minus zoom, 0 shows the whole map.",
   );
 
@@ -68,6 +69,10 @@ function photoMap(element, options) {
   let lassoing = false; // whether dragging draws a lasso without Shift
   let theme = {};
   const previews = new Map();
+  const forget = (row) => {
+    URL.revokeObjectURL(previews.get(row).src);
+    previews.delete(row);
+  };
 
   const [low, high] = [[1, 1], [0, 0]];
   for (let i = 0; i < 2 * n; i++) {
@@ -567,7 +572,7 @@ function photoMap(element, options) {
     },
     // The photo of a row, in answer to onHover; an empty `src` if there is none.
     setPreview(row, src, text) {
-      if (previews.size >= MAP_KEPT) previews.delete(previews.keys().next().value);
+      if (previews.size >= MAP_KEPT) forget(previews.keys().next().value);
       previews.set(row, { src, caption: text });
       if (row === cursor) {
         fillCard();
@@ -580,6 +585,7 @@ function photoMap(element, options) {
       cancelAnimationFrame(frame);
       clearTimeout(waiting);
       clearTimeout(later);
+      for (const row of [...previews.keys()]) forget(row);
       root.remove();
     },
   };

@@ -152,12 +152,12 @@ def test_the_demo_as_a_page(page, serve_demo, photos, shoot, tmp_path):
     assert focused(page) == "cl-tile-photo"
 
     # Taking results away.
-    page.get_by_role("button", name="Take away").click()
+    page.get_by_role("button", name="Export").click()
     for label, start in (("CSV", b'"query","rank","path"'), ("Contact sheet", b"\x89PNG")):
         with page.expect_download() as download:
             page.get_by_role("button", name=label, exact=True).click()
         assert Path(download.value.path()).read_bytes().startswith(start)
-    page.get_by_label("Photos to take away").select_option("good")
+    page.get_by_label("Photos to export").select_option("good")
     page.get_by_label("Folder to copy the photos to").fill(str(tmp_path / "found"))
     page.get_by_role("button", name="Copy photos").click()
     person.wait("1 photo copied to")
@@ -165,7 +165,7 @@ def test_the_demo_as_a_page(page, serve_demo, photos, shoot, tmp_path):
     page.get_by_text("The same query in Python").click()
     page.get_by_text("session.mark(").wait_for()
     accessible(page)
-    page.get_by_role("button", name="Take away").click()
+    page.get_by_role("button", name="Export").click()
 
     # The map: a click on a photo makes it the query.
     page.get_by_role("button", name="Map", exact=True).click()
@@ -224,8 +224,15 @@ def test_the_demo_on_photos_without_labels(page, serve_demo, tmp_path):
     page.get_by_role("button", name="Filters").click()
     page.get_by_text("These photos have no categories to filter by.").wait_for()
     assert not page.get_by_label("Search by").is_visible()
-    page.get_by_role("button", name="Map", exact=True).click()
+    for _ in range(3):  # opened, closed, and opened again
+        page.get_by_role("button", name="Map", exact=True).click()
+        page.wait_for_timeout(300)
     page.locator(".cl-map canvas").first.wait_for()
+    assert page.locator(".cl-map canvas").first.bounding_box()["height"] > 100
+    for _ in range(2):
+        person.upload("bad.txt", b"no photo")
+        person.wait("bad.txt is not", 120)
+        assert "Sending" not in page.locator(".cl-status").inner_text()
     assert "<b>it's" in person.tiles.nth(0).inner_text()
     person.act(0, "Show which")
     page.get_by_text("Light regions contribute most").wait_for(timeout=120_000)
@@ -295,13 +302,13 @@ def test_the_demo_in_jupyterlab(page, lab_address, notebooks, photos, shoot, the
     person.wait("does not exist")
     category = drawn.CATEGORIES[-1]
     page.get_by_role("button", name="Filters").click()
-    page.get_by_label("Show only this category").select_option(category)
+    page.get_by_label("Filter by category").select_option(category)
     page.wait_for_function(
         "c => [...document.querySelectorAll('.cl-name')].every(n => n.textContent === c)",
         arg=category,
     )
     accessible(page)
-    page.get_by_role("button", name=f"Show other categories than {category} again").click()
+    page.get_by_role("button", name=f"Remove the filter {category}").click()
     page.wait_for_function(  # and not a number of tiles, which may be the same with the filter
         "c => [...document.querySelectorAll('.cl-name')].some(n => n.textContent !== c)",
         arg=category,

@@ -404,8 +404,9 @@ def test_the_demo_says_what_to_install(tmp_path: Path) -> None:
     done = ended(start("demo", "--dataset", relative, PYTHONPATH=str(tmp_path)))
     assert done.code == 0, done.err
     assert "demo.ipynb', '--template=photos'" in done.err
-    # The kernel runs in another folder.
-    assert f"'CALTECH_LAB_DATASET': '{Path(relative).absolute()}'" in done.err
+    # The kernel starts in another folder.
+    assert f"'CALTECH_LAB_FOLDER': '{Path.cwd()}'" in done.err
+    assert f"'CALTECH_LAB_DATASET': '{relative}'" in done.err
     failed(ended(start("demo", "--dataset", tmp_path / "nothing")), "nothing")
     blocked = "import sys; sys.modules['voila'] = None\n"
     (tmp_path / "sitecustomize.py").write_text(blocked)

@@ -113,8 +113,8 @@ def test_what_is_not_about_similarity_keeps_to_plain_vectors(encoder, search):
 
 def test_a_part_is_embedded_by_itself(encoder, search):
     whole = encoder.gallery_photo(8)
-    part = search.seen(encoder.part(whole, (0.0, 0.0, 0.5, 1.0)))
-    assert not np.allclose(part.learned, search.seen(whole).learned, atol=1e-3)
+    part = search.in_space(encoder.part(whole, (0.0, 0.0, 0.5, 1.0)))
+    assert not np.allclose(part.learned, search.in_space(whole).learned, atol=1e-3)
 
 
 def test_marks_and_filters_work_in_the_learned_space(encoder, search):
@@ -150,7 +150,7 @@ def test_the_demo_changes_the_space_and_answers_again(lab):
 
 def test_several_photos_are_searched_in_the_learned_space(encoder, search):
     parts = [encoder.gallery_photo(8), encoder.gallery_photo(50)]
-    mixture = search.seen(encoder.mixture([Part(parts[0]), Part(parts[1], -1)]))
+    mixture = search.in_space(encoder.mixture([Part(parts[0]), Part(parts[1], -1)]))
     assert mixture.learned.shape == (len(search.gallery.categories),)
     assert mixture.learned @ search.space.X[50] == pytest.approx(0, abs=1e-6)
     assert not {8, 50} & set(search.ask(mixture, 20).ids)

@@ -4,6 +4,8 @@ import json
 import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -129,7 +131,6 @@ def test_an_unexpected_error_is_shown_and_logged(demo, monkeypatch, caplog):
         {"do": "upload", "name": "a.jpg", "size": 0, "start": 0, "upload": 0},
         {"do": "words", "text": "a boat"},
         {"do": "photo", "row": 10**9, "size": "large"},
-        {"do": "region", "x": 0.5, "y": 0.5},
         {"do": "path", "path": "no/such/photo.jpg"},
         {"do": "path", "path": ""},
     ],
@@ -180,9 +181,12 @@ def test_the_summary_counts_results_of_the_same_category(demo):
     demo.act("search", row=5)
     y, ids = demo.session.gallery.y, demo.session.ranking.ids
     right = (y[ids] == y[5]).sum()
-    assert f"of 83 photos, without the query: {right} of 24" in demo.results["summary"]
+    assert demo.results["summary"] == (
+        "The 24 most similar photos, of 83 without the query. "
+        f"Same category as the query: {right} of 24."
+    )
     demo.act("search", row=6, how="add")
-    assert demo.results["summary"] == "The 24 most similar of 82 photos, without the query."
+    assert demo.results["summary"] == "The 24 most similar photos, of 82 without the query."
 
 
 def test_marks_are_counted_undone_and_cleared(demo):
@@ -434,3 +438,111 @@ def test_words_are_a_query_where_the_backbone_has_a_text_tower(lab, demo):
     spoken.act("words", text=" ")
     assert "text is empty" in said(spoken)
     assert rows_of(spoken) == before
+
+
+# What the page is told: it draws only what changes.
+
+
+def told(demo, trait="status"):
+    """Collect the values of a trait that the page is sent."""
+    values = []
+    demo.observe(lambda change: values.append(change["new"]), trait)
+    return values
+
+
+def test_the_same_error_is_told_twice(demo, upload):
+    statuses = told(demo)
+    for _ in range(2):
+        upload(demo, b"no photo", "bad.txt")
+    first, second = [status for status in statuses if status["wrong"]]
+    assert first["text"] == second["text"]
+    assert first != second
+
+
+def test_an_error_goes_when_something_else_succeeds(demo):
+    for name, details in (("mark", {"row": 5, "mark": "good"}), ("map", {}), ("undo", {})):
+        demo.act("path", path="no/such/photo.jpg")
+        assert demo.status["wrong"]
+        demo.act(name, **details)
+        assert not demo.status.get("wrong")
+
+
+def test_the_map_gives_the_query_a_place_and_changes_nothing_else(demo):
+    before = dict(demo.query)
+    demo.act("map")
+    assert {**demo.query, "row": None, "xy": None} == {**before, "row": None, "xy": None}
+    assert len(demo.query["xy"]) == 2
+
+
+def test_a_late_click_on_a_region_opens_nothing(demo):
+    demo.act("region", x=0.5, y=0.5)
+    demo.act("regions")
+    assert demo.why == {}
+    assert not demo.status["wrong"]
+
+
+def test_two_clicks_remove_one_part(demo):
+    demo.act("search", row=5)
+    for row in (6, 7):
+        demo.act("search", row=row, how="add")
+    demo.act("remove", number=1, of=3)
+    demo.act("remove", number=1, of=3)
+    assert len(demo.query["parts"]) == 2
+
+
+def test_two_uploads_of_one_name_are_two_parts(demo, upload, photo_bytes):
+    upload(demo, photo_bytes(demo.session, 3) + b" ", "image.jpg")
+    upload(demo, photo_bytes(demo.session, 30) + b" ", "image.jpg", how="add")
+    assert [part["name"] for part in demo.query["parts"]] == ["image.jpg", "image.jpg"]
+    upload(demo, photo_bytes(demo.session, 30) + b" ", "image.jpg", how="add")
+    assert "already a part" in said(demo)
+
+
+def test_a_row_that_does_not_exist_cannot_be_marked(demo):
+    demo.act("mark", row=84, mark="good")
+    assert demo.status["wrong"]
+    assert not demo.controls["undo"]
+    demo.act("mark", row=83, mark="good")
+    assert demo.controls["good"] == 1
+
+
+def test_words_are_not_warned_of(lab):
+    far = np.eye(lab.backbone.width, dtype=np.float32)[:1]
+    spoken = SearchSession(Lab(lab.photos, replace(lab.backbone, text=lambda _: far)))
+    page = RetrievalDemo(spoken)
+    page.act("words", text="a red boat")
+    assert spoken.answer.is_novel
+    assert page.query["warning"] == ""
+    assert {item["chance"] for item in page.results["items"]} == {None}
+
+
+def test_the_page_opens_although_a_file_is_gone(lab, monkeypatch):
+    photos, file = type(lab.embeddings.photos), type(lab.embeddings.photos).file
+    first = RetrievalDemo(SearchSession(lab)).shelf["items"][0]["row"]
+    monkeypatch.setattr(
+        photos, "file", lambda self, row: Path("nowhere.jpg") if row == first else file(self, row)
+    )
+    page = RetrievalDemo(SearchSession(lab))
+    assert page.session.answer is not None
+    assert not page.status["wrong"]
+
+
+def test_other_cells_print_while_a_page_opens(lab, monkeypatch, capsys):
+    ready, go_on = Event(), Event()
+
+    def opens():
+        print("hushed")
+        ready.set()
+        go_on.wait(60)
+        return lab
+
+    monkeypatch.setattr("caltech_lab.lab.open_lab", opens)
+    page = open_page()
+    assert ready.wait(60)
+    print("heard")
+    go_on.set()
+    while page.opening:
+        time.sleep(0.01)
+    out = capsys.readouterr().out
+    assert "heard" in out
+    assert "hushed" not in out

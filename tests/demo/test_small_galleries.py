@@ -76,9 +76,9 @@ def test_photos_without_labels_have_search_and_clusters_and_no_classifier(
     [
         ({"cat": 7, "misc": 1}, "A classifier needs at least two"),
         ({"cat": 2, "dog": 2}, "A classifier needs at least two"),
-        ({"flat": 1}, "This is the only photo of the gallery."),
+        ({"flat": 1}, "This is the only photo in the gallery."),
         ({"flat": 1}, "There are no clusters"),
-        ({"flat": 2}, "The 1 most similar of 1 photos"),
+        ({"flat": 2}, "The most similar photo, of 1 without the query."),
         ({"flat": 3}, "Cluster"),
     ],
 )  # fmt: skip
