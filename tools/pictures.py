@@ -1,8 +1,8 @@
 """Writes the pictures of photos that notebooks show, from the offline sample.
 
-`python -m tools.pictures 06` runs a notebook on the drawn sample and saves the figure of each cell
-tagged `picture:NAME` as `notebooks/images/NAME.webp`. The outputs of such cells are never stored in
-the notebook, because on Caltech-101 they show photographs.
+`python -m tools.pictures` runs the notebooks that have cells tagged `picture:NAME` on the drawn
+sample, and saves the figure of each of these cells as `notebooks/images/NAME.webp`. Their outputs
+are never stored in the notebook, because on Caltech-101 they show photographs.
 """
 
 import io
@@ -40,9 +40,11 @@ def write(path: Path, folder: Path) -> list[Path]:
 
 
 def main() -> None:
-    """Write the pictures of the notebooks with these prefixes."""
+    """Write the pictures of the notebooks with these prefixes, or of all that have some."""
+    prefixes = tuple(sys.argv[1:])
     for path in notebooks():
-        if path.name.startswith(tuple(sys.argv[1:])):
+        chosen = not prefixes or path.name.startswith(prefixes)
+        if chosen and PICTURE in path.read_text(encoding="utf-8"):
             print(*write(path, settings().home / "notebooks" / "images"), sep="\n")
 
 
