@@ -44,7 +44,7 @@ def main() -> None:
     prefixes = tuple(sys.argv[1:])
     for path in notebooks():
         chosen = not prefixes or path.name.startswith(prefixes)
-        if chosen and PICTURE in path.read_text(encoding="utf-8"):
+        if chosen and f'"{PICTURE}' in path.read_text(encoding="utf-8"):
             print(*write(path, settings().home / "notebooks" / "images"), sep="\n")
 
 
