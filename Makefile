@@ -88,6 +88,7 @@ test-scale: $(VENV)/scale-installed  ## Ray on two nodes, killed workers, Milvus
 
 screenshots: $(INSTALLED)  ## the same, and write notebooks/images/
 	SCREENSHOTS=notebooks/images $(BIN)/python -m pytest -s tests/browser
+	$(BIN)/python -m tools.pictures
 
 # The limit of a cell is nbval's: one that sees all photos in other ways takes ten minutes on some
 # processors, more than pytest allows a test.
