@@ -34,7 +34,7 @@ class Need:
 
 NEEDS: dict[str, Need] = {
     "01_dataset": Need(0, 30),
-    "02_feature_extraction": Need(11_000, 150),
+    "02_feature_extraction": Need(9_500, 150),
     "03_kmeans": Need(0, 60, "02_feature_extraction"),
     "04_hierarchical_clustering": Need(0, 120, "02_feature_extraction"),
     "05_svm_and_random_forest": Need(0, 300, "02_feature_extraction"),
@@ -45,6 +45,7 @@ NEEDS: dict[str, Need] = {
     "10_fairness_and_robustness": Need(10_000, 300, "08_better_vectors"),
     "11_when_it_no_longer_fits": Need(500, 30, "02_feature_extraction"),
     "12_retrieval_demo": Need(1_000, 130, "08_better_vectors"),
+    "appendix_weights": Need(200, 30, "02_feature_extraction"),
     "own_photos": Need(100, 25),
 }
 

@@ -209,9 +209,8 @@ def load_resnet50(weights: Path | None = None, epsilon: float = 1e-5) -> "nn.Mod
 
     This is *version 1* of the network: torchvision's `resnet50` with the stride of each stage on
     the first 1 x 1 convolution. Its input is BGR from 0 to 255 minus `CAFFE_MEANS_BGR`. The file
-    does not say which epsilon belongs to the weights, but 1e-5 fits better: the means of the last
-    stage differ from the stored ones by typically 0.014 standard deviations, and by 0.040 with
-    1e-3 (notebook 2).
+    does not say which epsilon belongs to the weights; the statistics that the network has stored
+    fit 1e-5 better than 1e-3 (`notebooks/appendix_weights.ipynb`).
 
     Parameters
     ----------

@@ -96,40 +96,6 @@ def _small(image: Any, side: int) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def cosine_histogram(
-    same: NDArray[np.float32], different: NDArray[np.float32], ax: Axes | None = None
-) -> Axes:
-    """Plot the similarity of same-category and different-category pairs of photos.
-
-    Parameters
-    ----------
-    same, different : ndarray of float32
-        Cosine similarities, between -1 and 1, of same-category and different-category pairs.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        Two histograms, each normalized to area one, with lines at the means.
-    """
-    ax = new_axes(ax, 7.0, 3.6)
-    low = float(min(same.min(), different.min()))
-    bins = np.linspace(low, 1, 80).tolist()
-    # Line styles differ too, for color-blind readers.
-    for values, name, color, line in (
-        (different, "two categories", COLORS[0], "-"),
-        (same, "the same category", COLORS[1], "--"),
-    ):
-        ax.hist(values, bins, density=True, histtype="stepfilled", color=color, alpha=0.25)
-        ax.hist(values, bins, density=True, histtype="step", color=color, linestyle=line,
-                linewidth=1.6, label=f"{name} (mean {values.mean():.2f})")  # fmt: skip
-        ax.axvline(values.mean(), color=color, linestyle=line, linewidth=1)
-    ax.legend(title="pairs of", frameon=False)
-    ax.set(xlabel="cosine similarity", ylabel="density of pairs", xlim=(low, 1))
-    return ax
-
-
 def explained_variance(
     curves: dict[str, ArrayLike], share: float = 0.9, ax: Axes | None = None
 ) -> Axes:

@@ -47,18 +47,6 @@ def test_a_grid_keeps_small_copies_of_one_large_photo_after_the_other():
     assert [image.get_size() for image in ax.get_images()] == [(427, 640)] * 3
 
 
-def test_cosine_histograms_have_area_one_and_name_their_means():
-    rng = np.random.default_rng(0)
-    same, different = rng.uniform(0.5, 1, 400), rng.uniform(-0.2, 0.6, 500)
-    ax = photos.cosine_histogram(same, different)
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert f"the same category (mean {same.mean():.2f})" in labels
-    assert f"two categories (mean {different.mean():.2f})" in labels
-    outline = ax.patches[-1].get_xy()
-    x, y = outline[:, 0], outline[:, 1]
-    assert abs(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) / 2 == pytest.approx(1, abs=0.02)
-
-
 def test_explained_variance_marks_the_first_component_that_reaches_the_share():
     ax = photos.explained_variance({"one": [0.6, 0.3, 0.1], "two": [0.95, 0.05]}, share=0.85)
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
