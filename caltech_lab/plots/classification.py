@@ -5,14 +5,12 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
-from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 
-from caltech_lab.plots.palette import COLORS, SEQUENTIAL
+from caltech_lab.plots.palette import COLORS
 from caltech_lab.plots.style import in_figure, name_ticks, new_axes
 
 NAMED = 20
@@ -77,119 +75,6 @@ def decision_boundaries(
     return list(panels.flat)
 
 
-def tuning_heatmap(table: pd.DataFrame, score: str = "accuracy", ax: Axes | None = None) -> Axes:
-    """Draw the grid of `tuning.tune_svm` as a heat map.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row per grid point, with the columns ``power``, ``n_components``, ``C``, ``gamma`` and
-        `score`.
-    score : str
-        The column to show.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        One cell per grid point; the best is framed.
-    """
-    grid = table.pivot_table(index=["power", "n_components"], columns=["gamma", "C"], values=score)
-    ax = new_axes(ax, 1.8 + 1.2 * grid.shape[1], 1.2 + 0.55 * grid.shape[0])
-    values = grid.to_numpy()
-    image = ax.imshow(values, cmap=SEQUENTIAL, aspect="auto")
-    middle = (values.min() + values.max()) / 2
-    for (row, column), value in np.ndenumerate(values):
-        shade = "black" if value > middle else "white"
-        ax.text(column, row, f"{value:.3f}", ha="center", va="center", color=shade)
-    row, column = np.unravel_index(values.argmax(), values.shape)
-    frame = Rectangle(
-        (column - 0.47, row - 0.47), 0.94, 0.94, fill=False, edgecolor=COLORS[4], linewidth=2.5
-    )
-    ax.add_patch(frame)
-    ax.set_xticks(
-        range(grid.shape[1]), [f"gamma {x[0]:g}\nC {x[1]:g}" for x in grid.columns.to_list()]
-    )
-    ax.set_yticks(range(grid.shape[0]), [f"power {p:g}, {s:.0%}" for p, s in grid.index])
-    ax.grid(visible=False)
-    ax.set(ylabel="power, share of variance")
-    ax.figure.colorbar(image, ax=ax, label=score.replace("_", " "), pad=0.02)
-    return ax
-
-
-def score_curves(
-    curves: Mapping[str, "pd.Series[float]"],
-    xlabel: str,
-    ylabel: str = "accuracy",
-    ax: Axes | None = None,
-) -> Axes:
-    """Plot scores over an amount, on a logarithmic axis with the amounts as its ticks.
-
-    Parameters
-    ----------
-    curves : mapping of str to Series
-        Scores indexed by the amount; at most six curves, with the same amounts.
-    xlabel, ylabel : str
-        Names of the amount and of the score.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        One line per curve, each with a different marker.
-    """
-    ax = new_axes(ax, 7.0, 3.6)
-    ticks: list[float] = []
-    for number, (name, curve) in enumerate(curves.items()):
-        ax.plot(
-            curve.index, curve.to_numpy(), marker=MARKERS[number], color=COLORS[number], label=name
-        )
-        ticks = sorted({*ticks, *curve.index})
-    if len(curves) > 1:
-        ax.legend(frameon=False)
-    ax.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.minorticks_off()
-    return ax
-
-
-def split_scores(tables: Mapping[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
-    """Plot accuracy and macro accuracy of classifiers on several splits.
-
-    Parameters
-    ----------
-    tables : mapping of str to DataFrame
-        Table of `comparison.repeated_splits` by classifier, for the same splits.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        One point per split and a bar at the mean; the two scores of a classifier are side by side.
-    """
-    ax = new_axes(ax, 7.0, 3.8)
-    scores = {"accuracy": "over photos", "macro_accuracy": "mean over categories"}
-    for place, table in enumerate(tables.values()):
-        for number, (score, title) in enumerate(scores.items()):
-            x, values = place + 0.46 * number - 0.26, table[score]
-            color = COLORS[number]
-            ax.hlines(values.mean(), x - 0.12, x + 0.12, color=color, linewidth=2)
-            spread = x + np.linspace(-0.07, 0.07, len(values))
-            ax.scatter(
-                spread, values, s=26, color=color, marker=MARKERS[number], alpha=0.7, linewidths=0,
-                label=title if place == 0 else None,
-            )  # fmt: skip
-            ax.annotate(f"{values.mean():.3f}", (x + 0.13, values.mean()), va="center", fontsize=9)
-    ax.set_xticks(range(len(tables)), list(tables))
-    ax.grid(visible=False, axis="x")
-    ax.legend(frameon=False)
-    ax.set(ylabel="accuracy", xlim=(-0.5, len(tables) - 0.4))
-    return ax
-
-
 def confusion_heatmap(
     matrix: NDArray[np.int64],
     names: Sequence[str],
@@ -237,76 +122,4 @@ def confusion_heatmap(
     bar = ax.figure.colorbar(image, ax=ax, label="share of the category", pad=0.02)
     ticks = np.array([0, 0.05, 0.2, 0.5, 1])
     bar.set_ticks(np.sqrt(ticks), labels=[f"{tick:g}" for tick in ticks])
-    return ax
-
-
-def accuracy_by_size(audit: pd.DataFrame, named: int = 5, ax: Axes | None = None) -> Axes:
-    """Plot the accuracy of each category over its number of test photos.
-
-    Parameters
-    ----------
-    audit : DataFrame
-        From `categories.category_audit`, the worst category first.
-    named : int
-        Number of the worst categories to name.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        One point per category, with a logarithmic axis of sizes.
-    """
-    ax = new_axes(ax, 7.0, 4.0)
-    ax.scatter(
-        audit["n"], audit["accuracy"], s=26, alpha=0.5, color=COLORS[0], linewidths=0,
-        rasterized=True,
-    )  # fmt: skip
-    worst = audit[audit["accuracy"] < 1].head(named)
-    worst = worst.assign(name=[in_figure(name, 25) for name in worst.index])
-    # Names of smaller categories are on the left, so that they do not overlap with their neighbors.
-    left = worst["n"] < worst["n"].median()
-    for (n, accuracy, on_left), group in worst.groupby(["n", "accuracy", left]):
-        side, align = (-7, "right") if on_left else (7, "left")
-        ax.annotate(
-            ", ".join(group["name"]), (n, accuracy), xytext=(side, 0), textcoords="offset points",
-            ha=align, va="center", fontsize=8, color="0.25",
-        )  # fmt: skip
-    sizes = np.unique(np.geomspace(audit["n"].min(), audit["n"].max(), 6).round().astype(int))
-    ax.set(
-        xscale="log", xlabel="test photos of the category (logarithmic)", ylabel="accuracy",
-        xlim=(sizes[0] / 2.2, sizes[-1] * 1.3),
-    )  # fmt: skip
-    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    ax.minorticks_off()
-    return ax
-
-
-def selection_gap(claimed: ArrayLike, honest: ArrayLike, ax: Axes | None = None) -> Axes:
-    """Compare the score that a choice was based on with the score of that choice on other photos.
-
-    Parameters
-    ----------
-    claimed, honest : array-like of float, shape (m,)
-        One pair per repetition.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        Two histograms, with their means as lines.
-    """
-    ax = new_axes(ax, 7.0, 3.2)
-    both = np.concatenate([np.asarray(claimed), np.asarray(honest)])
-    bins = np.linspace(both.min(), both.max(), 25).tolist()
-    for values, name, color, line in (
-        (honest, "on other photos", COLORS[0], "-"),
-        (claimed, "on the photos it was chosen by", COLORS[4], "--"),
-    ):
-        mean = float(np.asarray(values).mean())
-        ax.hist(values, bins, color=color, alpha=0.4, label=f"{name} (mean {mean:.3f})")
-        ax.axvline(mean, color=color, linestyle=line)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
-    ax.set(xlabel="accuracy of the chosen setting", ylabel="repetitions")
     return ax

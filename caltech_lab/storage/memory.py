@@ -73,29 +73,6 @@ def free_bytes() -> int:
     return int(min(free, max(limit - used + (int(files[1]) if files else 0), 0)))
 
 
-def require_pairs(n: int, m: int, bytes_each: int = 4) -> None:
-    """Check that an n x m matrix of similarities or distances fits into memory.
-
-    Parameters
-    ----------
-    n, m : int
-        Numbers of rows and columns.
-    bytes_each : int
-        Bytes per value: 4 for float32, 8 for float64.
-
-    Raises
-    ------
-    MemoryLimitError
-        When it does not fit into the free memory.
-    """
-    require(
-        f"The matrix of {n:,} by {m:,} pairs of photos",
-        n * m * bytes_each,
-        "draw a sample of the photos, or search them with caltech_lab.retrieval.index.Index, "
-        "which computes the pairs in chunks",
-    )
-
-
 def tsne_bytes(n: int, perplexity: float = 30.0) -> int:
     """Estimate the memory of t-SNE for n photos, in bytes, without the input vectors.
 

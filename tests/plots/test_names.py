@@ -50,7 +50,6 @@ FIGURES = {
     "category_profile": lambda: browsers.category_profile(AUDIT, ["accuracy"], "accuracy"),
     "decision_boundaries": lambda: boundaries(["_$a$", "_$b$"]),
     "confusion_heatmap": lambda: classifiers.confusion_heatmap(np.eye(N, dtype=int), NAMES),
-    "accuracy_by_size": lambda: classifiers.accuracy_by_size(AUDIT, N),
     "grid_of_photos": lambda: of_photos.grid_of_photos([np.zeros((4, 4, 3), "uint8")] * N, NAMES),
     "scores_by_size": lambda: retrieval.scores_by_size(SIZES, {"p": SCORES}, NAMES, N),
     "cluster_contents": lambda: clustering.cluster_contents(COUNTS),

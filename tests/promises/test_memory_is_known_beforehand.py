@@ -15,9 +15,8 @@ from caltech_lab.errors import MemoryLimitError
 from caltech_lab.fast.linkage import linkage_bytes, linkage_matrix, linkage_peak_bytes
 from caltech_lab.fast.silhouette import silhouette, silhouette_bytes
 from caltech_lab.fast.tsne import tsne
-from caltech_lab.retrieval.index import Index
 from caltech_lab.storage import memory
-from caltech_lab.storage.memory import require_pairs, tsne_bytes
+from caltech_lab.storage.memory import tsne_bytes
 from tools import series
 
 
@@ -42,7 +41,6 @@ STEPS: dict[str, tuple[Callable[[], Any], int, str]] = {
         silhouette_bytes(300, 16, 15),
         "score a sample of the photos, or one clustering at a time",
     ),
-    "pairs": (lambda: require_pairs(300, 300), 4 * 300 * 300, "computes the pairs in chunks"),
     "t-SNE": (lambda: tsne(X), tsne_bytes(300), "draw a sample of the photos"),
 }
 
@@ -142,18 +140,6 @@ def test_linkage_of_caltech101_is_the_figure_of_the_notebook() -> None:
     assert 0.5e9 < linkage_peak_bytes(8677, 2048) < 0.7e9
 
 
-def test_the_way_in_pieces_gives_the_same_answers(free: SimpleNamespace) -> None:
-    """What the refusal of a matrix of pairs points to."""
-    free.available = 0
-    _, ids = Index(X).search(X[:50], 5)
-    free.available = 10**15
-    require_pairs(50, 300)
-    pairs = X[:50] @ X.T
-    np.testing.assert_allclose(
-        np.take_along_axis(pairs, ids, 1), -np.sort(-pairs, axis=1)[:, :5], atol=1e-6
-    )
-
-
 # A container may have less than the machine
 
 
@@ -203,8 +189,3 @@ def test_a_notebook_that_takes_too_much_fails_the_series(
     assert "more than 0.25" in capsys.readouterr().out
     assert series.main(["walkthrough", "--limit", "2"]) == 0
     assert "GB peak memory" in capsys.readouterr().out
-
-
-def test_the_notebooks_ask_before_they_take() -> None:
-    books = {path.stem[:2]: path.read_text(encoding="utf-8") for path in series.notebooks()}
-    assert "require_pairs(len(test), len(train))" in books["05"]
