@@ -9,7 +9,6 @@ from caltech_lab.plots.style import new_axes
 from caltech_lab.scale.growth import fitted_exponent
 
 MARKERS = "osD^vP*X"
-INKS = (*(color for color in COLORS if color != "#F0E442"), "0.55")  # yellow lines are hard to see
 
 
 def growth_curves(
@@ -37,7 +36,7 @@ def growth_curves(
     for i, (step, rows) in enumerate(table.groupby("step", sort=False)):
         n, cost = rows["n"].to_numpy(float), rows["cost"].to_numpy(float)
         exponent, factor = fitted_exponent(n, cost)
-        color, marker = INKS[i % len(INKS)], MARKERS[i % len(MARKERS)]
+        color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
         ax.plot(n, factor * n**exponent, color=color, linewidth=1.2)
         ax.plot(n, cost, marker, color=color, markersize=5, label=f"{step}: $n^{{{exponent:.2f}}}$")
         if n.max() < end:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 
 SHOWN = 24  # photos below a figure
-DPI, STILL_DPI, STILL_COLORS = 100, 70, 48
+DPI, STILL_DPI, STILL_COLORS = 100, 70, 64
 NEITHER = "choose ..."
 
 

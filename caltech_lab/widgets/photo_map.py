@@ -108,8 +108,7 @@ def unit_square(flat: NDArray[Any]) -> Floats:
 def colors(n: int) -> list[str]:
     """Return a color for each of n categories, which depends only on the category's index.
 
-    Seven hues of the palette of Okabe and Ito are repeated in three shades, so every 21st color is
-    the same.
+    The seven hues of the palette are repeated in three shades, so every 21st color is the same.
 
     Examples
     --------
