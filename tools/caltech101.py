@@ -36,7 +36,7 @@ NEEDS: dict[str, Need] = {
     "01_dataset": Need(0, 30),
     "02_feature_extraction": Need(9_500, 150),
     "03_kmeans": Need(0, 60, "02_feature_extraction"),
-    "04_hierarchical_clustering": Need(0, 120, "02_feature_extraction"),
+    "04_hierarchical_clustering": Need(0, 180, "02_feature_extraction"),
     "05_svm_and_random_forest": Need(0, 300, "02_feature_extraction"),
     "06_retrieval": Need(0, 70, "02_feature_extraction"),
     "07_evaluation": Need(0, 150, "02_feature_extraction"),

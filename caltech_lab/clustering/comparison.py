@@ -5,7 +5,7 @@ int64 vector of shape (n,) with the category of each photo.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
@@ -34,59 +34,6 @@ LINKAGES = (
     ("single", "cosine"),
 )
 """Pairs of linkage method and distance to compare."""
-
-
-def compare_linkages(
-    X: NDArray[np.float32],
-    y: Ints,
-    k: int,
-    pairs: Iterable[tuple[str, str]] = LINKAGES,
-) -> pd.DataFrame:
-    """Cut several linkage matrices into k clusters and score them, with a progress bar.
-
-    Parameters
-    ----------
-    X : ndarray of float32, shape (n, d)
-        Embeddings.
-    y : ndarray of int64, shape (n,)
-        Category of each photo.
-    k : int
-        Number of clusters, 2 to n - 1.
-    pairs : iterable of (method, metric)
-        As in `linkage_matrix`.
-
-    Returns
-    -------
-    DataFrame
-        One row per pair: ``method``, ``metric``, ``silhouette`` (mean; always Euclidean, so that
-        rows are comparable), ``largest`` (share of the photos in the largest cluster; near 1 when
-        the linkage chains), the scores of `clusters.agreement_scores`, and ``seconds`` of the
-        linkage, where a distance matrix that several pairs share counts for the first of them.
-    """
-    check_k(k, len(X) - 1, X)
-    rows, clusterings = [], []
-    pairs = list(pairs)
-    start = time.perf_counter()
-    for (method, metric), tree in progress(
-        zip(pairs, linkage_matrices(X, pairs), strict=True),
-        total=len(pairs), desc="Linkages", unit="tree",
-    ):  # fmt: skip
-        seconds = time.perf_counter() - start
-        clusters = cut(tree, k)
-        rows.append(
-            {
-                "method": method,
-                "metric": metric,
-                "largest": float(np.mean(clusters == 0)),
-                **agreement_scores(clusters, y),
-                "seconds": seconds,
-            }
-        )
-        clusterings.append(clusters)
-        start = time.perf_counter()
-    table = pd.DataFrame(rows)
-    table.insert(2, "silhouette", silhouette(X, clusterings).mean(axis=1))
-    return table
 
 
 def compare_clusterings(

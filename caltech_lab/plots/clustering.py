@@ -99,7 +99,6 @@ def dendrogram(
     tree: Floats,
     names: Sequence[str],
     leaves: int | None = None,
-    cut: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a dendrogram horizontally, so that the names are readable.
@@ -113,8 +112,6 @@ def dendrogram(
     leaves : int, optional
         Number of branches to draw, those that merge last; all n by default. A branch of several
         observations is labeled with their most frequent name, its count, and their number.
-    cut : float, optional
-        Height of a dashed line at which the dendrogram is cut; branches below it are colored.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -124,7 +121,7 @@ def dendrogram(
         The horizontal axis is the distance at which two branches merge.
     """
     from scipy.cluster.hierarchy import dendrogram as draw
-    from scipy.cluster.hierarchy import set_link_color_palette, to_tree
+    from scipy.cluster.hierarchy import to_tree
 
     n = len(tree) + 1
     shown = n if leaves is None else min(leaves, n)
@@ -137,25 +134,19 @@ def dendrogram(
         return name if counts.total() == 1 else f"{name} {count:,} of {counts.total():,}"
 
     ax = _axes(ax, 8.0, 0.8 + 0.16 * shown)
-    set_link_color_palette(list(COLORS[:6]))
-    try:
-        draw(
-            tree,
-            orientation="left",
-            truncate_mode="lastp",
-            p=shown,
-            leaf_label_func=title,
-            color_threshold=0 if cut is None else cut,
-            above_threshold_color="0.4",
-            leaf_font_size=8,
-            ax=ax,
-        )
-    finally:
-        set_link_color_palette(None)
+    draw(
+        tree,
+        orientation="left",
+        truncate_mode="lastp",
+        p=shown,
+        leaf_label_func=title,
+        color_threshold=0,
+        above_threshold_color="0.4",
+        leaf_font_size=8,
+        ax=ax,
+    )
     for label in ax.get_yticklabels():  # the axes may be older than the fonts for these names
         label.set_fontfamily(plt.rcParams["font.family"])
-    if cut is not None:
-        ax.axvline(cut, color="0.3", linestyle="--", linewidth=1)
     ax.grid(visible=False, axis="y")
     ax.set(xlabel="distance at which two branches merge")
     return ax

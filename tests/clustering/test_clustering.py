@@ -8,7 +8,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from caltech_lab.clustering.checks import possible_k
-from caltech_lab.clustering.comparison import LINKAGES, compare_linkages
+from caltech_lab.clustering.comparison import LINKAGES
 from caltech_lab.clustering.hierarchical import cut
 from caltech_lab.clustering.kmeans import kmeans, kmeans_sweep
 from caltech_lab.clustering.smoothing import average_linkage_smoothed
@@ -108,14 +108,12 @@ def test_impossible_k_is_a_sentence(blobs, k):
 
 
 def test_sweep_refuses_before_it_starts(blobs, monkeypatch):
-    X, y = blobs
+    X, _ = blobs
     monkeypatch.setattr(
         "caltech_lab.clustering.kmeans.kmeans", lambda *a: pytest.fail("a fit was started")
     )
     with pytest.raises(ArgumentError, match="between 2 and 149"):
         kmeans_sweep(X, [3, 150])
-    with pytest.raises(ArgumentError, match="between 2 and 149"):
-        compare_linkages(X, y, 150)
 
 
 # Trees
@@ -210,16 +208,6 @@ def test_cut_gives_k_clusters_where_heights_tie():
     for k in (2, 3, 4):
         assert len(np.unique(cut(tree, k))) == k
     assert len(np.unique(fcluster(tree, 3, criterion="maxclust"))) == 1
-
-
-def test_comparison_of_linkages(blobs):
-    X, y = blobs
-    table = compare_linkages(X, y, 5)
-    assert list(zip(table["method"], table["metric"], strict=True)) == list(LINKAGES)
-    ward = table.iloc[0]
-    assert ward["ari"] == ward["matched_accuracy"] == pytest.approx(1)
-    assert ward["largest"] == pytest.approx(50 / 150)
-    assert ward["silhouette"] == pytest.approx(silhouette_score(X, y))
 
 
 def test_the_sweep_keeps_the_best_start(blobs):
