@@ -118,7 +118,7 @@ def confusion_heatmap(
     name_ticks(ax.xaxis, shown, labels, rotation=90, fontsize=8 if few else 7)
     name_ticks(ax.yaxis, shown, labels, fontsize=8 if few else 7)
     ax.grid(visible=False)
-    ax.set(xlabel="taken for", ylabel="category")
+    ax.set(xlabel="predicted category", ylabel="category")
     bar = ax.figure.colorbar(image, ax=ax, label="share of the category", pad=0.02)
     ticks = np.array([0, 0.05, 0.2, 0.5, 1])
     bar.set_ticks(np.sqrt(ticks), labels=[f"{tick:g}" for tick in ticks])
