@@ -28,10 +28,10 @@ Ints = NDArray[np.int64]
 def svm_grid() -> dict[str, list[float]]:
     """Return the default grid of `tune_svm`: parameters of `svm` and the values to try."""
     return {
-        "power": [0.5, 1.0],
+        "power": [0.5],
         "n_components": [0.95],
-        "C": [3.0, 10.0],
-        "gamma": [0.5, 1.0],
+        "C": [3.0, 10.0, 30.0],
+        "gamma": [0.5, 1.0, 2.0],
     }
 
 

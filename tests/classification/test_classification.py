@@ -139,7 +139,7 @@ def test_too_small_a_category_is_a_sentence():
     X, y = blobs([10, 2])
     with pytest.raises(ArgumentError, match=r"needs 3 training photos .* but one has 2:"):
         tune_svm(X, y)
-    assert len(tune_svm(X, y, grid={"power": [1.0], "C": [1.0]}, n_folds=2)) == 2
+    assert len(tune_svm(X, y, grid={"power": [1.0], "C": [1.0]}, n_folds=2)) == 3
 
 
 @pytest.mark.parametrize("n", [50, 400])  # fewer photos than dimensions, and more
