@@ -45,6 +45,7 @@ NEEDS: dict[str, Need] = {
     "10_fairness_and_robustness": Need(10_000, 300, "08_better_vectors"),
     "11_when_it_no_longer_fits": Need(500, 30, "02_feature_extraction"),
     "12_retrieval_demo": Need(1_000, 130, "08_better_vectors"),
+    "appendix_report": Need(500, 90, "02_feature_extraction"),
     "appendix_weights": Need(200, 30, "02_feature_extraction"),
     "own_photos": Need(100, 25),
 }

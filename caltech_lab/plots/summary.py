@@ -31,7 +31,7 @@ def performance_summary(report: dict[str, Any]) -> Figure:
     clusters = report["clustering"]
     _bars(
         left,
-        "Classification, five splits",
+        "Classification: accuracy, five splits",
         {
             "SVM": [classifiers["svm"]["accuracy"], classifiers["svm"]["macro_accuracy"]],
             "random forest": [
@@ -39,29 +39,29 @@ def performance_summary(report: dict[str, Any]) -> Figure:
                 classifiers["random_forest"]["macro_accuracy"],
             ],
         },
-        ("accuracy", "mean of categories"),
+        ("over photos", "over categories"),
     )
     _bars(
         middle,
-        "Retrieval, precision@10",
+        "Retrieval: precision@10",
         {
-            name.replace("_", " "): [
+            name.replace("_", "-"): [
                 retrieval[name]["precision_at_10"],
                 retrieval[name]["precision_at_10_macro"],
             ]
             for name in ("leave_one_out", "held_out")
         },
-        ("mean of queries", "mean of categories"),
+        ("over queries", "over categories"),
     )
     _bars(
         right,
-        "Clustering against the categories",
+        "Clustering: agreement with categories",
         {
             label: [clusters[name]["nmi"], clusters[name]["ari"]]
             for label, name in (
                 ("K-Means\nk = 20", "kmeans_k20"),
                 ("Ward\nK = 50", "hierarchical_k50"),
-                ("best of the\ncompared, K = 50", "best_k50"),
+                ("best of several,\nK = 50", "best_k50"),
             )
         },
         ("NMI", "ARI"),

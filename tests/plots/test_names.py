@@ -43,7 +43,6 @@ FIGURES = {
     "embedding_map, the others": lambda: evaluation.embedding_map(
         np.random.default_rng(0).random((N, 2)).astype(np.float32), np.arange(N), NAMES, range(8, N)
     ),
-    "score_against_size": lambda: evaluation.score_against_size(SIZES, SCORES, NAMES, "score", N),
     "clusters_and_contents": lambda: browsers.clusters_and_contents(
         np.eye(2, dtype=np.float32), np.array([0, 1]), COUNTS
     )[1],
