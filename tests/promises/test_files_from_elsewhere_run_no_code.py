@@ -288,7 +288,7 @@ def unpickles(tree: ast.AST) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             module = (node.module or "").partition(".")[0]
             names = {alias.name for alias in node.names}
-            bad = module in UNPICKLERS and not names <= HARMLESS or "read_pickle" in names
+            bad = (module in UNPICKLERS and not names <= HARMLESS) or "read_pickle" in names
             bad |= module == "torch" and "load" in names
             found += [ast.unparse(node)] if bad else []
         elif isinstance(node, ast.Attribute) and node.attr in ("read_pickle", "load_pickle"):
