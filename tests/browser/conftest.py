@@ -76,7 +76,9 @@ def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lab_address(notebooks: Path) -> Iterator[str]:
     """Start JupyterLab, and return its address."""
     arguments = ["jupyterlab", "--allow-root", f"--IdentityProvider.token={TOKEN}"]
-    yield from _serve([*arguments, f"--ServerApp.root_dir={notebooks}"], notebooks)
+    # The tests change the theme, and not that of whoever runs them.
+    settings = {"JUPYTERLAB_SETTINGS_DIR": str(notebooks.parent / "settings")}
+    yield from _serve([*arguments, f"--ServerApp.root_dir={notebooks}"], notebooks, settings)
 
 
 @pytest.fixture(scope="session")
