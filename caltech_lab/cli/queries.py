@@ -122,7 +122,7 @@ def retrieve(
     if settings().gallery != "exact":
         search = partial(gallery_of(lab).search, categories=category)
     elif category:
-        search = partial(_search_within, lab, category)
+        search = _search_within(lab, category)
     else:
         search = lab.index().search
     results = [
@@ -154,17 +154,21 @@ def retrieve(
     return Result(lines, data, wrote, lab)
 
 
-def _search_within(
-    lab: "Lab", categories: list[str], query: np.ndarray, k: int, exclude: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Search the photos of some categories; fewer than k results if there are fewer."""
+def _search_within(lab: "Lab", categories: list[str]) -> Callable[..., Any]:
+    """Return a search of some categories; it has fewer than k results if they have fewer photos."""
     gallery = lab.embeddings
     rows = np.flatnonzero(gallery.photos.table["category"].isin(categories))
-    rows = rows[rows != exclude]
-    if not len(rows):
-        return np.empty((1, 0), np.float32), np.empty((1, 0), np.int64)
-    similarities, ids = Index(gallery.X[rows]).search(query, min(k, len(rows)))
-    return similarities, rows[ids]
+    index = Index(gallery.X[rows])
+
+    def search(query: np.ndarray, k: int, exclude: int | None) -> tuple[np.ndarray, np.ndarray]:
+        itself = np.flatnonzero(rows == exclude)
+        most = len(rows) - len(itself)
+        if not most:
+            return np.empty((1, 0), np.float32), np.empty((1, 0), np.int64)
+        near, ids = index.search(query, min(k, most), exclude=itself if len(itself) else None)
+        return near, rows[ids]
+
+    return search
 
 
 def _described(lab: "Lab", texts: list[str]) -> np.ndarray:

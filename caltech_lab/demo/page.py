@@ -120,6 +120,10 @@ class RetrievalDemo(anywidget.AnyWidget):
         text, number = shown_name(sentence), next(self._said)
         self.status = {"text": text, "wrong": wrong, "number": number}
 
+    def _shown_status(self) -> dict[str, Any]:
+        """Return the status to restore after a slow step; an error has served its purpose."""
+        return {} if self.status.get("wrong") else self.status
+
     def act(self, action: str, /, **details: Any) -> None:
         """Do what a person does on the page; an error is a sentence in the status line.
 
@@ -276,7 +280,7 @@ class RetrievalDemo(anywidget.AnyWidget):
 
     def _do_map(self) -> None:
         if not self.map:
-            before = {} if self.status.get("wrong") else self.status
+            before = self._shown_status()
             self.say(MAPPING)
             session = self.session
             xy, y = places(session.lab), session.gallery.y
@@ -491,7 +495,7 @@ class RetrievalDemo(anywidget.AnyWidget):
         return found
 
     def _explain(self, row: int, point: tuple[float, float] | None = None) -> None:
-        session, before = self.session, {} if self.status.get("wrong") else self.status
+        session, before = self.session, self._shown_status()
         if not session.explainer.is_compiled:
             self.say(LOADING)
         match = session.explain(row, point)

@@ -197,10 +197,8 @@ class Searcher:
         allowed[list(options.bad)] = False
         if options.categories:
             allowed &= np.isin(gallery.y, list(options.categories))
-        if options.cluster is not None:
-            allowed &= np.isin(
-                np.arange(len(gallery)), self.models.cluster_members(options.cluster)
-            )
+        if options.cluster is not None and self.models.kmeans:
+            allowed &= self.models.kmeans.labels_ == options.cluster
         order = answer.order
         if scores is not answer.cosines:
             order = np.argsort(-scores, kind="stable")
