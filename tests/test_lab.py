@@ -16,7 +16,7 @@ from caltech_lab.embedding.backbones import backbone
 from caltech_lab.errors import ArgumentError, DatasetError, LabError
 from caltech_lab.lab import Lab, open_lab
 from caltech_lab.metrics.retrieval import retrieval_scores
-from caltech_lab.report.measurements import retrieval
+from caltech_lab.report.cached_scores import cached_retrieval_scores
 from caltech_lab.settings import settings
 
 
@@ -114,12 +114,12 @@ def test_retrieval_scores_are_kept_and_measured_again_for_other_embeddings(
         "leave_one_out": lambda k: retrieval_scores(X, y, k=k),
         "held_out": lambda k: retrieval_scores(X[train], y[train], **asked, k=k),
     }[setting]
-    first = retrieval(lab, setting)
+    first = cached_retrieval_scores(lab, setting)
     with monkeypatch.context() as patched:
         again = lambda *a, **k: pytest.fail("measured again")  # noqa: E731
-        patched.setattr("caltech_lab.report.measurements.retrieval_scores", again)
-        second = retrieval(lab, setting)
-    for scores, k in ((first, 10), (second, 10), (retrieval(lab, setting, 3), 3)):
+        patched.setattr("caltech_lab.report.cached_scores.retrieval_scores", again)
+        second = cached_retrieval_scores(lab, setting)
+    for scores, k in ((first, 10), (second, 10), (cached_retrieval_scores(lab, setting, 3), 3)):
         for name, value in vars(expected(k)).items():
             np.testing.assert_array_equal(getattr(scores, name), value)
             assert np.asarray(getattr(scores, name)).dtype == np.asarray(value).dtype
@@ -128,7 +128,7 @@ def test_retrieval_scores_are_kept_and_measured_again_for_other_embeddings(
     other = replace(features, X=np.ascontiguousarray(X[:, ::2]), identity=identity)
     lab = Lab(lab.photos, lab.backbone)
     vars(lab)["_embedded"] = other, first_report
-    changed = retrieval(lab, setting)
+    changed = cached_retrieval_scores(lab, setting)
     assert changed.mean("precision") != first.mean("precision")
 
 

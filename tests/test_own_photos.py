@@ -22,8 +22,8 @@ from caltech_lab.embedding.embeddings import Embeddings, load
 from caltech_lab.embedding.extraction import extract
 from caltech_lab.errors import ArgumentError, DatasetError
 from caltech_lab.lab import Lab
+from caltech_lab.report.cached_scores import cached_clustering_scores
 from caltech_lab.report.final_report import final_report
-from caltech_lab.report.measurements import clusterings
 from caltech_lab.retrieval.index import Index
 
 PIXELS = backbone("pixels")
@@ -278,6 +278,11 @@ def test_a_lab_on_a_folder_without_labels_says_why_it_cannot(
     lab = Lab(folder.scan(tmp_path / "flat"), PIXELS)
     assert len(lab.index()) == 6
     assert len(lab.kmeans(2).labels_) == 6
-    for what in (lab.svm, lab.random_forest, partial(final_report, lab), partial(clusterings, lab)):
+    for what in (
+        lab.svm,
+        lab.random_forest,
+        partial(final_report, lab),
+        partial(cached_clustering_scores, lab),
+    ):
         with pytest.raises((ArgumentError, DatasetError), match="need"):
             what()

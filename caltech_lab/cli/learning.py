@@ -15,7 +15,7 @@ from caltech_lab.errors import ArgumentError
 from caltech_lab.metrics.categories import category_audit
 from caltech_lab.metrics.clusters import cluster_scores
 from caltech_lab.metrics.intervals import macro_average, proportion_interval
-from caltech_lab.report.measurements import retrieval
+from caltech_lab.report.cached_scores import cached_retrieval_scores
 from caltech_lab.retrieval.gallery import describe
 from caltech_lab.scale.galleries import gallery_of
 from caltech_lab.settings import settings
@@ -194,7 +194,10 @@ def evaluate(k: int | None) -> Result:
             f"-k {k} is too large: the training set has {len(train):,} photos to find."
         )
     k = k or min(10, len(train))
-    alone, held = retrieval(lab, "leave_one_out", k), retrieval(lab, "held_out", k)
+    alone, held = (
+        cached_retrieval_scores(lab, "leave_one_out", k),
+        cached_retrieval_scores(lab, "held_out", k),
+    )
     data: dict[str, Any] = {
         "k": k,
         "classification": {name: _test(lab, name) for name in CLASSIFIERS},

@@ -18,8 +18,8 @@ from caltech_lab.embedding.images import read_head, readable
 from caltech_lab.errors import shown_name
 from caltech_lab.metrics.categories import category_audit, unevenness
 from caltech_lab.metrics.probabilities import expected_calibration_error
+from caltech_lab.report.cached_scores import cached_retrieval_scores
 from caltech_lab.report.final_report import final_report
-from caltech_lab.report.measurements import retrieval
 from caltech_lab.storage.files import write_atomically
 from caltech_lab.studies.fairness import size_quarters, summary
 
@@ -80,7 +80,7 @@ def model_card(lab: "Lab") -> str:
     right = predicted == y[test]
     probabilities = svm.predict_proba(X[test])
     p, best = probabilities.max(axis=1), svm.classes_[probabilities.argmax(axis=1)] == y[test]
-    found = retrieval(lab, "held_out")
+    found = cached_retrieval_scores(lab, "held_out")
     audit = category_audit(y[test], predicted, names, found)
     by_split = report["classification"]["svm"]["accuracy_by_split"]
     overall = pd.DataFrame(

@@ -16,7 +16,11 @@ from caltech_lab.metrics.clusters import cluster_scores
 from caltech_lab.metrics.intervals import bootstrap_interval
 from caltech_lab.metrics.retrieval import RetrievalScores
 from caltech_lab.plots.summary import performance_summary
-from caltech_lab.report.measurements import clusterings, retrieval, splits
+from caltech_lab.report.cached_scores import (
+    cached_clustering_scores,
+    cached_retrieval_scores,
+    cached_split_scores,
+)
 from caltech_lab.storage.files import lock, make_way, write_atomically, write_json
 
 if TYPE_CHECKING:
@@ -73,8 +77,10 @@ def _measured(lab: "Lab") -> dict[str, Any]:
         "embeddings_sha256": embeddings.identity["embeddings_sha256"],
         "seed": seed,
         "classification": {
-            "svm": _classified(splits(lab, "svm"), lab.svm().parameters),
-            "random_forest": _classified(splits(lab, "random_forest"), forest_parameters()),
+            "svm": _classified(cached_split_scores(lab, "svm"), lab.svm().parameters),
+            "random_forest": _classified(
+                cached_split_scores(lab, "random_forest"), forest_parameters()
+            ),
         },
         "clustering": {
             f"kmeans_k{KMEANS_K}": lab.cached(
@@ -84,10 +90,11 @@ def _measured(lab: "Lab") -> dict[str, Any]:
                 f"results/clustering/ward_k{HIERARCHICAL_K}_scores.json",
                 cluster_scores, X, hierarchical, y,
             ),
-            "best_k50": _best(clusterings(lab, HIERARCHICAL_K)),
+            "best_k50": _best(cached_clustering_scores(lab, HIERARCHICAL_K)),
         },
         "retrieval": {
-            name: _retrieved(retrieval(lab, name), seed) for name in ("leave_one_out", "held_out")
+            name: _retrieved(cached_retrieval_scores(lab, name), seed)
+            for name in ("leave_one_out", "held_out")
         },
         "versions": {name: _version(name) for name in PACKAGES},
     }  # fmt: skip

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from caltech_lab.lab import Lab
 
 
-def splits(lab: "Lab", classifier: str) -> pd.DataFrame:
+def cached_split_scores(lab: "Lab", classifier: str) -> pd.DataFrame:
     """Return the accuracy of `svm` or `random_forest` on five seeded splits.
 
     The SVM has the parameters of `lab.svm()` in every split. See `comparison.repeated_splits`.
@@ -39,7 +39,7 @@ def _splits(
     return repeated_splits(lambda: random_forest(seed, n_jobs=-1), X, y, seed=seed)
 
 
-def clusterings(lab: "Lab", k: int = 50) -> pd.DataFrame:
+def cached_clustering_scores(lab: "Lab", k: int = 50) -> pd.DataFrame:
     """Return the scores of K-Means and of each linkage at k clusters, plain and smoothed.
 
     See `comparison.compare_clusterings`.
@@ -53,7 +53,9 @@ def clusterings(lab: "Lab", k: int = 50) -> pd.DataFrame:
     return table
 
 
-def retrieval(lab: "Lab", setting: str = "leave_one_out", k: int = 10) -> RetrievalScores:
+def cached_retrieval_scores(
+    lab: "Lab", setting: str = "leave_one_out", k: int = 10
+) -> RetrievalScores:
     """Return the retrieval scores of every query.
 
     Parameters
