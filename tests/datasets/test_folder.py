@@ -93,3 +93,10 @@ def test_a_file_that_came_a_moment_ago_with_an_old_date_is_not_known(
         os.utime(path, (long_ago, long_ago))
     folder.with_known_hashes(folder.scan(root), tmp_path / "record.parquet")
     assert len(pd.read_parquet(tmp_path / "record.parquet")) == 0
+
+
+def test_a_photo_that_goes_away_after_the_listing_stops_nobody(root: Path, tmp_path: Path) -> None:
+    listed = folder.scan(root)
+    (root / "a" / "1.png").unlink()
+    photos = folder.with_known_hashes(listed, tmp_path / "record.parquet")
+    assert [bool(sha) for sha in photos.table["sha256"]] == [True, False, True]

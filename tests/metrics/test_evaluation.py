@@ -211,11 +211,33 @@ def test_bootstrap_covers_the_truth_about_as_often_as_it_says():
     assert 0.72 <= hits / 200 <= 0.88
 
 
+class _Noted:
+    """A random generator that notes the shapes it was asked for."""
+
+    def __init__(self, rng, drawn):
+        self.rng, self.drawn = rng, drawn
+
+    def integers(self, high, size):
+        self.drawn.append(size)
+        return self.rng.integers(high, size=size)
+
+
+def test_bootstrap_options_are_named():
+    with pytest.raises(TypeError, match="positional"):
+        bootstrap_interval([0.0, 1.0], 0.9)
+    assert bootstrap_interval(values=[1.0, 1.0]) == (1, 1, 1)
+
+
 def test_bootstrap_in_pieces_and_of_nothing(monkeypatch):
     values = np.random.default_rng(0).random(50)
-    monkeypatch.setattr("caltech_lab.metrics.retrieval.CHUNK_BYTES", 16 * 50 * 30)
-    low, high = bootstrap_interval(values, n_resamples=1000)[1:]
-    assert 0.08 < high - low < 0.24  # 4 standard errors of about 0.29 / sqrt(50)
+    whole = bootstrap_interval(values, n_resamples=1000)
+    drawn, rng = [], np.random.default_rng(0)
+    monkeypatch.setattr(
+        "caltech_lab.metrics.intervals.np.random.default_rng", lambda seed: _Noted(rng, drawn)
+    )
+    monkeypatch.setattr("caltech_lab.metrics.intervals.CHUNK_BYTES", 16 * 50 * 30)
+    assert bootstrap_interval(values, n_resamples=1000) == whole
+    assert drawn == [(30, 50)] * 33 + [(10, 50)]
     with pytest.raises(ArgumentError):
         bootstrap_interval([])
 

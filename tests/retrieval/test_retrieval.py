@@ -128,6 +128,12 @@ def test_an_index_grows_by_new_rows_alone(X):
     assert len(index) == 40
 
 
+def test_an_index_of_many_dimensions_grows():
+    X = np.eye(3, 2048, dtype=np.float32)
+    index = Index(X[:2])
+    assert index.add(X) == 1
+
+
 def test_what_needs_the_vectors_themselves_needs_an_exact_index(X, tmp_path):
     flat = faiss.IndexFlatL2(8)
     flat.add(X)

@@ -263,6 +263,8 @@ def test_functions_and_their_arguments_are_not_taken_for_one_another(cache: Cach
             (one, (np.int64(4),)),
             (one, (np.array(["a"], object),)),
             (one, (np.array(["b"], object),)),
+            (one, (np.array([3, 4], np.int32),)),
+            (one, (np.array([3, 4], np.int64),)),
             (one, (pd.Series(["a", "\udcff"], dtype=object),)),
             (one, (pd.Series(["b", "\udcff"], dtype=object),)),
             (one, (pd.Series([1.0, 2.0]),)),
@@ -274,6 +276,12 @@ def test_functions_and_their_arguments_are_not_taken_for_one_another(cache: Cach
         )
     ]
     assert len(set(keys)) == len(keys)
+
+
+def test_equal_objects_in_an_array_are_the_same_argument(cache: Cache) -> None:
+    first, again = (np.array(["".join(["a", tail])], object) for tail in ("bc", "bc"))
+    assert first[0] is not again[0]
+    assert cache.key(one, (first,), {}) == cache.key(one, (again,), {})
 
 
 SCALE = 2.0
