@@ -11,10 +11,7 @@ DRAWN := CALTECH_LAB_DATASET=drawn
 REAL := CALTECH_LAB_DATASET=caltech101
 BENCHMARKS := extraction query svm clustering tsne search
 
-ROOMS := $(wildcard caltech_lab/*.py caltech_lab/*/*.py caltech_lab/*/*/*.py)
-DOCUMENTED := $(subst /,.,$(patsubst %.py,%,$(filter-out %__init__.py %__main__.py,$(ROOMS))))
-
-.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-avx2 record test-memory test-lowest test-newest test-caltech101 test-extras test-mutation test-weekly bench bench-quick lint format docs clean test-scale
+.PHONY: help walkthrough lab demo demo-speed notebooks screenshots report test test-unit test-notebooks test-promises test-browser test-other-cpu test-avx2 record test-memory test-lowest test-newest test-caltech101 test-extras test-mutation test-weekly bench bench-quick lint format site clean test-scale
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -58,9 +55,13 @@ report: $(INSTALLED)  ## measure report51 and all 101 categories: outputs/*/resn
 	$(BIN)/caltech-lab report --dataset caltech101
 	$(BIN)/python -m caltech_lab.report.beyond
 
-docs: $(INSTALLED)  ## the API reference, from the docstrings: build/docs/index.html
-	$(BIN)/pdoc --docformat numpy --output-directory build/docs caltech_lab $(DOCUMENTED) 2>/dev/null
-	@echo "The API reference is build/docs/index.html"
+$(VENV)/site-installed: $(INSTALLED)
+	$(call INSTALL,-e ".[site]")
+	@touch $@
+
+site: $(VENV)/site-installed  ## the notebooks as pages, and the API reference: build/site/index.html
+	$(BIN)/python -m tools.site
+	@echo "The site is build/site/index.html"
 
 test: test-unit test-notebooks  ## unit tests, and the notebooks on the drawn sample
 
@@ -170,15 +171,15 @@ bench-quick: $(INSTALLED)  ## the same on the drawn sample, to see that results 
 	set -e; for name in $(BENCHMARKS); do $(DRAWN) $(BIN)/python benchmarks/$$name.py --quick; done
 
 lint: $(INSTALLED)  ## ruff, import-linter, mypy, and the prose of the notebooks
-	$(BIN)/ruff check caltech_lab tests tools benchmarks notebooks
-	$(BIN)/ruff format --check caltech_lab tests tools benchmarks
+	$(BIN)/ruff check caltech_lab tests tools benchmarks docs notebooks
+	$(BIN)/ruff format --check caltech_lab tests tools benchmarks docs
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 	$(BIN)/python -m tools.prose
 
 format: $(INSTALLED)
-	$(BIN)/ruff check --fix --quiet caltech_lab tests tools benchmarks notebooks || true
-	$(BIN)/ruff format caltech_lab tests tools benchmarks
+	$(BIN)/ruff check --fix --quiet caltech_lab tests tools benchmarks docs notebooks || true
+	$(BIN)/ruff format caltech_lab tests tools benchmarks docs
 
 clean:  ## remove the environment and all that the notebooks made, but no decision of yours
 	rm -rf $(VENV) .venv-lowest .venv-newest build .*_cache

@@ -3,9 +3,7 @@
 The manifest, `caltech101.csv`, lists the 9,144 photos of the official archive with the size and
 sha256 of each, so that everyone works with the same bytes.
 
-References
-----------
-F.-F. Li, M. Andreetto, M. Ranzato and P. Perona, "Caltech 101", CaltechDATA, 2022,
+References: F.-F. Li, M. Andreetto, M. Ranzato and P. Perona, "Caltech 101", CaltechDATA, 2022,
 https://doi.org/10.22002/D1.20086, CC BY 4.0.
 """
 

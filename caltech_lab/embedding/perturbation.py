@@ -5,16 +5,16 @@ computed from them. If `CALTECH_LAB_PERTURB` is set to a seed, all embeddings th
 multiplied by seeded noise of the size of that difference. The files of embeddings do not change.
 
 The noise has one parameter, `RELATIVE`. It was fitted on the ResNet-50 embeddings of the 336
-pictures of the drawn sample, computed by one processor in both formats:
+pictures of the drawn sample, computed by one processor in both formats::
 
-| | bfloat16 against float32 | noise, three seeds |
-|---|---|---|
-| change of a similarity, standard deviation | 0.00092 | 0.00097 to 0.00101 |
-| the same within a category | 0.00105 | 0.00115 to 0.00121 |
-| share of the ten nearest neighbors that change | 0.0086 | 0.0092 to 0.0107 |
-| share of the nearest neighbors that change | 0.015 | 0.006 to 0.021 |
-| change of the silhouette of the categories | -0.0003 | -0.0003 |
-| length of the change of a row | 0.0115 | 0.0197 |
+    | | bfloat16 against float32 | noise, three seeds |
+    |---|---|---|
+    | change of a similarity, standard deviation | 0.00092 | 0.00097 to 0.00101 |
+    | the same within a category | 0.00105 | 0.00115 to 0.00121 |
+    | share of the ten nearest neighbors that change | 0.0086 | 0.0092 to 0.0107 |
+    | share of the nearest neighbors that change | 0.015 | 0.006 to 0.021 |
+    | change of the silhouette of the categories | -0.0003 | -0.0003 |
+    | length of the change of a row | 0.0115 | 0.0197 |
 
 The noise is fitted to similarities, because all figures depend on them. The norm of the real
 difference is smaller, because more of it lies along the directions in which photos differ.

@@ -218,6 +218,7 @@ def test_learning_curve_climbs_to_the_full_score():
     X, y = blobs([40, 40, 40], noise=0.8)
     train, test = split(y)
     table = learning_curve(svm, X[train], y[train], X[test], y[test], [1, 99])
+    assert table["draw"].tolist() == [0, 0, 1, 1]
     score = svm().fit(X[train], y[train]).score(X[test], y[test])
     by_size = table.groupby("photos")["accuracy"].mean()
     assert by_size[99] == pytest.approx(score, abs=0.05)  # the photos come in another order
