@@ -11,10 +11,11 @@ module, their share in total, and the diff of each survivor.
 import argparse
 import os
 import random
+import resource
+import shlex
 import shutil
 import sys
 import tempfile
-import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -43,7 +44,10 @@ ROOMS = {
 }
 # `|` occurs in type hints, where a fault is detected as soon as the module is imported.
 LEFT_OUT = "ReplaceBinaryOperator_BitOr"
-SURE_TO_PASS = 20.0  # seconds, in addition to three times the duration of the tests
+# A mutant may loop forever. It has three times the processor time of the tests and this many
+# seconds more; a limit on the time of day would count as detected what a busy machine delays.
+SURE_TO_PASS = 20
+PATIENCE = 3600.0  # seconds of the time of day, for a mutant that waits without computing
 
 
 def mutants(n: int, seed: int, rooms: dict[str, str]) -> list[MutationSpec]:
@@ -77,9 +81,10 @@ def copy_checkout(goal: Path) -> None:
         copy(str(ROOT / name), str(goal / name))
 
 
-def command(tests: str) -> str:
-    """Return the command that runs tests until one fails."""
-    return f"{sys.executable} -m pytest -x -q -p no:cacheprovider -p no:xdist {tests}"
+def command(tests: str, seconds: int) -> str:
+    """Return the command that runs tests until one fails or the processor time is used up."""
+    pytest = f"{sys.executable} -m pytest -x -q -p no:cacheprovider -p no:xdist {tests}"
+    return f"bash -c {shlex.quote(f'ulimit -t {seconds}; exec {pytest} --timeout=0')}"
 
 
 def enter(places: Path) -> None:
@@ -91,16 +96,17 @@ def enter(places: Path) -> None:
 
 
 def seconds_of(tests: str) -> float:
-    """Return the duration of tests in seconds; without a mutant, they must pass."""
-    began = time.monotonic()
-    outcome, output = run_tests(command(tests), 900)
+    """Return the processor time of tests; without a mutant, they must pass."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    outcome, output = run_tests(command(tests, 900), PATIENCE)
     assert outcome == TestOutcome.SURVIVED, output
-    return time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def attempt(spec: MutationSpec, tests: str, limit: float) -> WorkResult:
+def attempt(spec: MutationSpec, tests: str, limit: int) -> WorkResult:
     """Run the tests with one mutant."""
-    return mutate_and_test([spec], command(tests), limit)
+    return mutate_and_test([spec], command(tests, limit), PATIENCE)
 
 
 def tests_of(spec: MutationSpec, rooms: dict[str, str]) -> str:
@@ -125,7 +131,7 @@ def main() -> None:
     ):
         kinds = sorted({tests_of(spec, rooms) for spec in chosen})
         limits = {
-            tests: 3 * seconds + SURE_TO_PASS
+            tests: int(3 * seconds) + SURE_TO_PASS
             for tests, seconds in zip(kinds, pool.map(seconds_of, kinds), strict=True)
         }
         places_of = [tests_of(spec, rooms) for spec in chosen]

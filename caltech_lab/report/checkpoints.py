@@ -79,7 +79,7 @@ def check(lab: "Lab", notebook: str, figures: Mapping[str, Any]) -> None:
     except LabError as error:
         if strict:
             raise AssertionError(str(error)) from error
-        print(f"{_count(len(measured))}; the recorded values cannot be read.")
+        print(f"{_count(len(measured))}; notebooks/{path.name} is missing or damaged.")
         return
     found = find(record, kind, precision, notebook)
     if found is None:

@@ -389,6 +389,7 @@ def test_calibration_of_honest_and_boastful_answers():
     assert expected_calibration_error(p, honest) < 0.02
     assert expected_calibration_error(np.ones(10), np.zeros(10)) == 1
     assert reliability_table([0.0, 1.0], [0, 1], bins=3)["n"].tolist() == [1, 0, 1]
+    assert len(reliability_table([0.0, 1.0], [0, 1])) == 15
 
 
 def test_each_category_is_drawn_for_itself():

@@ -141,7 +141,7 @@ def test_a_damaged_record_is_no_error(
     told: Callable[[Mapping[str, Any]], str], place: Path, text: str
 ) -> None:
     place.write_text(text)
-    assert told(SAME) == "2 figures; the recorded values cannot be read."
+    assert told(SAME) == "2 figures; notebooks/checkpoints.json is missing or damaged."
     with pytest.raises(LabError, match="missing or damaged"):
         read_record(place)
 
