@@ -150,7 +150,7 @@ def test_a_missing_record_is_no_error(
     told: Callable[[Mapping[str, Any]], str], place: Path
 ) -> None:
     place.unlink()
-    assert "cannot be read" in told(SAME)
+    assert "is missing or damaged" in told(SAME)
 
 
 def test_nothing_is_recorded_for_a_folder_of_ones_own(
