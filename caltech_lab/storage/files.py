@@ -285,7 +285,6 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "caltech_lab.studies.vectors.projections.PartialWhitener",
     "caltech_lab.studies.vectors.projections.PosteriorProjection",
     "caltech_lab.studies.vectors.projections.ProxyProjection",
-    "caltech_lab.studies.vectors.projections.WithinClassWhitener",
     "numpy.round",
     "sklearn.tree._tree.Tree",
 )

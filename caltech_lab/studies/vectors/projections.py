@@ -1,4 +1,4 @@
-"""Projections of embeddings, learned with and without labels.
+"""Projections of embeddings, learned from photos and their labels.
 
 All are scikit-learn transformers that return rows of unit length, so that inner products are cosine
 similarities. Fit them on the training set only. ``X`` is float32 of shape (n, d), ``y`` int64 of
@@ -12,10 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import Normalizer, normalize
+from sklearn.preprocessing import normalize
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -64,59 +63,6 @@ class PartialWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         # Components beyond the rank have no variance.
         strength = np.maximum(self.pca_.explained_variance_, 1e-9)
         rows: Floats = normalize(turned / strength**self.power)
-        return rows
-
-
-class WithinClassWhitener(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Within-class whitening: shrink the directions in which photos of one category differ.
-
-    Unlike a discriminant analysis, it keeps every direction, so that unseen categories stay
-    separable.
-
-    Parameters
-    ----------
-    shrinkage : float
-        Shrinkage of the covariance toward a multiple of the identity, 0 to 1.
-    power : float
-        Each direction is divided by its within-class variance to this power; 0.5 makes these
-        variances equal.
-
-    References
-    ----------
-    A. O. Hatch, S. Kajarekar, A. Stolcke: Within-class covariance normalization for SVM-based
-    speaker recognition. Interspeech 2006.
-    """
-
-    def __init__(self, shrinkage: float = 0.3, power: float = 0.5) -> None:
-        self.shrinkage = shrinkage
-        self.power = power
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
-
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Compute the within-class covariance for the categories `y`."""
-        given, labels = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=2)
-        rows = given.astype(np.float64)
-        _, labels = np.unique(labels, return_inverse=True)
-        sums = np.zeros((labels.max() + 1, rows.shape[1]))
-        np.add.at(sums, labels, rows)
-        rest = rows - (sums / np.bincount(labels)[:, None])[labels]
-        within = rest.T @ rest / len(rows)
-        level = np.trace(within) / len(within)
-        within = (1 - self.shrinkage) * within + self.shrinkage * level * np.eye(len(within))
-        variances, directions = np.linalg.eigh(within)
-        scaled = directions / np.maximum(variances, 1e-12) ** self.power
-        self.projection_ = scaled.astype(given.dtype)
-        return self
-
-    def transform(self, X: ArrayLike) -> Floats:
-        """Return rows of unit length, of the shape of `X`."""
-        check_is_fitted(self)
-        given = validate_data(self, X, dtype=FLOATS, reset=False)
-        rows: Floats = normalize(given @ self.projection_)
         return rows
 
 
@@ -267,40 +213,13 @@ class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type
         return rows
 
 
-def discriminant(shrinkage: float = 0.1) -> Pipeline:
-    """Build Fisher's linear discriminant analysis with shrinkage, rows scaled to unit length.
-
-    Parameters
-    ----------
-    shrinkage : float
-        Shrinkage of the within-class covariance toward a multiple of the identity, 0 to 1.
-
-    Returns
-    -------
-    Pipeline
-        Unfitted; from (n, d) to (n, categories - 1).
-
-    References
-    ----------
-    R. A. Fisher: The use of multiple measurements in taxonomic problems. Annals of Eugenics 7,
-    1936.
-    """
-    return make_pipeline(
-        LinearDiscriminantAnalysis(solver="eigen", shrinkage=shrinkage), Normalizer()
-    )
-
-
-LEARNED = ("none", "within", "discriminant", "proxy", "posterior")
-
-
 def projection(name: str, *, n_components: int | None = None, seed: int = 0) -> Pipeline:
-    """Build one of the projections that the notebooks compare, for fused embeddings.
+    """Build a projection of fused embeddings that is learned from labels.
 
     Parameters
     ----------
-    name : {"none", "within", "discriminant", "proxy", "posterior"}
-        Supervised step after the whitening: none, within-class whitening, linear discriminant
-        analysis, a proxy projection, or class probabilities.
+    name : {"posterior"}
+        Class probabilities of a `ProxyProjection` after the whitening.
     n_components : int, optional
         Number of principal components; chosen by cross-validation by default.
     seed : int
@@ -316,23 +235,12 @@ def projection(name: str, *, n_components: int | None = None, seed: int = 0) -> 
     ArgumentError
         When the name is unknown.
     """
+    if name != "posterior":
+        raise ArgumentError(f"There is no projection {name!r}: choose 'posterior'.")
     # Chosen by cross-validation on the training set: number of components, whitening power.
-    whitening: dict[str, tuple[int, float]] = {
-        "none": (512, 0.2), "within": (512, 0.0), "discriminant": (512, 0.0),
-        "proxy": (1024, 0.25), "posterior": (1024, 0.25),
-    }  # fmt: skip
-    if name not in whitening:
-        raise ArgumentError(f"There is no projection {name!r}: choose one of {', '.join(LEARNED)}.")
-    chosen, power = whitening[name]
-    count = n_components or chosen
-    steps: dict[str, list[BaseEstimator]] = {
-        "none": [],
-        "within": [WithinClassWhitener()],
-        "discriminant": [discriminant()],
-        "proxy": [ProxyProjection(count, seed=seed)],
-        "posterior": [PosteriorProjection(ProxyProjection(count, seed=seed))],
-    }
-    return make_pipeline(PartialWhitener(count, power, seed), *steps[name])
+    count, power = n_components or 1024, 0.25
+    classifier = ProxyProjection(count, seed=seed)
+    return make_pipeline(PartialWhitener(count, power, seed), PosteriorProjection(classifier))
 
 
 def fit_projection(X: Floats, y: NDArray[np.int64], name: str, seed: int = 0) -> Pipeline:
