@@ -31,9 +31,9 @@ def pipeline() -> Figure:
     pixels = np.asarray(picture.resize((224, 224), Image.Resampling.BILINEAR))
     maps, vector = _forward(pixels)
 
-    figure = plt.figure(figsize=(14.9, 2.6))
+    figure = plt.figure(figsize=(15.2, 2.6))
     canvas = figure.add_axes((0, 0, 1, 1))
-    canvas.set(xlim=(0, 14.9), ylim=(0, 2.6))
+    canvas.set(xlim=(0, 15.2), ylim=(0, 2.6))
     canvas.set_axis_off()
     middle = 1.28
     wide = 1.45 * picture.width / picture.height
@@ -55,8 +55,8 @@ def pipeline() -> Figure:
     _picture(canvas, vector.reshape(64, 32), left, middle, 0.7, 1.4)
     _label(canvas, left + 0.35, middle, 1.4, "vector", "2,048")
     left += 0.75
-    _arrow(canvas, left, left + 0.65, middle, "divide by\nlength")
-    canvas.text(left + 0.7, middle, "clusters,\nclassifiers,\nretrieval", va="center", fontsize=12)
+    _arrow(canvas, left + 0.05, left + 0.95, middle, "divide by\nlength")
+    canvas.text(left + 1.0, middle, "clusters,\nclassifiers,\nretrieval", va="center", fontsize=12)
     return figure
 
 
@@ -102,7 +102,8 @@ def residual_block() -> Figure:
     ax.plot([0.7, 0.7, 7.55, 7.55], [middle, 1.75, 1.75, 1.25], color=BLUE, linewidth=1.8)
     ax.add_patch(FancyArrowPatch((7.55, 1.3), (7.55, middle + 0.26), arrowstyle="-|>",
                                  mutation_scale=14, color=BLUE))  # fmt: skip
-    ax.text(4.1, 1.95, "shortcut: $x$ is added unchanged", ha="center", fontsize=12, color=BLUE)
+    shortcut = "shortcut: $x$ is added (in the first block of a stage, after a 1 x 1 convolution)"
+    ax.text(4.1, 1.95, shortcut, ha="center", fontsize=12, color=BLUE)
     return figure
 
 
@@ -115,7 +116,7 @@ def _picture(
 
 def _label(ax: Axes, x: float, middle: float, tall: float, above: str, below: str) -> None:
     ax.text(x, middle + tall / 2 + 0.08, above, ha="center", va="bottom", fontsize=13)
-    ax.text(x, middle - tall / 2 - 0.08, below, ha="center", va="top", fontsize=10.5, color=GRAY)
+    ax.text(x, middle - tall / 2 - 0.08, below, ha="center", va="top", fontsize=10, color=GRAY)
 
 
 def _arrow(ax: Axes, start: float, end: float, y: float, text: str = "") -> None:
