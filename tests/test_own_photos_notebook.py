@@ -57,8 +57,5 @@ def test_each_cell_works_or_says_what_is_missing(
     most = min(len(paths) - 1, different or len(paths))
     missing = "Clusters need at least three photos, and two that are different." in out
     assert missing == (most < 2)
-    assert 1 <= int(str(names["k"])) <= max(most, 1)
+    assert 1 <= int(str(names["best_k"])) <= max(most, 1)
     assert ("There is no other photo to find." in out) == (len(paths) == 1)
-    assert names["same_rows"]
-    assert names["same_index"]
-    assert ("the classifier was trained" in out) == (case == "a lonely category")

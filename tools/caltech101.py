@@ -44,7 +44,7 @@ NEEDS: dict[str, Need] = {
     "09_better_clusters": Need(0, 120, "08_better_vectors"),
     "10_per_class_performance": Need(10_000, 300, "08_better_vectors"),
     "12_when_it_no_longer_fits": Need(500, 30, "02_feature_extraction"),
-    "13_retrieval_demo": Need(1_000, 130, "08_better_vectors"),
+    "13_retrieval_demo": Need(200, 130, "02_feature_extraction"),
     "appendix_report": Need(500, 90, "02_feature_extraction"),
     "appendix_weights": Need(200, 30, "02_feature_extraction"),
     "own_photos": Need(100, 25),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from caltech_lab.datasets import drawn
+from caltech_lab.settings import settings
 from caltech_lab.storage.files import write_atomically
 
 THINGS = ("butterfly", "lotus", "pizza", "schooner", "stop_sign", "sunflower", "umbrella", "watch")
@@ -16,24 +17,26 @@ def entries() -> dict[str, str]:
     return photos | {f"{name}, a copy.jpg": f"copies/{name}.jpg" for name in COPIED}
 
 
-def sample_folder(folder: Path) -> Path:
+def sample_folder(folder: Path | None = None) -> Path:
     """Unpack 64 photos into a folder, and JPEG copies of five of them in lower quality.
 
     Parameters
     ----------
-    folder : Path
-        The target folder; existing photos are left as they are.
+    folder : Path, optional
+        The target folder, `outputs/own_photos_sample` by default; existing photos are left as they
+        are.
 
     Returns
     -------
     Path
-        The same folder.
+        The folder.
 
     Raises
     ------
     DatasetError
         When the archive of the sample is damaged.
     """
+    folder = folder or settings().outputs / "own_photos_sample"
     with drawn.opened() as archive:
         for name, entry in entries().items():
             path = folder / name

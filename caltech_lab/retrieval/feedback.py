@@ -3,18 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from caltech_lab.errors import ArgumentError
 from caltech_lab.retrieval.index import Ids
-from caltech_lab.storage.progress import progress
 
 Floats = NDArray[np.float32]
 
 # Weights of positive and negative feedback, chosen on the training set of Caltech-101.
 GOOD, BAD = 2.0, 1.0
-BLOCK = 200  # number of queries whose rankings are in memory at a time
 NEAR_DUPLICATE = 0.95  # two photos with at least this cosine are near-duplicates
 
 
@@ -139,76 +136,3 @@ def without_near_duplicates(
             seen[n_seen] = X[row]
             n_seen += 1
     return np.array(kept, dtype=np.int64)
-
-
-def simulate_feedback(
-    X: Floats,
-    y: NDArray[np.int64],
-    queries: Floats,
-    query_labels: NDArray[np.int64],
-    k: int = 10,
-    rounds: int = 2,
-) -> pd.DataFrame:
-    """Evaluate relevance feedback with simulated marks, with a progress bar.
-
-    In each round a simulated user marks all k results: good if they have the category of the
-    query, else bad. The next results come from the unmarked rest of the gallery (residual
-    collection), so that marked photos do not count again. The rest has fewer relevant photos in
-    each round, so compare feedback with paging through the results without feedback.
-
-    Parameters
-    ----------
-    X, y : ndarray, shapes (n, d) and (n,)
-        Embeddings and categories of the gallery.
-    queries, query_labels : ndarray, shapes (q, d) and (q,)
-        Held-out photos, which are not in the gallery.
-    k : int
-        Number of results that are shown and marked per round.
-    rounds : int
-        Number of rounds of feedback.
-
-    Returns
-    -------
-    DataFrame
-        One row per query and round, from 0 (nothing marked yet): ``query``, ``round``, and
-        precision@k among the photos not yet marked: ``feedback``, ``paging`` (the next page of the
-        first ranking) and ``ceiling`` (that of a perfect ranking of the remaining photos).
-
-    References
-    ----------
-    Y. K. Chang, C. Cirillo, J. Razon: Evaluation of feedback retrieval using modified freezing,
-    residual collection and test and control groups. In G. Salton (ed.): The SMART Retrieval System,
-    1971.
-    """
-    rows = []
-    blocks = np.array_split(np.arange(len(queries)), -(-len(queries) // BLOCK))
-    for block in progress(blocks, desc="Feedback"):
-        relevant = y == query_labels[block, None]
-        first = _ranked(queries[block] @ X.T)
-        left = np.ones(relevant.shape, dtype=bool)
-        moved, ranking = queries[block].copy(), first
-        for turn in range(rounds + 1):
-            if turn:
-                ranking = _ranked(moved @ X.T)
-            for place, number in enumerate(block.tolist()):
-                order = ranking[place]
-                shown = order[left[place, order]][:k]
-                page = first[place, turn * k : (turn + 1) * k]
-                rows.append(
-                    {
-                        "query": number,
-                        "round": turn,
-                        "feedback": relevant[place, shown].mean(),
-                        "paging": relevant[place, page].mean(),
-                        "ceiling": min(1.0, (relevant[place] & left[place]).sum() / k),
-                    }
-                )
-                left[place, shown] = False
-                good = np.flatnonzero(~left[place] & relevant[place])
-                bad = np.flatnonzero(~left[place] & ~relevant[place])
-                moved[place] = rocchio(queries[number], X[good], X[bad])
-    return pd.DataFrame(rows).sort_values(["query", "round"], ignore_index=True)
-
-
-def _ranked(scores: NDArray[np.float32]) -> Ids:
-    return np.argsort(-scores, axis=1, kind="stable")

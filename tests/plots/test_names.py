@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.svm import SVC
 
-from caltech_lab.plots import browsers, clustering, evaluation, retrieval, retrieval_demo, style
+from caltech_lab.plots import browsers, clustering, evaluation, retrieval, style
 from caltech_lab.plots import classification as classifiers
 from caltech_lab.plots import photos as of_photos
 from caltech_lab.plots.style import in_figure
@@ -53,7 +53,6 @@ FIGURES = {
     "scores_by_size": lambda: retrieval.scores_by_size(SIZES, {"p": SCORES}, NAMES, N),
     "cluster_contents": lambda: clustering.cluster_contents(COUNTS),
     "dendrogram": lambda: clustering.dendrogram(TREE, NAMES),
-    "similar_photos": lambda: retrieval_demo.similar_photos(SCORES, NAMES, NAMES[7]),
 }  # fmt: skip
 
 
@@ -78,7 +77,6 @@ def test_odd_names_are_drawn_without_a_warning_and_leave_room(name: str) -> None
     shown = [text._preprocess_math(text.get_text()) for text in texts]
     assert not any(math for _, math in shown)
     assert name != "decision_boundaries" or shown[-2:] == [("_$a$", False), ("_$b$", False)]
-    assert name != "similar_photos" or ("1. $a$ and $b", False) in shown
 
 
 @pytest.mark.parametrize(

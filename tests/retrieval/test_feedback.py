@@ -1,4 +1,4 @@
-"""Rocchio against a hand-worked example, and a simulation that cannot pay itself."""
+"""Rocchio's rule against a hand-worked example, near-duplicates, and sums of queries."""
 
 import numpy as np
 import pytest
@@ -46,66 +46,6 @@ def test_near_copies_are_left_out_once():
     assert feedback.without_near_duplicates(X, ids, 1).tolist() == [0]
     assert feedback.without_near_duplicates(X, ids[::-1], 5).tolist() == [4, 3, 1]
     assert feedback.without_near_duplicates(X, ids, 5, threshold=1.1).tolist() == ids.tolist()
-
-
-def test_the_simulation_by_hand():
-    """The gallery lies on a circle; the right ones are on one side of the query."""
-    angles = np.radians([1, -2, 3, -4, 10, -11, 12, -13])
-    X = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
-    y = np.array([0, 1, 0, 1, 0, 1, 0, 1])
-    query = np.float32([[1, 0]])
-    table = feedback.simulate_feedback(X, y, query, np.array([0]), k=4, rounds=1)
-    assert table["round"].tolist() == [0, 1]
-    assert table["paging"].tolist() == [0.5, 0.5]
-    assert table["feedback"].tolist() == [0.5, 0.5]  # all that is left is shown
-    assert table["ceiling"].tolist() == [1.0, 0.5]
-    two = feedback.simulate_feedback(X, y, query, np.array([0]), k=2, rounds=2)
-    # The marks at 1 and -2 degrees turn the query to 2, so that 3 and -4 come next; those at 3 and
-    # -4 turn it to 3.5, and 12 degrees are now before -11.
-    assert two["paging"].tolist() == [0.5, 0.5, 0.5]
-    assert two["feedback"].tolist() == [0.5, 0.5, 1.0]
-    assert two["ceiling"].tolist() == [1.0, 1.0, 1.0]
-
-
-def test_feedback_helps_where_there_is_something_to_learn():
-    rng = np.random.default_rng(0)
-    centers = rng.normal(size=(6, 24))
-    y = np.repeat(np.arange(6), 60)
-    X = unit(*(centers[y] + rng.normal(scale=1.6, size=(360, 24))))
-    labels = np.repeat(np.arange(6), 5)
-    Q = unit(*(centers[labels] + rng.normal(scale=1.6, size=(30, 24))))
-    table = feedback.simulate_feedback(X, y, Q, labels).groupby("round").mean()
-    assert table["feedback"][0] == table["paging"][0]
-    assert (table["feedback"] <= table["ceiling"] + 1e-9).all()
-    assert table["feedback"][2] > table["paging"][2] + 0.15
-
-
-@pytest.mark.parametrize("rounds", [0, 3])
-def test_no_photo_is_shown_twice(rounds):
-    rng = np.random.default_rng(1)
-    X, y = unit(*rng.normal(size=(40, 5))), rng.integers(0, 2, 40)
-    table = feedback.simulate_feedback(X, y, X[:3] + 0.01, y[:3], k=10, rounds=rounds)
-    if rounds == 3:  # after four pages of ten, everything was shown once
-        by_query = table.groupby("query")["feedback"].sum() * 10
-        assert by_query.tolist() == [(y == label).sum() for label in y[:3]]
-    assert len(table) == 3 * (rounds + 1)
-
-
-def test_all_marks_move_the_query_that_was_given(monkeypatch):
-    X = unit([1, 0.1], [1, -0.2], [1, 0.3], [1, -0.4], [1, 0.5], [1, -0.6])
-    y, query = np.array([0, 1] * 3), unit([1, 0])
-    started, marked = [], []
-    original = feedback.rocchio
-
-    def rocchio(vector, good, bad):
-        started.append(vector.copy())
-        marked.append(len(good) + len(bad))
-        return original(vector, good, bad)
-
-    monkeypatch.setattr(feedback, "rocchio", rocchio)
-    feedback.simulate_feedback(X, y, query, np.array([0]), k=2, rounds=2)
-    np.testing.assert_array_equal(started, np.repeat(query, 3, axis=0))
-    assert marked == [2, 4, 6]
 
 
 def test_the_last_but_one_result_is_remembered():
