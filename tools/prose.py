@@ -14,7 +14,20 @@ from caltech_lab.settings import settings
 from tools.series import notebooks
 
 # Notebooks of the second edition; the others are still to be rewritten.
-CHECKED = ("01", "02", "03", "04", "05", "06", "07", "08", "appendix_report", "appendix_weights")
+CHECKED = (
+    "01",
+    "02",
+    "03",
+    "04",
+    "05",
+    "06",
+    "07",
+    "08",
+    "13",
+    "appendix_report",
+    "appendix_weights",
+    "own_photos",
+)
 # Home-made words with the field's term, and British spellings.
 WORDS = {
     r"strangers?": "query, unfamiliar photo",
