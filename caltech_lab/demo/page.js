@@ -35,6 +35,7 @@ function demoPage(model, parent) {
       hows.append(element("label", "", {}, radio, label));
     }
     let shown = ""; // the query on the page
+    let search = -1; // and its number
     const setHow = (value) => {
       how = value;
       for (const radio of hows.querySelectorAll("input")) radio.checked = radio.value === value;
@@ -104,14 +105,17 @@ function demoPage(model, parent) {
       const now = JSON.stringify({ ...query, row: null, xy: null });
       if (now === shown) return showMap(); // it only got its place on the map
       shown = now;
-      setHow("search");
+      if (query.number !== search) setHow("search");
       name.textContent = query.name;
       place.textContent = query.place;
       warning.textContent = query.warning;
       warning.hidden = !query.warning;
       photo.node.hidden = !query.src;
-      if (query.src) photo.set({ src: query.src, alt: `The query: ${query.name}` });
-      askPart.hidden = true;
+      if (query.number !== search) {
+        if (query.src) photo.set({ src: query.src, alt: `The query: ${query.name}` });
+        askPart.hidden = true;
+      }
+      search = query.number;
       hint.hidden = middle.hidden = !query.photo;
       whole.hidden = !query.part;
       parts.hidden = !query.parts.length;
@@ -202,10 +206,8 @@ function demoPage(model, parent) {
     const space = element(
       "select", "cl-input",
       { onchange: () => send("space", { name: space.value }) },
-      ...Object.entries(about.spaces).map(([value, label]) => element("option", "", { value }, label)),
     );
     const bySpace = element("label", "cl-row", {}, "Search by", space);
-    bySpace.hidden = Object.keys(about.spaces).length < 2;
 
     const chips = element("ul", "cl-chips", { "aria-label": "Categories to show" });
     const addCategory = element(
@@ -219,14 +221,14 @@ function demoPage(model, parent) {
       element("option", "", { value: "" }, "Filter by category ..."),
       ...about.categories.map((category) => element("option", "", { value: category }, category)),
     );
-    const check = (label, filter, usable = true) => {
+    const check = (label, filter) => {
       const box = element("input", "", {
-        type: "checkbox", disabled: !usable,
+        type: "checkbox",
         onchange: () => send("filter", { [filter]: box.checked }),
       });
       return [box, element("label", "cl-row", {}, box, label)];
     };
-    const [ownCluster, ownClusterLabel] = check("only the cluster of the query", "cluster", about.clusters);
+    const [ownCluster, ownClusterLabel] = check("only the cluster of the query", "cluster");
     const [noCopies, noCopiesLabel] = check(
       `hide near-duplicates (cosine of ${about.near_duplicate} or more)`, "hide_near_duplicates",
     );
@@ -279,6 +281,16 @@ function demoPage(model, parent) {
       bySpace,
       element("span", "cl-row cl-end", {}, mapButton, folding("Filters", filters), folding("Export", taking)),
     );
+
+    // Classifier and clusters may be loaded after the first results.
+    const showGallery = () => {
+      const { spaces, clusters } = gallery();
+      const options = Object.entries(spaces);
+      space.replaceChildren(...options.map(([value, label]) => element("option", "", { value }, label)));
+      space.value = model.get("controls").space ?? "plain";
+      bySpace.hidden = options.length < 2;
+      ownCluster.disabled = !clusters;
+    };
 
     const marks = element("span");
     const undo = button("Undo", { onclick: () => send("undo") });
@@ -467,7 +479,7 @@ function demoPage(model, parent) {
       light,
     );
     const traits = {
-      query: showQuery, results: showResults, controls: showControls, shelf: showShelf, why: showWhy,
+      gallery: showGallery, query: showQuery, results: showResults, controls: showControls, shelf: showShelf, why: showWhy,
       map: showMap, status: () => setStatus(model.get("status")),
     };
     for (const [trait, show] of Object.entries(traits)) {

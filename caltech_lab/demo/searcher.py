@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MAX_K = 50
 CANDIDATES = 500  # fetched from a gallery; more than are shown, so that feedback can rerank them
 UNSEEN = -2  # below any cosine similarity
+LOADING = "Predictions are still being loaded, or fitted the first time ..."
 
 
 class NoModels:
@@ -72,7 +73,7 @@ class Searcher:
         self, lab: "Lab", say: Callable[[str], None] = lambda _: None, predicts: bool = True
     ) -> None:
         self.lab, self.gallery = lab, lab.embeddings
-        self.models: Models | NoModels = NoModels("Still being loaded ...")
+        self.models: Models | NoModels = NoModels(LOADING)
         self.space = plain_space(lab)
         self._spaces = {PLAIN: self.space}
         if predicts:
@@ -88,6 +89,11 @@ class Searcher:
         return max(1, min(MAX_K, len(self.gallery) - 1))
 
     # ---- the models ------------------------------------------------------------------------
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the models are not there yet."""
+        return self.models.no_classifier == LOADING
 
     @property
     def predicts(self) -> bool:
@@ -116,6 +122,10 @@ class Searcher:
         """Use the models from `load_models` from now on."""
         self.models, self._spaces[PLAIN] = models, plain
         self.use(self.space.name)
+
+    def give_up(self, why: str) -> None:
+        """Go on without models, of which a sentence says why there are none."""
+        self.models = NoModels(why)
 
     # ---- the space that is searched --------------------------------------------------------
 
