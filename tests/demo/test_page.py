@@ -4,9 +4,10 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, Thread, enumerate
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -386,7 +387,7 @@ def test_before_it_is_open_messages_are_ignored(session):
 
 
 def opened(page):
-    for thread in enumerate():
+    for thread in threading.enumerate():
         if thread.name == OPENING:
             thread.join(60)
     return page
