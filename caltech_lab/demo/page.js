@@ -6,6 +6,7 @@ function demoPage(model, parent) {
   const root = element("div", "cl-demo");
   parent.append(root);
   const ends = [];
+  const me = String(Math.random()); // a widget may be shown twice, and a file goes to one of them
 
   // ---- while the session is being opened ---------------------------------------------------
 
@@ -245,7 +246,7 @@ function demoPage(model, parent) {
       element("option", "", { value: "all" }, "all results"),
       element("option", "", { value: "good" }, "only those marked good"),
     );
-    const takeAway = (kind, more = {}) => send("take", { kind, marked: which.value === "good", ...more });
+    const takeAway = (kind, more = {}) => send("take", { kind, marked: which.value === "good", view: me, ...more });
     const python = element("pre", "cl-python", { tabindex: "0", "aria-label": "Python that repeats the query" });
     const copied = button("Copy", {
       onclick: async () => {
@@ -359,11 +360,9 @@ function demoPage(model, parent) {
         return;
       }
       const { items = [] } = model.get("results");
-      const array = (kind, view) =>
-        new kind(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
       map ??= photoMap(mapPlace, {
-        points: array(Float32Array, data.points),
-        labels: array(Int32Array, data.labels),
+        points: mapNumbers(Float32Array, data.points),
+        labels: mapNumbers(Int32Array, data.labels),
         names: about.categories,
         colors: data.colors,
         regions: data.regions,
@@ -378,13 +377,14 @@ function demoPage(model, parent) {
 
     const whyTitle = element("h3", "", { tabindex: "-1" });
     const whyText = element("p");
+    const whyTold = element("div", "cl-map-live", { role: "status" });
     const ofQuery = layeredPhoto({ onPoint: (x, y) => send("region", { x, y }) });
     const ofResult = layeredPhoto({});
     const allRegions = button("All regions", { onclick: () => send("regions") });
     const drawer = element(
       "section", "cl-drawer", { "aria-label": "Why is this photo similar?" },
       button("×", { "aria-label": "Close the explanation", onclick: () => closeWhy() }, "cl-button cl-close"),
-      whyTitle, whyText, ofQuery.node, ofResult.node, allRegions,
+      whyTitle, whyText, whyTold, ofQuery.node, ofResult.node, allRegions,
     );
     const closeWhy = () => {
       const { row } = model.get("why");
@@ -407,6 +407,7 @@ function demoPage(model, parent) {
       ofQuery.set({ ...why.query, alt: "The query", region: why.region });
       ofResult.set({ ...why.result, alt: "The result" });
       allRegions.disabled = !why.region.length;
+      whyTold.textContent = why.spoken;
     };
 
     const large = [element("img", "", { alt: "" }), element("img", "", { alt: "" })];
@@ -445,7 +446,7 @@ function demoPage(model, parent) {
       img.src = url;
     };
     const received = (message, buffers) => {
-      if (!buffers?.length) return;
+      if (!buffers?.length || (message.view ?? me) !== me) return;
       const url = URL.createObjectURL(new Blob([buffers[0]]));
       if (message.kind === "file") {
         element("a", "", { href: url, download: message.name }).click();

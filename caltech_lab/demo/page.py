@@ -321,8 +321,11 @@ class RetrievalDemo(anywidget.AnyWidget):
             self.status = before
         self._place_query()
 
-    def _do_take(self, kind: str, marked: bool, folder: str = "") -> None:
-        """Send the results, or those marked good, as a file, or copy them to a folder."""
+    def _do_take(self, kind: str, marked: bool, folder: str = "", view: str = "") -> None:
+        """Send the results, or those marked good, as a file, or copy them to a folder.
+
+        Of several views of this widget, only the one with the name `view` takes the file.
+        """
         session, ranking = self.session, self.session.ranking
         assert ranking is not None
         if marked:
@@ -343,7 +346,9 @@ class RetrievalDemo(anywidget.AnyWidget):
             return
         make, name = {"csv": (takeaway.csv_bytes, "results.csv"),
                       "sheet": (takeaway.sheet_png, "results.png")}[kind]  # fmt: skip
-        self.send({"kind": "file", "name": name}, [make(session.gallery, query, ranking)])
+        self.send(
+            {"kind": "file", "name": name, "view": view}, [make(session.gallery, query, ranking)]
+        )
         self.say(f"{name} is ready: {_photos(len(ranking.ids))}.")
 
     # ---- what the page shows ---------------------------------------------------------------
@@ -539,6 +544,7 @@ class RetrievalDemo(anywidget.AnyWidget):
             "row": row,
             "title": f"Why is {shown_name(session.path(row))} similar (cosine {match.cosine:.3f})?",
             "region": [] if match.region is None else _place(match),
+            "spoken": _spoken(match),
             "query": {
                 "src": data_uri(query.picture),
                 "heat": _light(match.query),
@@ -570,6 +576,17 @@ def _place(match: Match) -> list[float]:
     wide, high = (right - left) / columns, (bottom - top) / rows
     x, y = left + column * wide, top + row * high
     return [x, y, x + wide, y + high]
+
+
+def _spoken(match: Match) -> str:
+    """Return what a screen reader says of the values: the regions of the result with the highest."""
+    rows, columns = match.result.shape
+    best = np.argsort(-match.result, axis=None, kind="stable")[:3]
+    places = ", ".join(f"row {i // columns + 1}, column {i % columns + 1}" for i in best.tolist())
+    what = "contribute most to the cosine"
+    if match.region is not None:
+        what = f"are most similar to row {match.region[0] + 1}, column {match.region[1] + 1} of the query"
+    return f"Of {rows} by {columns} regions of the result, these {what}: {places}."
 
 
 class _Hushed:

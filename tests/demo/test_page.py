@@ -320,8 +320,10 @@ def test_the_reasons_are_shown(lab, monkeypatch):
     assert demo.why["region"] == []
     demo.act("region", x=0.5, y=0.9)
     assert demo.why["region"] == pytest.approx([1 / 3, 2 / 3, 2 / 3, 1])
+    assert "most similar to row 3, column 2 of the query: row " in demo.why["spoken"]
     demo.act("regions")
     assert demo.why["region"] == []
+    assert demo.why["spoken"].startswith("Of 3 by 3 regions of the result, these contribute most")
     demo.act("close_why")
     assert demo.why == {}
     demo.act("why", row=row)
@@ -346,9 +348,10 @@ def test_the_map_places_gallery_and_query(demo, upload, photo_bytes):
 def test_files_are_sent(demo, monkeypatch, tmp_path):
     messages = sent(demo, monkeypatch)
     demo.act("take", kind="csv", marked=False)
-    demo.act("take", kind="sheet", marked=False)
+    demo.act("take", kind="sheet", marked=False, view="second")
     (csv, (table,)), (sheet, (picture,)) = messages
     assert (csv["name"], sheet["name"]) == ("results.csv", "results.png")
+    assert (csv["view"], sheet["view"]) == ("", "second")  # the view that takes it
     assert table.count(b"\n") == 25
     assert picture.startswith(b"\x89PNG")
     demo.act("mark", row=rows_of(demo)[3], mark="good")
