@@ -22,7 +22,7 @@ from caltech_lab.datasets.formats import SUFFIXES
 from caltech_lab.demo import takeaway
 from caltech_lab.demo.answers import Answer, Match, Query
 from caltech_lab.demo.gallery_map import place_of, places
-from caltech_lab.demo.searcher import LOADING
+from caltech_lab.demo.searcher import LOADING, NoModels
 from caltech_lab.demo.upload import LIMITS, Upload
 from caltech_lab.embedding.decoding import MAX_BYTES
 from caltech_lab.embedding.images import read_photo
@@ -494,14 +494,14 @@ class RetrievalDemo(anywidget.AnyWidget):
         return [{"name": names[label], "p": p} for label, p in best if p >= LEAST_SHOWN]
 
     def _cluster(self, answer: Answer) -> str:
-        features, searcher = self.session.gallery, self.session.searcher
-        if not searcher.predicts:
-            return searcher.models.no_classifier
-        if answer.cluster is None or searcher.models.kmeans is None:
+        features, models = self.session.gallery, self.session.models
+        if isinstance(models, NoModels):
+            return models.no_classifier
+        if answer.cluster is None or models.kmeans is None:
             return "There are no clusters: they need at least three photos, not all identical."
-        members = searcher.models.cluster_members(answer.cluster)
+        members = models.cluster_members(answer.cluster)
         found = (
-            f"Cluster {answer.cluster + 1} of {searcher.models.kmeans.n_clusters}, "
+            f"Cluster {answer.cluster + 1} of {models.kmeans.n_clusters}, "
             f"with {_photos(len(members))}"
         )
         if len(features.categories) < 2 or (features.y < 0).any():
@@ -579,13 +579,14 @@ def _place(match: Match) -> list[float]:
 
 
 def _spoken(match: Match) -> str:
-    """Return what a screen reader says of the values: the regions of the result with the highest."""
+    """Return what a screen reader says of the values: where those of the result are highest."""
     rows, columns = match.result.shape
     best = np.argsort(-match.result, axis=None, kind="stable")[:3]
     places = ", ".join(f"row {i // columns + 1}, column {i % columns + 1}" for i in best.tolist())
     what = "contribute most to the cosine"
     if match.region is not None:
-        what = f"are most similar to row {match.region[0] + 1}, column {match.region[1] + 1} of the query"
+        row, column = match.region
+        what = f"are most similar to row {row + 1}, column {column + 1} of the query"
     return f"Of {rows} by {columns} regions of the result, these {what}: {places}."
 
 
