@@ -494,7 +494,7 @@ class RetrievalDemo(anywidget.AnyWidget):
         return [{"name": names[label], "p": p} for label, p in best if p >= LEAST_SHOWN]
 
     def _cluster(self, answer: Answer) -> str:
-        features, models = self.session.gallery, self.session.models
+        features, models = self.session.gallery, self.session.searcher.models
         if isinstance(models, NoModels):
             return models.no_classifier
         if answer.cluster is None or models.kmeans is None:
