@@ -37,6 +37,8 @@ def demo(gallery: str | None) -> Result:
 
 def _check_photos() -> None:
     """Find the photos while the server starts: an error belongs here, and not on the page."""
+    if hasattr(os, "nice"):
+        os.nice(10)  # the server goes first; after this, the process only waits for it
     from caltech_lab.datasets import open_photos
 
     open_photos()
