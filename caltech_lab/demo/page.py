@@ -122,14 +122,16 @@ class RetrievalDemo(anywidget.AnyWidget):
 
     def _show_predictions(self) -> None:
         """Show the current query again, and leave alone what the person has opened or read."""
-        waiting = self.status.get("text", "").endswith(LOADING)
+        before = self.status
         self._show_gallery()
         if self.session.answer is not None:
             self.query = self._described(self._answer)
             self._place_query()
             self._show_results()
-            if waiting:
+            if before.get("text", "").endswith(LOADING):
                 self._say_results()
+            elif self.status is not before:
+                self.status = before
 
     def _show_gallery(self) -> None:
         session, features = self.session, self.session.gallery

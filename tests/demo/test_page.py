@@ -699,6 +699,15 @@ def test_an_explanation_stays_open_when_predictions_arrive(early):
     assert early.why == {"row": 3, "title": "Why?"}
 
 
+def test_an_error_stays_when_predictions_arrive(early):
+    early.act("path", path="no/such/photo.jpg")
+    before = early.status
+    early.add_predictions()
+    assert early.query["classes"]
+    assert early.status == before
+    assert before["wrong"]
+
+
 def test_without_labels_there_are_clusters_but_no_categories(lab, tmp_path):
     flat = tmp_path / "flat"
     flat.mkdir()
