@@ -110,7 +110,7 @@ def export(
     """Write embeddings, labels and paths for other programs."""
 
 
-@command("data")
+@command("demo")
 def demo(gallery: GALLERY = None) -> None:
     """Open the retrieval demo in a browser, through Voilà."""
 

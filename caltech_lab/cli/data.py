@@ -1,16 +1,12 @@
-"""Commands for data: download, verify, repair, extract, export, and the demo."""
+"""Commands for data: download, verify, repair, extract and export."""
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from caltech_lab.cli.common import Result, open_lab, shown, use_gallery
+from caltech_lab.cli.common import Result, open_lab, shown
 from caltech_lab.datasets import caltech101, open_photos
 from caltech_lab.datasets.caltech101 import SUBSETS, manifest
 from caltech_lab.embedding import exports
@@ -24,8 +20,6 @@ from caltech_lab.storage.progress import progress
 if TYPE_CHECKING:
     from caltech_lab.datasets import Photos
     from caltech_lab.embedding.extraction import ExtractionReport
-
-SERVED = Path(__file__).parents[1] / "demo" / "served"
 
 
 def _subset() -> str | None:
@@ -186,35 +180,3 @@ def export(
         wrote,
         lab,
     )
-
-
-def demo(gallery: str | None) -> Result:
-    """Open the retrieval demo in a browser, through Voilà."""
-    use_gallery(gallery)
-    open_photos()  # an error about the photos belongs here, and not on the page
-    command, environment = voila()
-    with subprocess.Popen(command, stdout=sys.stderr, env=environment) as server:
-        try:
-            code = server.wait()
-        except KeyboardInterrupt:
-            code = server.wait()  # Ctrl+C reaches Voilà too, which first ends its kernels
-    if code not in (0, -2, 130):
-        raise DatasetError(f"Voilà stopped with the code {code}; its output is above.")
-    return Result(["The demo was closed."], {"dataset": settings().dataset})
-
-
-def voila() -> tuple[list[str], dict[str, str]]:
-    """Return the command that serves the demo, and its environment."""
-    if find_spec("voila") is None:
-        raise DatasetError(
-            "The demo needs Voilà: install it with `pip install voila`, or show "
-            "`caltech_lab.demo.open_page()` in a cell of a notebook."
-        )
-    environment = {
-        **os.environ,
-        # The kernel starts in the folder of the notebook; relative paths are meant from this one.
-        "CALTECH_LAB_FOLDER": str(Path.cwd()),
-        "JUPYTER_PATH": os.pathsep.join(filter(None, [str(SERVED), os.getenv("JUPYTER_PATH")])),
-    }
-    notebook = str(SERVED / "demo.ipynb")
-    return [sys.executable, "-m", "voila", notebook, "--template=photos"], environment

@@ -93,7 +93,7 @@ def retrieve(
 ) -> Result:
     """Find the photos most similar to photos or words; no labels are needed.
 
-    A photo of the dataset is excluded from its own results; copies under other names are not.
+    A photo of the dataset is left out of its own results; copies of it under other names are not.
     """
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise typer.BadParameter(f"--sheet writes a PNG; {sheet.name} should end in .png.")

@@ -184,7 +184,8 @@ class Answer:
         The probabilities that the results have the category of the query; None without a
         classifier.
     familiarity : float
-        Mean similarity to the nearest few photos, by plain vectors; see `novelty.familiarity`.
+        Mean similarity to the nearest few photos, by plain vectors; see `novelty.familiarity`. Not
+        a number while the models are not there.
     is_novel : bool
         Whether the familiarity is below the threshold: the query is unlike anything in the gallery.
     """
@@ -197,9 +198,9 @@ class Answer:
     seconds: dict[str, float]
     cosines: Similarities
     order: Ids
-    same_category: NDArray[np.float64] | None
-    familiarity: float
-    is_novel: bool
+    same_category: NDArray[np.float64] | None = None
+    familiarity: float = float("nan")
+    is_novel: bool = False
 
     def best_categories(self, n: int = 5) -> NDArray[np.intp]:
         """Return the labels of the n most probable categories, the best first."""

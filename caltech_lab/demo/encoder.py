@@ -55,7 +55,12 @@ class Encoder:
     def engine(self) -> Engine:
         """The compiled backbone; the first access takes some seconds."""
         if self._engine is None:
-            self._engine = compile_backbone(self.lab.backbone, self.lab.runtime)
+            backbone = self.lab.backbone
+            engine = compile_backbone(backbone, self.lab.runtime)
+            # What the first photo loads and compiles is not counted as reading and embedding it.
+            blank = Image.new("RGB", (backbone.size, backbone.size))
+            engine.embed_one(load_pixels(blank, backbone.size, backbone.fit))
+            self._engine = engine
         return self._engine
 
     def gallery_photo(self, row: int) -> Query:

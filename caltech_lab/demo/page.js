@@ -6,6 +6,7 @@ function demoPage(model, parent) {
   const root = element("div", "cl-demo");
   parent.append(root);
   const ends = [];
+  const me = String(Math.random()); // a widget may be shown twice, and a file goes to one of them
 
   // ---- while the session is being opened ---------------------------------------------------
 
@@ -35,6 +36,7 @@ function demoPage(model, parent) {
       hows.append(element("label", "", {}, radio, label));
     }
     let shown = ""; // the query on the page
+    let search = -1; // and its number
     const setHow = (value) => {
       how = value;
       for (const radio of hows.querySelectorAll("input")) radio.checked = radio.value === value;
@@ -104,14 +106,17 @@ function demoPage(model, parent) {
       const now = JSON.stringify({ ...query, row: null, xy: null });
       if (now === shown) return showMap(); // it only got its place on the map
       shown = now;
-      setHow("search");
+      if (query.number !== search) setHow("search");
       name.textContent = query.name;
       place.textContent = query.place;
       warning.textContent = query.warning;
       warning.hidden = !query.warning;
       photo.node.hidden = !query.src;
-      if (query.src) photo.set({ src: query.src, alt: `The query: ${query.name}` });
-      askPart.hidden = true;
+      if (query.number !== search) {
+        if (query.src) photo.set({ src: query.src, alt: `The query: ${query.name}` });
+        askPart.hidden = true;
+      }
+      search = query.number;
       hint.hidden = middle.hidden = !query.photo;
       whole.hidden = !query.part;
       parts.hidden = !query.parts.length;
@@ -202,10 +207,8 @@ function demoPage(model, parent) {
     const space = element(
       "select", "cl-input",
       { onchange: () => send("space", { name: space.value }) },
-      ...Object.entries(about.spaces).map(([value, label]) => element("option", "", { value }, label)),
     );
     const bySpace = element("label", "cl-row", {}, "Search by", space);
-    bySpace.hidden = Object.keys(about.spaces).length < 2;
 
     const chips = element("ul", "cl-chips", { "aria-label": "Categories to show" });
     const addCategory = element(
@@ -219,14 +222,14 @@ function demoPage(model, parent) {
       element("option", "", { value: "" }, "Filter by category ..."),
       ...about.categories.map((category) => element("option", "", { value: category }, category)),
     );
-    const check = (label, filter, usable = true) => {
+    const check = (label, filter) => {
       const box = element("input", "", {
-        type: "checkbox", disabled: !usable,
+        type: "checkbox",
         onchange: () => send("filter", { [filter]: box.checked }),
       });
       return [box, element("label", "cl-row", {}, box, label)];
     };
-    const [ownCluster, ownClusterLabel] = check("only the cluster of the query", "cluster", about.clusters);
+    const [ownCluster, ownClusterLabel] = check("only the cluster of the query", "cluster");
     const [noCopies, noCopiesLabel] = check(
       `hide near-duplicates (cosine of ${about.near_duplicate} or more)`, "hide_near_duplicates",
     );
@@ -243,7 +246,7 @@ function demoPage(model, parent) {
       element("option", "", { value: "all" }, "all results"),
       element("option", "", { value: "good" }, "only those marked good"),
     );
-    const takeAway = (kind, more = {}) => send("take", { kind, marked: which.value === "good", ...more });
+    const takeAway = (kind, more = {}) => send("take", { kind, marked: which.value === "good", view: me, ...more });
     const python = element("pre", "cl-python", { tabindex: "0", "aria-label": "Python that repeats the query" });
     const copied = button("Copy", {
       onclick: async () => {
@@ -279,6 +282,16 @@ function demoPage(model, parent) {
       bySpace,
       element("span", "cl-row cl-end", {}, mapButton, folding("Filters", filters), folding("Export", taking)),
     );
+
+    // Classifier and clusters may be loaded after the first results.
+    const showGallery = () => {
+      const { spaces, clusters } = gallery();
+      const options = Object.entries(spaces);
+      space.replaceChildren(...options.map(([value, label]) => element("option", "", { value }, label)));
+      space.value = model.get("controls").space ?? "plain";
+      bySpace.hidden = options.length < 2;
+      ownCluster.disabled = !clusters;
+    };
 
     const marks = element("span");
     const undo = button("Undo", { onclick: () => send("undo") });
@@ -347,11 +360,9 @@ function demoPage(model, parent) {
         return;
       }
       const { items = [] } = model.get("results");
-      const array = (kind, view) =>
-        new kind(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
       map ??= photoMap(mapPlace, {
-        points: array(Float32Array, data.points),
-        labels: array(Int32Array, data.labels),
+        points: mapNumbers(Float32Array, data.points),
+        labels: mapNumbers(Int32Array, data.labels),
         names: about.categories,
         colors: data.colors,
         regions: data.regions,
@@ -366,13 +377,14 @@ function demoPage(model, parent) {
 
     const whyTitle = element("h3", "", { tabindex: "-1" });
     const whyText = element("p");
+    const whyTold = element("div", "cl-map-live", { role: "status" });
     const ofQuery = layeredPhoto({ onPoint: (x, y) => send("region", { x, y }) });
     const ofResult = layeredPhoto({});
     const allRegions = button("All regions", { onclick: () => send("regions") });
     const drawer = element(
       "section", "cl-drawer", { "aria-label": "Why is this photo similar?" },
       button("×", { "aria-label": "Close the explanation", onclick: () => closeWhy() }, "cl-button cl-close"),
-      whyTitle, whyText, ofQuery.node, ofResult.node, allRegions,
+      whyTitle, whyText, whyTold, ofQuery.node, ofResult.node, allRegions,
     );
     const closeWhy = () => {
       const { row } = model.get("why");
@@ -395,6 +407,7 @@ function demoPage(model, parent) {
       ofQuery.set({ ...why.query, alt: "The query", region: why.region });
       ofResult.set({ ...why.result, alt: "The result" });
       allRegions.disabled = !why.region.length;
+      whyTold.textContent = why.spoken;
     };
 
     const large = [element("img", "", { alt: "" }), element("img", "", { alt: "" })];
@@ -433,7 +446,7 @@ function demoPage(model, parent) {
       img.src = url;
     };
     const received = (message, buffers) => {
-      if (!buffers?.length) return;
+      if (!buffers?.length || (message.view ?? me) !== me) return;
       const url = URL.createObjectURL(new Blob([buffers[0]]));
       if (message.kind === "file") {
         element("a", "", { href: url, download: message.name }).click();
@@ -467,7 +480,7 @@ function demoPage(model, parent) {
       light,
     );
     const traits = {
-      query: showQuery, results: showResults, controls: showControls, shelf: showShelf, why: showWhy,
+      gallery: showGallery, query: showQuery, results: showResults, controls: showControls, shelf: showShelf, why: showWhy,
       map: showMap, status: () => setStatus(model.get("status")),
     };
     for (const [trait, show] of Object.entries(traits)) {

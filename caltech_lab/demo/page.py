@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from itertools import count
 from pathlib import Path
-from threading import Thread, current_thread
+from threading import RLock, Thread, current_thread
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -22,13 +22,14 @@ from caltech_lab.datasets.formats import SUFFIXES
 from caltech_lab.demo import takeaway
 from caltech_lab.demo.answers import Answer, Match, Query
 from caltech_lab.demo.gallery_map import place_of, places
+from caltech_lab.demo.searcher import LOADING, NoModels
 from caltech_lab.demo.upload import LIMITS, Upload
 from caltech_lab.embedding.decoding import MAX_BYTES
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import ArgumentError, LabError, shown_name
 from caltech_lab.retrieval.feedback import NEAR_DUPLICATE
 from caltech_lab.settings import from_home
-from caltech_lab.widgets.parts import data_uri
+from caltech_lab.widgets.parts import data_uri, errors_shown
 from caltech_lab.widgets.photo_map import SCRIPT, STYLE, colors, regions
 from caltech_lab.widgets.thumbnails import thumbnail
 
@@ -43,12 +44,13 @@ QUERY = -1  # the row that stands for the query
 LARGE = 1024  # pixels per side in the lightbox
 LEAST_SHOWN = 0.0005  # a probability that would be shown as 0.0 % is left out
 SPACES = {"plain": "plain embeddings", "learned": "vectors learned from the categories"}
-LOADING = "Loading and compiling the backbone, which takes some seconds the first time ..."
+COMPILING = "Loading and compiling the backbone, which takes some seconds the first time ..."
 LEARNING = (
     "Switching to other vectors. Learned vectors take some minutes the first time, to extract more "
     "views of all photos and fit a projection ..."
 )
 MAPPING = "Computing the map, which takes up to half a minute the first time ..."
+OPENING = "caltech-lab demo"  # the thread that opens a page
 log = logging.getLogger(__name__)
 
 
@@ -80,7 +82,8 @@ class RetrievalDemo(anywidget.AnyWidget):
 
     def __init__(self, session: "SearchSession | None" = None) -> None:
         super().__init__(layout=Layout(width="100%"))
-        self._upload, self._why, self._said = Upload(), -1, count()
+        self._upload, self._why, self._said, self._searches = Upload(), -1, count(), 0
+        self._lock = RLock()  # one action at a time: `open_page` acts in a thread of its own
         self.on_msg(self._received)
         if session is None:
             self.opening = "Starting ..."
@@ -91,7 +94,48 @@ class RetrievalDemo(anywidget.AnyWidget):
         """Show a session, and search for a photo of its gallery."""
         self.session = session
         self._rng = np.random.default_rng(session.lab.seed)
-        features, searcher = session.gallery, session.searcher
+        self._show_gallery()
+        self._do_shelf("")
+        for item in self.shelf["items"]:  # the first whose file is still there
+            self.act("search", row=item["row"])
+            if session.answer is not None:
+                break
+        self.opening = ""
+
+    def add_predictions(self) -> None:
+        """Load the models that the session does not have yet, and add what they predict.
+
+        Actions of the person go on meanwhile, without predictions.
+        """
+        session = self.session
+        with errors_shown(self, "Loading the models"):
+            try:
+                loaded = session.searcher.load_models()
+            except Exception:
+                with self._lock:
+                    session.searcher.give_up("The models could not be loaded.")
+                    self._show_predictions()
+                raise
+            with self._lock:
+                session.predict_by(*loaded)
+                self._show_predictions()
+
+    def _show_predictions(self) -> None:
+        """Show the current query again, and leave alone what the person has opened or read."""
+        before = self.status
+        self._show_gallery()
+        if self.session.answer is not None:
+            self.query = self._described(self._answer)
+            self._place_query()
+            self._show_results()
+            if before.get("text", "").endswith(LOADING):
+                self._say_results()
+            elif self.status is not before:
+                self.status = before
+
+    def _show_gallery(self) -> None:
+        session, features = self.session, self.session.gallery
+        searcher = session.searcher
         self.gallery = {
             "name": shown_name(features.photos.origin.rstrip(".")),
             "backbone": session.lab.backbone.title,
@@ -107,12 +151,6 @@ class RetrievalDemo(anywidget.AnyWidget):
             "accept": ",".join(["image/*", *sorted(SUFFIXES)]),
             "max_bytes": MAX_BYTES,
         }
-        self._do_shelf("")
-        for item in self.shelf["items"]:  # the first whose file is still there
-            self.act("search", row=item["row"])
-            if session.answer is not None:
-                break
-        self.opening = ""
 
     def say(self, sentence: str, wrong: bool = False) -> None:
         """Show a sentence in the status line; `wrong` for an error."""
@@ -136,19 +174,10 @@ class RetrievalDemo(anywidget.AnyWidget):
             Arguments of the method.
         """
         method: Callable[..., None] | None = getattr(self, f"_do_{action}", None)
-        try:
+        with self._lock, errors_shown(self, f"The action {action}"):
             if method is None:
                 raise ArgumentError(f"The page has no action {action!r}: reload it.")
             method(**details)
-        except LabError as error:
-            self.say(str(error), wrong=True)
-        except Exception as error:
-            log.exception("The action %s failed.", action)
-            self.say(
-                f"There was an unexpected error ({type(error).__name__}): try again, or "
-                "reload the page.",
-                wrong=True,
-            )
 
     def _received(self, _: Any, content: dict[str, Any], buffers: Sequence[Any]) -> None:
         if self.opening:
@@ -294,8 +323,11 @@ class RetrievalDemo(anywidget.AnyWidget):
             self.status = before
         self._place_query()
 
-    def _do_take(self, kind: str, marked: bool, folder: str = "") -> None:
-        """Send the results, or those marked good, as a file, or copy them to a folder."""
+    def _do_take(self, kind: str, marked: bool, folder: str = "", view: str = "") -> None:
+        """Send the results, or those marked good, as a file, or copy them to a folder.
+
+        Of several views of this widget, only the one with the name `view` takes the file.
+        """
         session, ranking = self.session, self.session.ranking
         assert ranking is not None
         if marked:
@@ -316,7 +348,9 @@ class RetrievalDemo(anywidget.AnyWidget):
             return
         make, name = {"csv": (takeaway.csv_bytes, "results.csv"),
                       "sheet": (takeaway.sheet_png, "results.png")}[kind]  # fmt: skip
-        self.send({"kind": "file", "name": name}, [make(session.gallery, query, ranking)])
+        self.send(
+            {"kind": "file", "name": name, "view": view}, [make(session.gallery, query, ranking)]
+        )
         self.say(f"{name} is ready: {_photos(len(ranking.ids))}.")
 
     # ---- what the page shows ---------------------------------------------------------------
@@ -329,17 +363,21 @@ class RetrievalDemo(anywidget.AnyWidget):
 
     def _announce(self) -> None:
         if not self.session.encoder.is_compiled:
-            self.say(LOADING)
+            self.say(COMPILING)
 
     def _show(self) -> None:
-        answer = self._answer
         self._do_close_why()
-        self.query = self._described(answer)
+        self._searches += 1
+        self.query = self._described(self._answer)
         self._place_query()
         self._show_results()
+        self._say_results()  # last, when the results are on the page
+
+    def _say_results(self) -> None:
+        answer = self._answer
         times = ", ".join(f"{step} {1000 * s:.0f} ms" for step, s in answer.seconds.items())
-        # Last, when the results are on the page.
-        self.say(f"Results for {answer.query.name}" + (f" ({times})." if times else "."))
+        found = f"Results for {answer.query.name}" + (f" ({times})." if times else ".")
+        self.say(f"{found} {LOADING}" if self.session.searcher.is_loading else found)
 
     def _place_query(self) -> None:
         """Give the query its place on the map: for an upload, among its nearest photos."""
@@ -417,6 +455,7 @@ class RetrievalDemo(anywidget.AnyWidget):
                 f"{searcher.models.threshold:.2f}. Do not trust the results."
             )
         return {
+            "number": self._searches,  # the same when only predictions are added
             "name": shown_name(query.name),
             "src": data_uri((query.whole or query).picture),
             "photo": query.photo is not None,
@@ -457,12 +496,14 @@ class RetrievalDemo(anywidget.AnyWidget):
         return [{"name": names[label], "p": p} for label, p in best if p >= LEAST_SHOWN]
 
     def _cluster(self, answer: Answer) -> str:
-        features, searcher = self.session.gallery, self.session.searcher
-        if answer.cluster is None or searcher.models.kmeans is None:
+        features, models = self.session.gallery, self.session.searcher.models
+        if isinstance(models, NoModels):
+            return models.no_classifier
+        if answer.cluster is None or models.kmeans is None:
             return "There are no clusters: they need at least three photos, not all identical."
-        members = searcher.models.cluster_members(answer.cluster)
+        members = models.cluster_members(answer.cluster)
         found = (
-            f"Cluster {answer.cluster + 1} of {searcher.models.kmeans.n_clusters}, "
+            f"Cluster {answer.cluster + 1} of {models.kmeans.n_clusters}, "
             f"with {_photos(len(members))}"
         )
         if len(features.categories) < 2 or (features.y < 0).any():
@@ -497,7 +538,7 @@ class RetrievalDemo(anywidget.AnyWidget):
     def _explain(self, row: int, point: tuple[float, float] | None = None) -> None:
         session, before = self.session, self._shown_status()
         if not session.explainer.is_compiled:
-            self.say(LOADING)
+            self.say(COMPILING)
         match = session.explain(row, point)
         query = self._answer.query.first
         self._why, self.status = row, before
@@ -505,6 +546,7 @@ class RetrievalDemo(anywidget.AnyWidget):
             "row": row,
             "title": f"Why is {shown_name(session.path(row))} similar (cosine {match.cosine:.3f})?",
             "region": [] if match.region is None else _place(match),
+            "spoken": _spoken(match),
             "query": {
                 "src": data_uri(query.picture),
                 "heat": _light(match.query),
@@ -538,6 +580,18 @@ def _place(match: Match) -> list[float]:
     return [x, y, x + wide, y + high]
 
 
+def _spoken(match: Match) -> str:
+    """Return what a screen reader says of the values: where those of the result are highest."""
+    rows, columns = match.result.shape
+    best = np.argsort(-match.result, axis=None, kind="stable")[:3]
+    places = ", ".join(f"row {i // columns + 1}, column {i % columns + 1}" for i in best.tolist())
+    what = "contribute most to the cosine"
+    if match.region is not None:
+        row, column = match.region
+        what = f"are most similar to row {row + 1}, column {column + 1} of the query"
+    return f"Of {rows} by {columns} regions of the result, these {what}: {places}."
+
+
 class _Hushed:
     """Standard output without what the current thread prints."""
 
@@ -552,7 +606,11 @@ class _Hushed:
 
 
 def open_page() -> RetrievalDemo:
-    """Return a page at once, and open the lab of the settings in the background."""
+    """Return a page at once, and open the lab of the settings in the background.
+
+    The page shows its first results as soon as photos can be searched, and what the models predict
+    when these are loaded too.
+    """
     page = RetrievalDemo()
 
     def open_session() -> None:
@@ -565,12 +623,13 @@ def open_page() -> RetrievalDemo:
         try:
             hushed: Any = _Hushed()  # there is no cell to print into
             with redirect_stdout(hushed):
-                page.start(SearchSession(open_lab(), say=say))
+                page.start(SearchSession(open_lab(), say=say, predicts=False))
+                page.add_predictions()
         except LabError as error:
             say(str(error))
         except Exception as error:
             log.exception("The demo cannot be opened.")
             say(f"The demo cannot be opened ({type(error).__name__}): see the log of the server.")
 
-    Thread(target=open_session, daemon=True).start()
+    Thread(target=open_session, name=OPENING, daemon=True).start()
     return page

@@ -8,24 +8,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caltech_lab.demo.answers import Answer, Query, Ranking, SearchOptions, Vector, timed
-from caltech_lab.demo.models import Models
 from caltech_lab.demo.spaces import LEARNED, PLAIN, Space, learned_space, plain_space
 from caltech_lab.errors import ArgumentError
-from caltech_lab.retrieval.calibration import same_category_probability
 from caltech_lab.retrieval.feedback import combined, rocchio, without_near_duplicates
 from caltech_lab.retrieval.gallery import found
 from caltech_lab.retrieval.index import Ids, Similarities
-from caltech_lab.retrieval.novelty import familiarity
 from caltech_lab.scale.galleries import gallery_of
 from caltech_lab.settings import settings
 
+# Models, calibration and novelty are imported when they are needed: a search alone takes no
+# scikit-learn, so that a page shows results before it.
 if TYPE_CHECKING:
+    from caltech_lab.demo.models import Models
     from caltech_lab.lab import Lab
     from caltech_lab.retrieval.gallery import Gallery
 
 MAX_K = 50
 CANDIDATES = 500  # fetched from a gallery; more than are shown, so that feedback can rerank them
 UNSEEN = -2  # below any cosine similarity
+LOADING = "Predictions are still being loaded, or fitted the first time ..."
+
+
+class NoModels:
+    """Stands for the `Models` while there are none: it predicts nothing.
+
+    Attributes
+    ----------
+    no_classifier : str
+        A sentence that says why.
+    """
+
+    classifier = kmeans = predicted = None
+    trained_on = np.empty(0, np.int64)
+    threshold = -1.0
+
+    def __init__(self, why: str) -> None:
+        self.no_classifier = why
 
 
 class Searcher:
@@ -37,24 +55,31 @@ class Searcher:
         The lab with the photos and models to use.
     say : callable, optional
         Called with a sentence before each slow step.
+    predicts : bool
+        Whether to load the models at once. Without them there are search results, but no
+        predictions; see `load_models` and `predict_by`.
 
     Attributes
     ----------
     gallery : Embeddings
         The embeddings that are searched.
-    models : Models
+    models : Models or NoModels
         Classifier, clusters and novelty check.
     space : Space
         The vectors used for the search, plain or learned; see `use`.
     """
 
-    def __init__(self, lab: "Lab", say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, lab: "Lab", say: Callable[[str], None] = lambda _: None, predicts: bool = True
+    ) -> None:
         self.lab, self.gallery = lab, lab.embeddings
-        say("Loading classifier and clusters, which are fitted the first time ...")
-        self.models = Models(lab, MAX_K)
+        self.models: Models | NoModels = NoModels(LOADING)
+        self.space = plain_space(lab)
+        self._spaces = {PLAIN: self.space}
+        if predicts:
+            say("Loading classifier and clusters, which are fitted the first time ...")
+            self.predict_by(*self.load_models())
         say("Loading the search ...")
-        self._spaces: dict[str, Space] = {}
-        self.use(PLAIN)
         # For the exact gallery, the index of the space is used.
         self._other_gallery = None if settings().gallery == "exact" else gallery_of(lab)
 
@@ -62,6 +87,45 @@ class Searcher:
     def max_k(self) -> int:
         """The maximum number of results per query."""
         return max(1, min(MAX_K, len(self.gallery) - 1))
+
+    # ---- the models ------------------------------------------------------------------------
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the models are not there yet."""
+        return self.models.no_classifier == LOADING
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the models are there."""
+        return not isinstance(self.models, NoModels)
+
+    def load_models(self) -> "tuple[Models, Space]":
+        """Load the models, which are fitted the first time; `predict_by` uses them.
+
+        Searches by plain vectors may go on meanwhile in another thread.
+
+        Returns
+        -------
+        models : Models
+            Classifier, clusters and novelty check.
+        plain : Space
+            The plain vectors, with calibration curves where there is a classifier.
+        """
+        from caltech_lab.demo.models import Models
+
+        models = Models(self.lab, MAX_K)
+        plain = plain_space(self.lab, models.pairs if models.classifier else None)
+        return models, plain
+
+    def predict_by(self, models: "Models", plain: Space) -> None:
+        """Use the models from `load_models` from now on."""
+        self.models, self._spaces[PLAIN] = models, plain
+        self.use(self.space.name)
+
+    def give_up(self, why: str) -> None:
+        """Go on without models, of which a sentence says why there are none."""
+        self.models = NoModels(why)
 
     # ---- the space that is searched --------------------------------------------------------
 
@@ -78,17 +142,14 @@ class Searcher:
         ArgumentError
             When there are no such vectors.
         """
-        pairs = self.models.pairs if self.models.classifier else None
-        makers = {
-            PLAIN: lambda: plain_space(self.lab, pairs),
-            LEARNED: lambda: learned_space(self.lab, MAX_K),
-        }
-        if name not in makers:
+        if name not in (PLAIN, LEARNED):
             raise ArgumentError(f"There are no {name!r} vectors: choose 'plain' or 'learned'.")
+        if name == LEARNED and not self.predicts:
+            raise ArgumentError("The classifier is not there yet: try again in some seconds.")
         if name == LEARNED and self.models.no_classifier:
             raise ArgumentError(f"No vectors can be learned: {self.models.no_classifier}")
         if name not in self._spaces:
-            self._spaces[name] = makers[name]()
+            self._spaces[name] = learned_space(self.lab, MAX_K)
         self.space = self._spaces[name]
 
     def can_search(self, query: Query) -> bool:
@@ -126,7 +187,7 @@ class Searcher:
     # ---- from a query to its results -------------------------------------------------------
 
     def ask(self, query: Query, k: int | None = None) -> Answer:
-        """Search the gallery for a query, and classify and cluster it.
+        """Search the gallery for a query, and classify and cluster it if the models are there.
 
         Parameters
         ----------
@@ -156,6 +217,9 @@ class Searcher:
             order = np.argsort(-cosines, kind="stable")
             ids = order[:k]
             ids = ids[cosines[ids] > UNSEEN]
+        if isinstance(self.models, NoModels):
+            return Answer(query, ids, cosines[ids], None, None, seconds, cosines, order)
+        with timed(seconds, "search"):
             familiar = self._familiarity(query, cosines[order])
         with timed(seconds, "classify"):
             probabilities = self.models.probabilities(query.vector)
@@ -226,6 +290,8 @@ class Searcher:
         # The curves are those of photos; words and sums of vectors have other cosines.
         if self.space.curves is None or query.photo is None:
             return None
+        from caltech_lab.retrieval.calibration import same_category_probability
+
         return same_category_probability(self.space.curves, cosines, places)
 
     @property
@@ -256,6 +322,8 @@ class Searcher:
 
     def _familiarity(self, query: Query, cosines: Similarities) -> float:
         """Return the familiarity of a query by plain vectors; `cosines` descend, in any space."""
+        from caltech_lab.retrieval.novelty import familiarity
+
         if self.space.embed is not None:
             (cosines,) = self._spaces[PLAIN].index.similarities(query.vector)
             cosines[query.rows] = UNSEEN

@@ -18,6 +18,8 @@ from caltech_lab.retrieval.gallery import matching
 from caltech_lab.widgets.thumbnails import small_jpeg, thumbnail
 
 if TYPE_CHECKING:
+    from caltech_lab.demo.models import Models
+    from caltech_lab.demo.spaces import Space
     from caltech_lab.lab import Lab
 
 N_CACHED = 2000  # thumbnails for the page, of about 10 KB each
@@ -45,6 +47,9 @@ class SearchSession:
         The compiled backbone, if there is one already.
     say : callable, optional
         Called with a sentence before each slow step.
+    predicts : bool
+        Whether to load classifier and clusters at once; otherwise a search gives no predictions
+        until `predict_by`.
 
     Attributes
     ----------
@@ -78,11 +83,12 @@ class SearchSession:
         lab: "Lab",
         engine: Engine | None = None,
         say: Callable[[str], None] = lambda _: None,
+        predicts: bool = True,
     ) -> None:
         say("Opening the photos, which are embedded the first time ...")
         self.lab, self.gallery = lab, lab.embeddings
         self.encoder = Encoder(lab, engine)
-        self.searcher = Searcher(lab, say)
+        self.searcher = Searcher(lab, say, predicts)
         self.explainer = Explainer(lab)
         self.answer: Answer | None = None
         self.options = SearchOptions()
@@ -159,6 +165,12 @@ class SearchSession:
         except Exception:
             self.searcher.use(before)  # the results on the page must come from the vectors in use
             raise
+
+    def predict_by(self, models: "Models", plain: "Space") -> None:
+        """Use models from `Searcher.load_models` from now on, and search again with them."""
+        self.searcher.predict_by(models, plain)
+        if self.answer is not None:
+            self._show(self.searcher.ask(self._visits[self._place].query))
 
     # ---- marks and filters -----------------------------------------------------------------
 

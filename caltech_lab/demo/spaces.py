@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.model_selection import StratifiedKFold
 
 from caltech_lab.demo.answers import Vector
-from caltech_lab.embedding.embeddings import Embeddings
-from caltech_lab.embedding.views import FusedViews, own_view
-from caltech_lab.retrieval.calibration import same_category_curves
 from caltech_lab.retrieval.index import Index, Similarities
-from caltech_lab.studies.vectors.fused import fused_embeddings, projected
-from caltech_lab.studies.vectors.projections import projection
 
+# The other imports are inside the functions: the index of the plain embeddings, which is all that
+# the first results need, takes no scikit-learn.
 if TYPE_CHECKING:
+    from caltech_lab.embedding.embeddings import Embeddings
     from caltech_lab.lab import Lab
 
 PLAIN, LEARNED = "plain", "learned"
@@ -55,7 +52,7 @@ class Space:
 
 
 def plain_space(
-    lab: "Lab", pairs: Callable[[], tuple[Similarities, NDArray[np.bool_]]] | None
+    lab: "Lab", pairs: Callable[[], tuple[Similarities, NDArray[np.bool_]]] | None = None
 ) -> Space:
     """Return the space of the plain embeddings.
 
@@ -75,6 +72,8 @@ def plain_space(
 def _plain_curves(
     pairs: Callable[[], tuple[Similarities, NDArray[np.bool_]]],
 ) -> NDArray[np.float64]:
+    from caltech_lab.retrieval.calibration import same_category_curves
+
     return same_category_curves(*pairs())
 
 
@@ -90,6 +89,9 @@ def learned_space(lab: "Lab", k: int) -> Space:
     k : int
         Number of results per query for the calibration.
     """
+    from caltech_lab.embedding.views import FusedViews, own_view
+    from caltech_lab.studies.vectors.fused import projected
+
     model, vectors = projected(lab, RECIPE)
     views, own = FusedViews(), own_view(lab.backbone)
     # Compiles the other networks now, so that the first query does not wait for it.
@@ -107,7 +109,9 @@ def learned_space(lab: "Lab", k: int) -> Space:
     return Space(LEARNED, vectors.X, curves, embed)
 
 
-def _learned_curves(vectors: Embeddings, lab: "Lab", k: int) -> NDArray[np.float64]:
+def _learned_curves(vectors: "Embeddings", lab: "Lab", k: int) -> NDArray[np.float64]:
+    from caltech_lab.retrieval.calibration import same_category_curves
+
     return same_category_curves(*held_out_pairs(lab, k))
 
 
@@ -132,6 +136,11 @@ def held_out_pairs(lab: "Lab", k: int) -> tuple[Similarities, NDArray[np.bool_]]
     relevant : ndarray of bool, shape (n, k)
         Whether a result has the category of its query.
     """
+    from sklearn.model_selection import StratifiedKFold
+
+    from caltech_lab.studies.vectors.fused import fused_embeddings
+    from caltech_lab.studies.vectors.projections import projection
+
     fused = fused_embeddings(lab)
     train, _ = lab.split()
     X, y = fused.X[train], fused.y[train]

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
 
 from caltech_lab.errors import CacheError
 from caltech_lab.storage.files import (
@@ -172,11 +171,17 @@ def _add_to(digest: Any, value: Any) -> None:
         _add_to(digest, [value.__func__, value.__self__])
     elif inspect.isroutine(value):
         digest.update(f"{value.__module__}.{value.__qualname__}".encode())
-    elif isinstance(value, BaseEstimator):  # its parameters, and what it has learned
+    elif _is_estimator(value):  # its parameters, and what it has learned
         _add_to(digest, dict(sorted(vars(value).items())))
     elif is_dataclass(value) and not isinstance(value, type):  # embeddings among them
         _add_to(digest, {field.name: getattr(value, field.name) for field in fields(value)})
     digest.update(b">")
+
+
+def _is_estimator(value: Any) -> bool:
+    # Where nobody has imported scikit-learn, which takes seconds, there is no estimator.
+    base = sys.modules.get("sklearn.base")
+    return base is not None and isinstance(value, base.BaseEstimator)
 
 
 def _is_current(path: Path, key: Mapping[str, Any]) -> bool:

@@ -2,14 +2,10 @@
 // The map as a widget of its own; photo_map.js comes before this.
 export default {
   render({ model, el }) {
-    const numbers = (name, Kind) => {
-      const { buffer, byteOffset, byteLength } = model.get(name);
-      return new Kind(buffer.slice(byteOffset, byteOffset + byteLength));
-    };
     const send = (kind, rows) => model.send({ kind, rows });
     const map = photoMap(el, {
-      points: numbers("points", Float32Array),
-      labels: numbers("labels", Int32Array),
+      points: mapNumbers(Float32Array, model.get("points")),
+      labels: mapNumbers(Int32Array, model.get("labels")),
       names: model.get("names"),
       colors: model.get("colors"),
       regions: model.get("regions"),

@@ -2,11 +2,12 @@
 
 import base64
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anywidget
 import traitlets
@@ -50,22 +51,44 @@ class Panel(VBox):  # type: ignore[misc]
         )
 
 
+class Speaker(Protocol):
+    """A widget with a status line."""
+
+    def say(self, sentence: str, wrong: bool = False) -> None:
+        """Show a sentence in the status line."""
+
+
+@contextmanager
+def errors_shown(view: Speaker, what: str) -> Iterator[None]:
+    """Show errors of a block in the status line of a widget, because JupyterLab shows none.
+
+    Parameters
+    ----------
+    view : Speaker
+        The widget.
+    what : str
+        What is done in the block, for the log of unexpected errors.
+    """
+    try:
+        yield
+    except LabError as error:
+        view.say(str(error), wrong=True)
+    except Exception as error:
+        log.exception("%s failed.", what)
+        view.say(
+            f"There was an unexpected error ({type(error).__name__}): try again, or reload the "
+            "page.",
+            wrong=True,
+        )
+
+
 def guarded(callback: Callable[..., None]) -> Callable[..., None]:
-    """Make a callback of a panel show its errors, which JupyterLab does not show."""
+    """Make a callback of a panel show its errors; see `errors_shown`."""
 
     @wraps(callback)
     def safe(panel: Panel, *arguments: Any) -> None:
-        try:
+        with errors_shown(panel, f"A callback of {type(panel).__name__}"):
             callback(panel, *arguments)
-        except LabError as error:
-            panel.say(str(error), wrong=True)
-        except Exception as error:
-            log.exception("A callback of %s failed.", type(panel).__name__)
-            panel.say(
-                f"There was an unexpected error ({type(error).__name__}): try again, or reload "
-                "the page.",
-                wrong=True,
-            )
 
     return safe
 

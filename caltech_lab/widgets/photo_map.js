@@ -10,6 +10,11 @@ const MAP_NAMED = 25; // regions named at a time
 const MAP_SQUARES = 30000; // photos from which on they are drawn as squares
 const MAP_KEPT = 500; // previews
 
+// Returns the numbers that a widget was sent as bytes, which may begin anywhere in a buffer.
+function mapNumbers(Kind, { buffer, byteOffset, byteLength }) {
+  return new Kind(buffer.slice(byteOffset, byteOffset + byteLength));
+}
+
 // options.points    Float32Array, x and y of each row in turn
 // options.labels    Int32Array, the category of each row; -1 for none
 // options.names     names of the categories

@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 import pytest
 from PIL import Image
 
-from caltech_lab.cli.data import voila
+from caltech_lab.cli.demo import voila
 from tests.browsing import TOKEN
 from tools import series
 

@@ -5,13 +5,16 @@ what only a process shows (imports, side by side, no more on standard error than
 tested with one.
 """
 
+import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -439,6 +442,16 @@ def test_a_flat_folder_clusters_and_is_searched_and_cannot_be_classified(
 
 
 # ---- what the commands above share ---------------------------------------------------------
+
+
+def test_the_help_of_a_command_is_that_of_the_function_behind_it() -> None:
+    # Written out twice, because the modules of the functions take seconds to import.
+    text = Path(commands.__file__).read_text(encoding="utf-8")
+    pairs = re.findall(r'@command\("(\w+)"\)\ndef (\w+)', text)
+    assert len(pairs) == len(app.registered_commands)
+    for module, name in pairs:
+        behind = getattr(import_module(f"caltech_lab.cli.{module}"), name)
+        assert inspect.getdoc(getattr(commands, name)) == inspect.getdoc(behind)
 
 
 def test_the_names_written_out_are_those_of_the_registries() -> None:

@@ -2,16 +2,20 @@
 
 import json
 import shutil
-import time
+import subprocess
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import numpy as np
 import pytest
 
 from caltech_lab.datasets import folder
 from caltech_lab.demo import RetrievalDemo, SearchSession, open_page
+from caltech_lab.demo.page import OPENING
+from caltech_lab.demo.searcher import LOADING, Searcher
 from caltech_lab.demo.speed import demo_speed
 from caltech_lab.errors import ArgumentError
 from caltech_lab.lab import Lab
@@ -316,8 +320,10 @@ def test_the_reasons_are_shown(lab, monkeypatch):
     assert demo.why["region"] == []
     demo.act("region", x=0.5, y=0.9)
     assert demo.why["region"] == pytest.approx([1 / 3, 2 / 3, 2 / 3, 1])
+    assert "most similar to row 3, column 2 of the query: row " in demo.why["spoken"]
     demo.act("regions")
     assert demo.why["region"] == []
+    assert demo.why["spoken"].startswith("Of 3 by 3 regions of the result, these contribute most")
     demo.act("close_why")
     assert demo.why == {}
     demo.act("why", row=row)
@@ -342,9 +348,10 @@ def test_the_map_places_gallery_and_query(demo, upload, photo_bytes):
 def test_files_are_sent(demo, monkeypatch, tmp_path):
     messages = sent(demo, monkeypatch)
     demo.act("take", kind="csv", marked=False)
-    demo.act("take", kind="sheet", marked=False)
+    demo.act("take", kind="sheet", marked=False, view="second")
     (csv, (table,)), (sheet, (picture,)) = messages
     assert (csv["name"], sheet["name"]) == ("results.csv", "results.png")
+    assert (csv["view"], sheet["view"]) == ("", "second")  # the view that takes it
     assert table.count(b"\n") == 25
     assert picture.startswith(b"\x89PNG")
     demo.act("mark", row=rows_of(demo)[3], mark="good")
@@ -383,10 +390,9 @@ def test_before_it_is_open_messages_are_ignored(session):
 
 
 def opened(page):
-    for _ in range(600):
-        if page.opening == "" or not page.opening.endswith(" ..."):
-            return page
-        time.sleep(0.1)
+    for thread in threading.enumerate():
+        if thread.name == OPENING:
+            thread.join(60)
     return page
 
 
@@ -395,6 +401,8 @@ def test_the_page_of_voila_opens_in_the_background(lab, environment, monkeypatch
     page = opened(open_page())
     assert page.opening == ""
     assert page.results["items"]
+    assert page.query["classes"]
+    assert not page.session.searcher.is_loading
     assert capsys.readouterr().out == ""
 
 
@@ -541,8 +549,193 @@ def test_other_cells_print_while_a_page_opens(lab, monkeypatch, capsys):
     assert ready.wait(60)
     print("heard")
     go_on.set()
-    while page.opening:
-        time.sleep(0.01)
+    opened(page)
     out = capsys.readouterr().out
     assert "heard" in out
     assert "hushed" not in out
+
+
+# Results first, and then what the models predict.
+
+
+def started(lab):
+    """Return a page without predictions."""
+    page = RetrievalDemo()
+    page.start(SearchSession(lab, predicts=False))
+    return page
+
+
+@pytest.fixture(name="early")
+def page_without_models(lab):
+    return started(lab)
+
+
+@pytest.fixture(name="gate")
+def gate_before_the_models(monkeypatch):
+    """Let `load_models` wait until the gate is opened."""
+    gate, load = Event(), Searcher.load_models
+
+    def waits(self):
+        assert gate.wait(60)
+        return load(self)
+
+    monkeypatch.setattr(Searcher, "load_models", waits)
+    return gate
+
+
+def without_predictions(items):
+    return [item | {"chance": None, "predicted": ""} for item in items]
+
+
+def test_the_first_results_need_no_scikit_learn(lab, tmp_path):
+    code = (
+        "import sys; from dataclasses import replace\n"
+        "from caltech_lab.datasets import folder\n"
+        "from caltech_lab.demo import RetrievalDemo, SearchSession\n"
+        "from caltech_lab.embedding.backbones import backbone\n"
+        "from caltech_lab.lab import Lab\n"
+        "from pathlib import Path\n"
+        "tiny = replace(backbone('pixels'), name='tiny', size=12, width=12 * 12 * 3)\n"
+        f"lab = Lab(folder.scan(Path({str(lab.photos.root)!r})), tiny)\n"
+        "demo = RetrievalDemo(SearchSession(lab, predicts=False))\n"
+        "assert len(demo.results['items']) == 24\n"
+        "heavy = {'sklearn', 'skops', 'scipy', 'torch', 'openvino', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_first_results_are_shown_without_predictions(early):
+    assert early.opening == ""
+    assert said(early).startswith("Results for ")
+    assert said(early).endswith(f"). {LOADING}")
+    assert "classify" not in said(early)
+    assert len(early.results["items"]) == 24
+    assert early.results["items"] == without_predictions(early.results["items"])
+    assert early.query["classes"] == []
+    assert early.query["warning"] == ""
+    assert early.query["no_classifier"] == early.query["cluster"] == LOADING
+    assert early.query["place"] == "In the gallery."
+    assert list(early.gallery["spaces"]) == ["plain"]
+    assert not early.gallery["clusters"]
+    for trait in TRAITS:
+        json.dumps(getattr(early, trait), allow_nan=False)
+
+
+def test_predictions_are_added_to_the_same_results(early, demo):
+    before = early.results
+    numbers = told(early, "query")
+    early.add_predictions()
+    # The page looks as one that had them from the beginning.
+    assert early.gallery == demo.gallery
+    assert early.query == demo.query
+    assert early.results == demo.results
+    assert early.controls == demo.controls
+    assert said(early).startswith("Results for ")
+    assert "classify" in said(early)
+    assert LOADING not in said(early)
+    assert before["items"] == without_predictions(early.results["items"])
+    assert {query["number"] for query in numbers} == {1}  # it is no other search
+
+
+def test_what_a_person_does_meanwhile_is_neither_lost_nor_undone(lab, gate):
+    page = started(lab)
+    loading = Thread(target=page.add_predictions)
+    loading.start()
+    page._received(page, {"do": "search", "row": 40}, [])
+    marked = rows_of(page)[3]
+    page._received(page, {"do": "mark", "row": marked, "mark": "good"}, [])
+    page._received(page, {"do": "filter", "hide_near_duplicates": True, "cluster": True}, [])
+    page._received(page, {"do": "show", "k": 10}, [])
+    page._received(page, {"do": "space", "name": "learned"}, [])
+    assert "try again in some seconds" in said(page)
+    page._received(page, {"do": "take", "kind": "csv", "marked": False}, [])
+    assert said(page) == "results.csv is ready: 10 photos."
+    assert page.results["items"] == without_predictions(page.results["items"])
+    gate.set()
+    loading.join(60)
+    session = page.session
+    assert said(page) == "results.csv is ready: 10 photos."  # and is not talked over
+    assert session.answer.query.row == 40
+    assert session.marks == {marked: "good"}
+    assert (page.controls["k"], page.controls["hide_near_duplicates"]) == (10, True)
+    assert session.options.cluster == session.answer.cluster is not None
+    assert page.query["classes"]
+    assert all(item["chance"] for item in page.results["items"])
+    page.act("go", step=-1)
+    assert page.query["classes"]
+    assert not session.can_go_back
+
+
+def test_a_click_waits_while_predictions_are_put_in(early, monkeypatch):
+    inside, go_on, predict_by = Event(), Event(), early.session.predict_by
+
+    def slowly(*loaded):
+        early.session.searcher.models = loaded[0]
+        inside.set()
+        assert go_on.wait(60)
+        predict_by(*loaded)
+
+    monkeypatch.setattr(early.session, "predict_by", slowly)
+    loading = Thread(target=early.add_predictions)
+    loading.start()
+    assert inside.wait(60)
+    click = Thread(target=early.act, args=("search",), kwargs={"row": 40})
+    click.start()
+    click.join(0.2)
+    assert early.session.answer.query.row != 40  # not answered by half of the models
+    go_on.set()
+    loading.join(60)
+    click.join(60)
+    assert early.session.answer.query.row == 40
+    assert early.query["classes"]
+    assert all(item["chance"] for item in early.results["items"])
+
+
+def test_an_explanation_stays_open_when_predictions_arrive(early):
+    early.why = {"row": 3, "title": "Why?"}
+    early.add_predictions()
+    assert early.why == {"row": 3, "title": "Why?"}
+
+
+def test_an_error_stays_when_predictions_arrive(early):
+    early.act("path", path="no/such/photo.jpg")
+    before = early.status
+    early.add_predictions()
+    assert early.query["classes"]
+    assert early.status == before
+    assert before["wrong"]
+
+
+def test_without_labels_there_are_clusters_but_no_categories(lab, tmp_path):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for row in range(0, 84, 4):
+        shutil.copy(lab.photos.file(row), flat / f"{row}.png")
+    page = started(Lab(folder.scan(flat), lab.backbone))
+    assert page.query["no_classifier"] == LOADING
+    page.add_predictions()
+    assert page.query["classes"] == []
+    assert page.query["no_classifier"] not in ("", LOADING)
+    assert page.query["cluster"].startswith("Cluster ")
+    assert {item["chance"] for item in page.results["items"]} == {None}
+    assert list(page.gallery["spaces"]) == ["plain"]
+    assert page.gallery["clusters"]
+    assert LOADING not in said(page)
+
+
+def test_without_models_the_search_goes_on(early, monkeypatch, caplog):
+    def fails(_):
+        raise MemoryError
+
+    monkeypatch.setattr(Searcher, "load_models", fails)
+    early.add_predictions()
+    assert early.status["wrong"]
+    assert "MemoryError" in said(early)
+    assert early.query["no_classifier"] == early.query["cluster"]
+    assert "could not be loaded" in early.query["cluster"]
+    early.act("search", row=40)
+    assert said(early).startswith("Results for ")
+    assert LOADING not in said(early)
+    assert rows_of(early)
