@@ -404,7 +404,7 @@ class RetrievalDemo(anywidget.AnyWidget):
                     "name": self._name(row),
                     "path": shown_name(session.path(row)),
                     "cosine": f"{cosine:.3f}",
-                    "chance": None if same is None else f"{100 * same[place]:.0f} %",
+                    "chance": None if same is None else _percent(same[place]),
                     "mark": session.marks.get(row, ""),
                     "predicted": "" if other == y[row] else self.gallery["categories"][other],
                 }
@@ -562,6 +562,11 @@ class RetrievalDemo(anywidget.AnyWidget):
 
 def _photos(n: int) -> str:
     return f"{n:,} photo{'s' if n != 1 else ''}"
+
+
+def _percent(probability: float) -> str:
+    """Return a probability for a caption; a finite sample never justifies 100 %."""
+    return "> 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
 
 
 def _light(values: np.ndarray) -> list[list[float]]:

@@ -4,8 +4,8 @@ The module names are those of the weights, so that a state dict loads unchanged.
 EfficientNet, the Lite variants have no squeeze-and-excitation, use ReLU6 instead of swish, and do
 not scale the stem, the head and the depth of the first and last stage.
 
-References: M. Tan, Q. V. Le: EfficientNet: rethinking model scaling for convolutional neural networks.
-ICML 2019.
+References: M. Tan, Q. V. Le: EfficientNet: rethinking model scaling for convolutional neural
+networks. ICML 2019.
 R. Liu: Higher accuracy on vision models with EfficientNet-Lite. TensorFlow blog, 2020.
 """
 

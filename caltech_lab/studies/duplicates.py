@@ -15,8 +15,8 @@ each of which is in `Faces_easy` as a crop, it pairs 196 with the correct crop a
 one. In a visual check, 24 of 24 copies were correct, and about two thirds of 30 crops outside the
 faces; the errors were motorbikes, pistols and drawings of similar shape on white.
 
-References: C. Zauner: Implementation and benchmarking of perceptual image hash functions. Master's thesis,
-University of Applied Sciences Hagenberg, 2010 (the hash by cosine transform).
+References: C. Zauner: Implementation and benchmarking of perceptual image hash functions. Master's
+thesis, University of Applied Sciences Hagenberg, 2010 (the hash by cosine transform).
 J. P. Lewis: Fast normalized cross-correlation. Vision Interface, 1995.
 """
 

@@ -80,7 +80,7 @@ def test_the_demo_as_a_page(page, serve_demo, photos, shoot, tmp_path):
     person.wait("Results for holiday.jpg", 120)
     page.get_by_text("Not in the gallery").wait_for()
     chances = person.tiles.locator(".cl-chance").all_inner_texts()
-    assert all(re.fullmatch(r"\d+ %", text) for text in chances)
+    assert all(re.fullmatch(r"(> )?\d+ %", text) for text in chances)
     waits = []
     for number, photo in enumerate(photos * 3):
         started = time.perf_counter()

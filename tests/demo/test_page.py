@@ -56,7 +56,8 @@ def test_it_opens_with_results(demo):
         assert item["name"] == session.category(row)
         assert item["src"].startswith("data:image/jpeg;base64,")
         assert item["cosine"] == f"{session.ranking.similarities[place]:.3f}"
-        assert item["chance"] == f"{100 * session.ranking.same_category[place]:.0f} %"
+        p = session.ranking.same_category[place]
+        assert item["chance"] == ("> 99 %" if p > 0.99 else f"{100 * p:.0f} %")
 
 
 def test_all_that_it_shows_is_json(demo):

@@ -52,6 +52,12 @@ def test_a_more_similar_answer_is_never_less_probable_and_none_is_certain():
     assert curves.max() <= calibration.MOST
 
 
+def test_the_second_curve_begins_after_the_tenth_result():
+    curves = np.stack([np.full(len(calibration.GRID), p) for p in (0.9, 0.8)])
+    p = calibration.same_category_probability(curves, [0.7, 0.7, 0.7], [8, 9, 10])
+    assert p.tolist() == [0.9, 0.9, 0.8]
+
+
 def test_a_dozen_photos_are_enough_for_curves():
     X, y = blobs(n=8, categories=2)
     curves = calibration.same_category_curves(*calibration.leave_one_out(X, y))
