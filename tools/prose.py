@@ -56,10 +56,13 @@ DURATION = re.compile(r"about (\w+|\d+) (seconds?|minutes?) on", re.IGNORECASE)
 # Not measured here: code, formulas, links, citations with their years, headings and lists.
 LEFT_OUT = re.compile(
     r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$|\]\([^)]*\)|https?://\S+|\b(19|20)\d\d\b|"
-    r"arXiv:\S+|^#+ .*$|^\*\*\d+[.:].*?\*\*|^\d+\. |[Nn]otebooks? [\d, and]+|"
-    r"<svg.*?</svg>|<[^>]+>",
+    r"arXiv:\S+|^#+ [^\n]*$|^\*\*\d+[.:].*?\*\*|^\d+\. |[Nn]otebooks? [\d, and]+|"
+    r"<svg.*?</svg>|<[^>]+>|\*\*Further reading\.\*\*.*",
     re.DOTALL | re.MULTILINE,
 )
+# Given or worked out, and not measured: 80 : 20, 1.28 million photos of ImageNet, the largest
+# category, 32 x 32 x 3 pixels, 7 x 7 regions, ten of which are 0.204, the sample's 336 pictures ...
+GIVEN = {1.28, 1.8, 32, 49, 0.204, 80, 336, 800, 1024, 3072}
 WRITTEN = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 SMALL = 12  # whole numbers up to this one are counts of things in the text
 
@@ -67,7 +70,7 @@ SMALL = 12  # whole numbers up to this one are counts of things in the text
 def faults(path: Path) -> list[str]:
     """Return one sentence per fault in the prose of a notebook."""
     cells = nbformat.read(path, as_version=4).cells
-    known = {value for cell in cells for value in _measured(cell)}
+    known = GIVEN.union(*(_measured(cell) for cell in cells))
     found = []
     for number, cell in enumerate(cells):
         if cell.cell_type != "markdown":
