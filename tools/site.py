@@ -70,7 +70,7 @@ def main() -> int:
 
     target = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "build" / "site"
     lay_out(SOURCE)
-    return build_main(["-W", "--keep-going", "-q", "-b", "html", str(SOURCE), str(target)])
+    return build_main(["-E", "-W", "--keep-going", "-q", "-b", "html", str(SOURCE), str(target)])
 
 
 if __name__ == "__main__":
