@@ -142,7 +142,7 @@ def dendrogram(
         leaf_label_func=title,
         color_threshold=0,
         above_threshold_color="0.4",
-        leaf_font_size=8,
+        leaf_font_size=10,
         ax=ax,
     )
     for label in ax.get_yticklabels():  # the axes may be older than the fonts for these names
