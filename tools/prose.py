@@ -60,8 +60,8 @@ LEFT_OUT = re.compile(
     r"<svg.*?</svg>|<[^>]+>|\*\*Further reading\.\*\*.*",
     re.DOTALL | re.MULTILINE,
 )
-# Given or worked out by hand, and not measured: 80 : 20, 1.28 million photos of ImageNet, the size
-# of the largest category, the sample (14 of 24), 32 x 32 x 3 pixels, 7 x 7 regions, 1 - 0.05 / 3 ...
+# Given or worked out by hand, and not measured: 80 : 20, 1.28 million photos of ImageNet, sizes of
+# the largest category and of the sample, 32 x 32 x 3 pixels, 7 x 7 regions, 1 - 0.05 / 3 ...
 GIVEN = {14, 1.28, 1.6, 1.8, 32, 49, 0.204, 80, 98.3, 336, 800, 1024, 3072}
 WRITTEN = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 SMALL = 12  # whole numbers up to this one are counts of things in the text
