@@ -11,9 +11,9 @@ from typing import Any
 import faiss
 import numpy as np
 from common import arguments, lab, save
+from made import grow, principal_coordinates
 
 from caltech_lab.datasets.splits import split
-from caltech_lab.scale.growth import grow, principal_coordinates
 
 SIZES = (9_000, 100_000, 1_000_000)
 DIMENSIONS = 128

@@ -118,31 +118,20 @@ def tsne(found: dict[str, Any]) -> str:
 
 
 def search(found: dict[str, Any]) -> str:
-    """Tables of `search.py`."""
-    parts = []
-    for title, report in found["exact"].items():
-        if isinstance(report, dict):
-            parts += [f"200 queries, {title}:", peers(report["rows"])]
-    exact = found["exact"]
-    query = exact["single"]["rows"]["the lab, exact"]["median_s"] / 200
-    parts.append(
-        f"**Roofline.** A query reads {exact['bytes'] / 1e6:.0f} MB. The threads sum them up at "
-        f"{exact['gigabytes_per_s']:.1f} GB/s, in "
-        f"{1e3 * exact['bytes'] / exact['gigabytes_per_s'] / 1e9:.2f} ms; a query takes "
-        f"{1e3 * query:.2f} ms, {exact['bytes'] / query / 1e9:.1f} GB/s."
-    )
-    parts.append(f"Approximate indexes, vectors of {found['dimensions']} numbers:")
+    """Table of `search.py`."""
     lines = [
-        "| vectors | index | recall@10 | ms a query | build, s | bytes a vector |",
-        "|---:|---|---:|---:|---:|---:|",
+        "| vectors | index | setting | recall@10 | processor ms per query | build, processor s "
+        "| bytes per vector |",
+        "|---:|---|---|---:|---:|---:|---:|",
     ]
-    for n, rows in found["approximate"].items():
-        lines += [
-            f"| {int(n):,} | {name} | {row['recall']:.4f} | {row['query_ms']:.2f} "
-            f"| {row['build_s']:.1f} | {row['bytes_per_vector']:.0f} |"
-            for name, row in rows.items()
-        ]
-    return "\n\n".join([*parts, "\n".join(lines)])
+    lines += [
+        f"| {row['n']:,} | {row['index']} | {row['parameter']} {row['value'] or ''} "
+        f"| {row['recall']:.4f} | {row['query_ms']:.3f} | {row['build_s']:.1f} "
+        f"| {row['bytes_per_vector']:.0f} |"
+        for row in found["rows"]
+    ]
+    told = f"{found['queries']} queries, one by one; vectors of {found['dimensions']} dimensions."
+    return told + "\n\n" + "\n".join(lines)
 
 
 def passes(found: dict[str, Any]) -> str:
