@@ -83,9 +83,7 @@ def curves(coordinates: np.ndarray, queries: np.ndarray, n: int) -> list[dict[st
                 inner.hnsw.efSearch = value
             elif parameter:
                 inner.nprobe = value
-            faiss.omp_set_num_threads(1)
             found, ms = answers(index, queries)
-            faiss.omp_set_num_threads(2)
             exact = found if name == "Flat" else exact
             right = [np.isin(a, b).mean() for a, b in zip(exact, found, strict=True)]
             row = {"n": n, "index": name, "parameter": parameter, "value": value}
@@ -97,6 +95,7 @@ def curves(coordinates: np.ndarray, queries: np.ndarray, n: int) -> list[dict[st
 def main() -> None:
     """Measure and save."""
     options = arguments(__doc__)
+    faiss.omp_set_num_threads(1)
     features = lab(options.quick).embeddings
     train, test = split(features.y)
     X, dimensions = features.X, 64 if options.quick else DIMENSIONS
