@@ -18,7 +18,7 @@ from caltech_lab.datasets.splits import split
 SIZES = (9_000, 100_000, 1_000_000)
 DIMENSIONS = 128
 QUERIES = 300
-TRAINING = 100_000  # vectors for K-Means in IVF and PQ
+TRAINING = 50_000  # vectors for K-Means in IVF and PQ
 M, CODE_BYTES = 16, 32  # edges per vector in HNSW; codes of 8 bits in PQ
 EF_SEARCH = (16, 32, 64, 128, 256)
 NPROBE = (1, 4, 16, 64, 256)
@@ -28,7 +28,7 @@ SHORTLIST = 100  # results of IVF-PQ that are ranked again with the full vectors
 def indexes(X: np.ndarray) -> Iterator[tuple[str, Any, Any, dict[str, float]]]:
     """Build the indexes of all vectors, each with what it needs to be searched and its costs."""
     n, d = X.shape
-    n_lists = 2 ** round(np.log2(4 * n**0.5))
+    n_lists = 2 ** round(np.log2(n**0.5))
     metric = faiss.METRIC_INNER_PRODUCT
     flat = faiss.IndexFlatIP(d)
     cells = faiss.IndexFlatIP(d)  # shared, and trained once
