@@ -119,19 +119,18 @@ def tsne(found: dict[str, Any]) -> str:
 
 def search(found: dict[str, Any]) -> str:
     """Table of `search.py`."""
+    parts = [f"Approximate indexes, vectors of {found['dimensions']} dimensions:"]
     lines = [
-        "| vectors | index | setting | recall@10 | processor ms per query | build, processor s "
-        "| bytes per vector |",
-        "|---:|---|---|---:|---:|---:|---:|",
+        "| vectors | index | recall@10 | ms per query | build, s | bytes per vector |",
+        "|---:|---|---:|---:|---:|---:|",
     ]
-    lines += [
-        f"| {row['n']:,} | {row['index']} | {row['parameter']} {row['value'] or ''} "
-        f"| {row['recall']:.4f} | {row['query_ms']:.3f} | {row['build_s']:.1f} "
-        f"| {row['bytes_per_vector']:.0f} |"
-        for row in found["rows"]
-    ]
-    told = f"{found['queries']} queries, one by one; vectors of {found['dimensions']} dimensions."
-    return told + "\n\n" + "\n".join(lines)
+    for n, rows in found["approximate"].items():
+        lines += [
+            f"| {int(n):,} | {name} | {row['recall']:.4f} | {row['query_ms']:.2f} "
+            f"| {row['build_s']:.1f} | {row['bytes_per_vector']:.0f} |"
+            for name, row in rows.items()
+        ]
+    return "\n\n".join([*parts, "\n".join(lines)])
 
 
 def passes(found: dict[str, Any]) -> str:
