@@ -1,6 +1,6 @@
 """How the cost of each step grows with the collection, at 1 to 100 times Caltech-101.
 
-The larger collections are made from the real embeddings by `caltech_lab.scale.growth`.
+The larger collections are made from the real embeddings by `made`.
 Seconds are of the processor and not of the clock, on one core, so that other work on the machine
 counts little.
 A step that would take longer than `BUDGET` at the next size is not measured there. The variable
@@ -16,6 +16,7 @@ from typing import Any
 import faiss
 import numpy as np
 from common import RESULTS, arguments, lab, save
+from made import grow, principal_coordinates
 from neighbors import hdbscan_on_neighbors, neighbor_graph
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster
@@ -25,7 +26,6 @@ from threadpoolctl import threadpool_limits
 
 from caltech_lab.fast.linkage import linkage_matrix
 from caltech_lab.retrieval.faiss_gallery import FaissGallery
-from caltech_lab.scale.growth import grow, principal_coordinates
 from caltech_lab.storage.files import read_json
 
 TIMES = (1, 3, 10, 30, 100)

@@ -118,22 +118,10 @@ def tsne(found: dict[str, Any]) -> str:
 
 
 def search(found: dict[str, Any]) -> str:
-    """Tables of `search.py`."""
-    parts = []
-    for title, report in found["exact"].items():
-        if isinstance(report, dict):
-            parts += [f"200 queries, {title}:", peers(report["rows"])]
-    exact = found["exact"]
-    query = exact["single"]["rows"]["the lab, exact"]["median_s"] / 200
-    parts.append(
-        f"**Roofline.** A query reads {exact['bytes'] / 1e6:.0f} MB. The threads sum them up at "
-        f"{exact['gigabytes_per_s']:.1f} GB/s, in "
-        f"{1e3 * exact['bytes'] / exact['gigabytes_per_s'] / 1e9:.2f} ms; a query takes "
-        f"{1e3 * query:.2f} ms, {exact['bytes'] / query / 1e9:.1f} GB/s."
-    )
-    parts.append(f"Approximate indexes, vectors of {found['dimensions']} numbers:")
+    """Table of `search.py`."""
+    parts = [f"Approximate indexes, vectors of {found['dimensions']} dimensions:"]
     lines = [
-        "| vectors | index | recall@10 | ms a query | build, s | bytes a vector |",
+        "| vectors | index | recall@10 | ms per query | build, s | bytes per vector |",
         "|---:|---|---:|---:|---:|---:|",
     ]
     for n, rows in found["approximate"].items():

@@ -37,7 +37,6 @@ ROOMS = {
     "caltech_lab/retrieval/calibration.py": "tests/retrieval",
     "caltech_lab/retrieval/novelty.py": "tests/retrieval",
     "caltech_lab/retrieval/feedback.py": "tests/retrieval",
-    "caltech_lab/retrieval/comparison.py": "tests/retrieval",
     "caltech_lab/embedding/embeddings.py": "tests/embedding/test_embeddings.py",
     "caltech_lab/storage/cache.py": "tests/storage/test_cache.py",
     "caltech_lab/datasets/folder.py": "tests/datasets tests/test_own_photos.py",

@@ -1,17 +1,13 @@
-"""Figures of search results: scores per category, and the growth of indexes."""
+"""A figure of search results: scores per category."""
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from caltech_lab.plots.palette import COLORS
-from caltech_lab.plots.style import STYLE, in_figure, new_axes
+from caltech_lab.plots.style import in_figure, new_axes
 
 
 def scores_by_size(
@@ -64,39 +60,3 @@ def scores_by_size(
     ax.set_xticks(ticks, [str(t) for t in ticks])
     ax.minorticks_off()
     return ax
-
-
-def index_growth(table: pd.DataFrame) -> Figure:
-    """Plot the recall and the costs of index types over the number of vectors.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row per index and size: ``index``, ``vectors``, ``recall`` (0 to 1), ``query_ms``,
-        ``build_s`` and ``bytes_per_vector``.
-
-    Returns
-    -------
-    Figure
-        Four panels over the number of vectors, with one line per index type.
-    """
-    labels = {
-        "recall": "recall@10 against exact",
-        "query_ms": "time a query (ms)",
-        "build_s": "time to build (s)",
-        "bytes_per_vector": "bytes a vector",
-    }
-    with sns.axes_style("whitegrid", STYLE):
-        figure, axes = plt.subplots(2, 2, figsize=(8.5, 5.6), sharex=True, layout="constrained")
-    for ax, (column, label) in zip(axes.flat, labels.items(), strict=True):
-        for (name, rows), color, marker in zip(
-            table.groupby("index", sort=False), COLORS, "osD^v", strict=False
-        ):
-            ax.plot(rows["vectors"], rows[column], marker=marker, color=color, label=name)
-        ax.set(xscale="log", ylabel=label)
-        if column != "recall":
-            ax.set_yscale("log")
-    for ax in axes[1]:
-        ax.set_xlabel("vectors (logarithmic)")
-    axes[0, 0].legend(frameon=False, fontsize=8)
-    return figure

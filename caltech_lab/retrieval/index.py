@@ -59,7 +59,7 @@ class Index:
 
         Parameters
         ----------
-        index : faiss.Index or TwoStageIndex
+        index : faiss.Index
             An inner-product index. Only an `IndexFlatIP` also supports `add`, `save` and
             `similarities`.
         """
