@@ -129,11 +129,12 @@ def _averages(scores: ArrayLike, y: NDArray[np.int64]) -> dict[str, float]:
 def _by_size(counts: "pd.Series[int]", audit: pd.DataFrame) -> pd.DataFrame:
     sizes = counts[audit.index]
     words = ["smallest quarter", "second", "third", "largest quarter"]
-    quarter = pd.qcut(sizes.rank(method="first").to_numpy(), 4, labels=words)
+    quarter = pd.qcut(sizes.rank(method="first"), 4, labels=words)
     table = audit.assign(photos=sizes).groupby(quarter, observed=True)
     rows = table["photos"].agg(["min", "max"]).join(table[["accuracy", "precision"]].mean())
     rows.columns = pd.Index(["photos from", "to", "accuracy", "precision@10"])
-    return rows.rename_axis("categories")
+    rows.index.name = "categories"
+    return rows
 
 
 def _worst(audit: pd.DataFrame) -> pd.DataFrame:
