@@ -42,7 +42,7 @@ NEEDS: dict[str, Need] = {
     "07_evaluation": Need(0, 150, "02_feature_extraction"),
     "08_better_vectors": Need(6_000, 220, "02_feature_extraction"),
     "09_better_clusters": Need(0, 120, "08_better_vectors"),
-    "10_per_class_performance": Need(10_000, 300, "08_better_vectors"),
+    "10_per_class_performance": Need(0, 240, "07_evaluation"),
     "12_when_it_no_longer_fits": Need(500, 30, "02_feature_extraction"),
     "13_retrieval_demo": Need(200, 130, "02_feature_extraction"),
     "appendix_report": Need(500, 90, "02_feature_extraction"),

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from caltech_lab.datasets.caltech101 import SUBSETS
 from caltech_lab.datasets.splits import left_out
 from caltech_lab.embedding.images import read_head, readable
 from caltech_lab.errors import shown_name
 from caltech_lab.metrics.categories import category_audit, unevenness
+from caltech_lab.metrics.intervals import macro_average
 from caltech_lab.metrics.probabilities import expected_calibration_error
 from caltech_lab.report.cached_scores import cached_retrieval_scores
 from caltech_lab.report.final_report import final_report
 from caltech_lab.storage.files import write_atomically
-from caltech_lab.studies.fairness import size_quarters, summary
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -33,9 +34,9 @@ NAMED = 10  # categories in the table of the lowest accuracies
 def write_cards(lab: "Lab") -> list[Path]:
     """Write `model_card.md` and `dataset_card.md`, each atomically.
 
-    The final report, the SVM and its temperature are computed if necessary. Robustness and doubtful
-    labels are reported if they were measured for these embeddings; otherwise, the cards say that
-    they are missing.
+    The final report, the SVM and its temperature are computed if necessary. Robustness and
+    suspicious labels are reported if they were measured for these embeddings; otherwise, the cards
+    say that they are missing.
 
     Parameters
     ----------
@@ -84,9 +85,11 @@ def model_card(lab: "Lab") -> str:
     audit = category_audit(y[test], predicted, names, found)
     by_split = report["classification"]["svm"]["accuracy_by_split"]
     overall = pd.DataFrame(
-        {"accuracy": summary(right, y[test]), "precision@10": summary(found.precision, y[test])}
+        {
+            "accuracy": _averages(right, y[test]),
+            "precision@10": _averages(found.precision, found.labels),
+        }
     ).T
-    overall.columns = pd.Index(["micro average", "macro average", "worst decile", "Gini"])
     return _template("model_card.md").format(
         report=report,
         backbone=lab.backbone.title,
@@ -112,13 +115,26 @@ def model_card(lab: "Lab") -> str:
     )
 
 
+def _averages(scores: ArrayLike, y: NDArray[np.int64]) -> dict[str, float]:
+    values = np.asarray(scores, dtype=np.float64)
+    spread = unevenness(pd.Series(values).groupby(y).mean())
+    return {
+        "micro average": float(values.mean()),
+        "macro average": macro_average(values, y),
+        "worst decile": spread.worst_decile,
+        "Gini": spread.gini,
+    }
+
+
 def _by_size(counts: "pd.Series[int]", audit: pd.DataFrame) -> pd.DataFrame:
-    sizes = counts[audit.index].to_numpy()
-    table = audit.assign(photos=sizes).groupby(size_quarters(sizes))
+    sizes = counts[audit.index]
+    words = ["smallest quarter", "second", "third", "largest quarter"]
+    quarter = pd.qcut(sizes.rank(method="first"), 4, labels=words)
+    table = audit.assign(photos=sizes).groupby(quarter, observed=True)
     rows = table["photos"].agg(["min", "max"]).join(table[["accuracy", "precision"]].mean())
     rows.columns = pd.Index(["photos from", "to", "accuracy", "precision@10"])
-    words = ["smallest quarter", "second", "third", "largest quarter"]
-    return rows.set_axis([words[i] for i in rows.index], axis=0).rename_axis("categories")
+    rows.index.name = "categories"
+    return rows
 
 
 def _worst(audit: pd.DataFrame) -> pd.DataFrame:
@@ -138,7 +154,7 @@ def _worst(audit: pd.DataFrame) -> pd.DataFrame:
 def _robustness(lab: "Lab") -> str:
     table = lab.cache.peek("results/robustness/corruptions_plain.parquet")
     if table is None:
-        return "Not measured yet on these embeddings; notebook 10 measures it."
+        return "Not measured yet on these embeddings; notebook 11 measures it."
     clean = table[table["strength"] == 0].iloc[0]
     wide = table[table["strength"] > 0].pivot_table(
         index="corruption", columns="strength", values=["accuracy", "precision"], sort=False
@@ -147,7 +163,7 @@ def _robustness(lab: "Lab") -> str:
     wide = wide.set_axis([f"{words[c[0]]}, strength {c[1]}" for c in wide.columns], axis=1)
     return (
         "A sample of the test set with the same number of photos per category, under image "
-        "corruptions (Hendrycks and Dietterich 2019), with the smaller SVM of notebook 10. "
+        "corruptions (Hendrycks and Dietterich 2019), with the classifier of notebook 11. "
         "Without corruption: "
         f"accuracy {clean['accuracy']:.3f}, precision@10 {clean['precision']:.3f}.\n\n"
         f"{_markdown(wide)}"
@@ -206,15 +222,15 @@ def dataset_card(lab: "Lab") -> str:
         side=int(np.median(longest)),
         gray=sum(head.mode == "L" for head in heads),
         copies=len(photos) - len(set(photos.sha256)),
-        doubts=_doubts(lab),
+        suspicious=_suspicious(lab),
         sizes=_markdown(shares.rename_axis("category")),
     )
 
 
-def _doubts(lab: "Lab") -> str:
+def _suspicious(lab: "Lab") -> str:
     table = lab.cache.peek("results/label_errors/label_issues.parquet")
     if table is None:
-        return "The number of doubtful labels was not measured yet; notebook 10 measures it."
+        return "The number of suspicious labels was not measured yet; notebook 10 measures it."
     train, _ = lab.split()
     return (
         f"Confident learning flags {len(table):,} of the {len(train):,} labels of the training "

@@ -1,6 +1,7 @@
-"""Review of doubtful labels, page by page: keep, relabel or drop."""
+"""Review of suspicious labels, page by page: keep, relabel or drop."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,8 +12,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from caltech_lab.errors import LabError
-from caltech_lab.plots.fairness import doubtful_labels
-from caltech_lab.studies.label_errors import Decision, Decisions
+from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.style import new_axes
+from caltech_lab.studies.label_decisions import Decision, Decisions
 from caltech_lab.widgets.figure_browser import NEITHER, FigureBrowser
 from caltech_lab.widgets.parts import PhotoGrid, guarded
 
@@ -30,7 +32,7 @@ ACTIONS = [
 
 
 class LabelReview(FigureBrowser):
-    """Shows photos with doubtful labels and records decisions about them.
+    """Shows photos with suspicious labels and records decisions about them.
 
     Each decision is saved immediately. Clicking the same decision again revokes it.
 
@@ -38,20 +40,22 @@ class LabelReview(FigureBrowser):
     ----------
     features : Embeddings
         All photos.
-    doubts : DataFrame
-        Result of `label_errors.label_issues`, the most doubtful first.
+    issues : DataFrame
+        One row per suspicious label, the most suspicious first: ``row`` in `features`, ``category``
+        (the label), ``p_category`` (its predicted probability), ``suggested`` (another category)
+        and ``p_suggested`` (the probability of that).
     path : Path
         CSV file of the decisions; earlier decisions in it are shown and kept.
     """
 
-    def __init__(self, features: "Embeddings", doubts: pd.DataFrame, path: Path) -> None:
-        self.doubts = doubts.reset_index(drop=True)
+    def __init__(self, features: "Embeddings", issues: pd.DataFrame, path: Path) -> None:
+        self.issues = issues.reset_index(drop=True)
         self.decisions = Decisions(path)
-        self._place = {int(row): i for i, row in enumerate(self.doubts["row"])}
+        self._place = {int(row): i for i, row in enumerate(self.issues["row"])}
         self._chosen_row: int | None = None
         decided = self._decided(features)
         super().__init__(
-            features, doubtful_labels(self.doubts, decided),
+            features, _plot(self.issues, decided),
             "Use the buttons to keep the label of a photo, relabel it as suggested, or drop it. "
             "For another category, click the photo and choose from the list.",
         )  # fmt: skip
@@ -63,7 +67,7 @@ class LabelReview(FigureBrowser):
         self.category = Dropdown(options=[NEITHER, *features.categories], disabled=True,
                                  layout=Layout(width="auto"))  # fmt: skip
         self.category.observe(self._category_chosen, "value")
-        pairs = Counter(self.doubts[["category", "suggested"]].itertuples(index=False, name=None))
+        pairs = Counter(self.issues[["category", "suggested"]].itertuples(index=False, name=None))
         self._pairs = {f"{a}, perhaps {b}: {n}": (a, b) for (a, b), n in pairs.most_common()}
         self.choice.options = [NEITHER, *self._pairs]
         row = Layout(flex_flow="row wrap", width="100%")
@@ -71,14 +75,14 @@ class LabelReview(FigureBrowser):
             self.figure, Box([self.before, self.after, self.choice, self.category], layout=row),
             self.status, self.text, self.grid,
         ]  # fmt: skip
-        self._listed: NDArray[np.int64] = np.arange(len(self.doubts))
+        self._listed: NDArray[np.int64] = np.arange(len(self.issues))
         undecided = np.flatnonzero(np.asarray(decided, dtype=object) == "")
         self._page = int(undecided[0]) // PAGE if len(undecided) else 0
         self._show_page()
 
     def _decided(self, features: "Embeddings") -> list[str]:
         decision = self.decisions.table()["decision"]
-        shas = [features.photos.sha256[row] for row in self.doubts["row"]]
+        shas = [features.photos.sha256[row] for row in self.issues["row"]]
         return [str(one) for one in decision.reindex(shas).fillna("")]
 
     def _show_page(self) -> None:
@@ -86,17 +90,17 @@ class LabelReview(FigureBrowser):
         self._page = min(max(self._page, 0), pages - 1)
         places = self._listed[self._page * PAGE : (self._page + 1) * PAGE]
         table, names = self.decisions.table(), self.features.photos.sha256
-        here = self.doubts.iloc[places]
+        here = self.issues.iloc[places]
         lines = {
             int(row): [f"label {p:.2f}", f"{other} {q:.2f}"]
             for row, p, other, q in here[
                 ["row", "p_category", "suggested", "p_suggested"]
             ].to_numpy()
         }
-        decided = sum(names[row] in table.index for row in self.doubts["row"])
+        decided = sum(names[row] in table.index for row in self.issues["row"])
         self.show(
-            f"{decided} of {len(self.doubts):,} decided, in {self.decisions.path.name}. "
-            f"Page {self._page + 1} of {pages}, the most doubtful first.",
+            f"{decided} of {len(self.issues):,} decided, in {self.decisions.path.name}. "
+            f"Page {self._page + 1} of {pages}, the most suspicious first.",
             here["row"].to_numpy(np.int64), lines,
         )  # fmt: skip
         self.before.disabled, self.after.disabled = self._page == 0, self._page == pages - 1
@@ -122,7 +126,7 @@ class LabelReview(FigureBrowser):
             self.say(f"Choose the category of {self.features.photos.table['path'].iat[row]}.")
             return
         table, sha = self.decisions.table(), self.features.photos.sha256[row]
-        suggested = str(self.doubts["suggested"].iat[self._place[row]])
+        suggested = str(self.issues["suggested"].iat[self._place[row]])
         there = sha in table.index and table.at[sha, "decision"] == action
         if there and action == "relabel":  # revoked only if relabeled as suggested
             there = table.at[sha, "label"] == suggested
@@ -143,15 +147,35 @@ class LabelReview(FigureBrowser):
 
     def clicked(self, ax: Axes, x: float, y: float) -> None:
         """Show the page with the photo nearest to the clicked point."""
-        if not len(self.doubts):
-            raise LabError("There are no doubtful labels, so there are no photos to show.")
-        places = self.doubts[["p_category", "p_suggested"]].to_numpy(dtype=float)
-        self._listed = np.arange(len(self.doubts))
+        if not len(self.issues):
+            raise LabError("There are no suspicious labels, so there are no photos to show.")
+        places = self.issues[["p_category", "p_suggested"]].to_numpy(dtype=float)
+        self._listed = np.arange(len(self.issues))
         self._page = int(np.hypot(*(places - (x, y)).T).argmin()) // PAGE
         self._show_page()
 
     def chosen(self, name: str) -> None:
-        """Show the doubtful labels of a pair of categories."""
-        pair = self.doubts[["category", "suggested"]].to_numpy() == self._pairs[name]
+        """Show the suspicious labels of a pair of categories."""
+        pair = self.issues[["category", "suggested"]].to_numpy() == self._pairs[name]
         self._listed, self._page = np.flatnonzero(pair.all(axis=1)), 0
         self._show_page()
+
+
+def _plot(issues: pd.DataFrame, decisions: Sequence[str]) -> Axes:
+    """Plot the probability of the suggestion against that of the label, colored by decision."""
+    ax = new_axes(None, 7.5, 4.2)
+    styles = {"": "undecided", "keep": "keep", "relabel": "relabel", "drop": "drop"}
+    decided = np.asarray(decisions, dtype=object)
+    for (decision, name), color, marker in zip(styles.items(), COLORS, "osD^", strict=False):
+        mine = issues[decided == decision]
+        if len(mine):
+            ax.scatter(mine["p_category"], mine["p_suggested"], s=24, color=color, alpha=0.7,
+                       marker=marker, linewidths=0, label=f"{name}: {len(mine)}")  # fmt: skip
+    ax.plot([0, 0.5, 1], [1, 0.5, 0], "--", color="0.6", linewidth=1)
+    ax.set(xlabel="predicted probability of the label",
+           ylabel="predicted probability of the suggestion",
+           xlim=(-0.01, max(0.5, issues["p_category"].max() * 1.1 if len(issues) else 0)),
+           ylim=(0, 1.02))  # fmt: skip
+    if len(issues):
+        ax.legend(frameon=False, loc="upper right")
+    return ax

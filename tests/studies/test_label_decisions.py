@@ -1,4 +1,4 @@
-"""Doubtful labels: planted ones are found, and decisions are never lost."""
+"""Suspicious labels: decisions about them are never lost."""
 
 import base64
 import io
@@ -11,12 +11,10 @@ import pytest
 from PIL import Image
 
 from caltech_lab import widgets
-from caltech_lab.classification.svm import svm
 from caltech_lab.datasets import folder
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.errors import ArgumentError, CacheError, LabError
-from caltech_lab.studies import label_errors
-from caltech_lab.studies.label_errors import Decisions
+from caltech_lab.studies.label_decisions import Decisions
 
 
 @pytest.fixture(scope="module", name="features")
@@ -28,8 +26,8 @@ def a_few_features(_drawn_once):
     return Embeddings(X.astype(np.float32), photos, {})
 
 
-@pytest.fixture(name="doubts")
-def some_doubts(features):
+@pytest.fixture(name="issues")
+def some_issues(features):
     rows = np.arange(0, 60, 2)
     n = len(rows)
     names = np.asarray(features.categories, dtype=object)
@@ -43,53 +41,6 @@ def some_doubts(features):
             "p_suggested": np.linspace(0.95, 0.5, n),
         }
     )
-
-
-# ---- finding them --------------------------------------------------------------------------
-
-
-def test_planted_errors_are_found(features):
-    rng = np.random.default_rng(1)
-    y = features.y.copy()
-    wrong = rng.choice(len(y), 5, replace=False)
-    y[wrong] = (y[wrong] + rng.integers(1, 14, 5)) % 14
-    p = label_errors.out_of_fold_probabilities(svm(), features.X, y, 0.2, n_folds=3)
-    np.testing.assert_allclose(p.sum(axis=1), 1)
-    ranked = label_errors.find_label_issues(y, p)
-    assert len(set(ranked[:5]) & set(wrong)) >= 4
-    assert len(ranked) < 15
-    given = p[ranked, y[ranked]]
-    assert (np.diff(given) >= 0).all()
-
-
-def test_no_photo_is_asked_a_machine_that_saw_it(features):
-    # Random labels: out of sample they cannot be guessed, in sample they can.
-    y = np.random.default_rng(2).permutation(features.y)
-    model = svm(C=1000, gamma=5)
-    p = label_errors.out_of_fold_probabilities(model, features.X, y, 0.2, n_folds=3)
-    assert (p.argmax(axis=1) == y).mean() < 0.3
-    assert (model.fit(features.X, y).predict(features.X) == y).mean() > 0.8
-
-
-def test_the_table_says_who_doubts_what(features):
-    rows = np.arange(len(features))[::-1].copy()
-    y = features.y[rows]
-    p = np.full((len(rows), 14), 0.01)
-    p[np.arange(len(rows)), y] = 0.87
-    p[4] = 0.01
-    p[4, y[4]], p[4, (y[4] + 3) % 14] = 0.02, 0.95
-    table = label_errors.label_issues(features, rows, p)
-    (found,) = table.to_dict("records")
-    assert found["row"] == rows[4]
-    assert found["path"] == features.photos.table["path"][rows[4]]
-    assert found["category"] == features.categories[y[4]]
-    assert found["suggested"] == features.categories[(y[4] + 3) % 14]
-    assert (found["p_category"], found["p_suggested"]) == (0.02, 0.95)
-
-
-def test_too_few_photos_are_refused(features):
-    with pytest.raises(ArgumentError, match="need 9 training photos"):
-        label_errors.out_of_fold_probabilities(svm(), features.X, features.y, 0.2, n_folds=9)
 
 
 # ---- keeping what was decided --------------------------------------------------------------
@@ -217,74 +168,74 @@ def rows_of(review):
     return [item["row"] for item in review.grid.items]
 
 
-def test_a_review_writes_each_decision_at_once(features, doubts, tmp_path):
+def test_a_review_writes_each_decision_at_once(features, issues, tmp_path):
     path = tmp_path / "decisions.csv"
-    review = widgets.LabelReview(features, doubts, path)
-    assert rows_of(review) == doubts["row"][:12].tolist()
-    assert f"0 of {len(doubts)} decided" in shown(review.text)
+    review = widgets.LabelReview(features, issues, path)
+    assert rows_of(review) == issues["row"][:12].tolist()
+    assert f"0 of {len(issues)} decided" in shown(review.text)
     first = review.grid.items[0]
-    assert first["lines"][1:] == ["label 0.01", f"{doubts['suggested'][0]} 0.95"]
+    assert first["lines"][1:] == ["label 0.01", f"{issues['suggested'][0]} 0.95"]
     assert first["src"].startswith("data:image/jpeg")
     for action, row in (("keep", 0), ("relabel", 2), ("drop", 4)):
         act(review, action, row)
     assert Decisions(path).table()["decision"].tolist() == ["keep", "relabel", "drop"]
     assert [item["mark"] for item in review.grid.items[:4]] == ["keep", "relabel", "drop", ""]
-    assert f"relabeled as {doubts['suggested'][1]}" in review.grid.items[1]["lines"]
-    assert f"3 of {len(doubts)} decided" in shown(review.text)
+    assert f"relabeled as {issues['suggested'][1]}" in review.grid.items[1]["lines"]
+    assert f"3 of {len(issues)} decided" in shown(review.text)
     act(review, "drop", 4)  # again: taken back
     assert Decisions(path).table()["decision"].tolist() == ["keep", "relabel"]
 
 
-def test_another_category_than_the_suggested_one(features, doubts, tmp_path):
-    review = widgets.LabelReview(features, doubts, tmp_path / "decisions.csv")
+def test_another_category_than_the_suggested_one(features, issues, tmp_path):
+    review = widgets.LabelReview(features, issues, tmp_path / "decisions.csv")
     assert review.category.disabled
     act(review, "choose", 6)
     review.category.value = features.categories[9]
     assert review.category.disabled
     assert review.decisions.table()["label"].tolist() == [features.categories[9]]
     act(review, "relabel", 6)  # not taken back, but replaced by the suggestion
-    assert review.decisions.table()["label"].tolist() == [doubts["suggested"][3]]
+    assert review.decisions.table()["label"].tolist() == [issues["suggested"][3]]
     act(review, "choose", 6)
-    review.category.value = doubts["category"][3]
+    review.category.value = issues["category"][3]
     assert review.decisions.table()["decision"].tolist() == ["keep"]
 
 
-def test_a_reopened_review_goes_on_where_it_stopped(features, doubts, tmp_path):
+def test_a_reopened_review_goes_on_where_it_stopped(features, issues, tmp_path):
     path = tmp_path / "decisions.csv"
-    review = widgets.LabelReview(features, doubts, path)
-    for row in doubts["row"][:12]:
+    review = widgets.LabelReview(features, issues, path)
+    for row in issues["row"][:12]:
         act(review, "keep", int(row))
-    again = widgets.LabelReview(features, doubts, path)
+    again = widgets.LabelReview(features, issues, path)
     assert "Page 2 of 3" in shown(again.text)
-    assert rows_of(again) == doubts["row"][12:24].tolist()
+    assert rows_of(again) == issues["row"][12:24].tolist()
     again.before.click()
     assert {item["mark"] for item in again.grid.items} == {"keep"}
     assert again.before.disabled
     again.after.click()
     again.after.click()
     assert again.after.disabled
-    assert rows_of(again) == doubts["row"][24:].tolist()
+    assert rows_of(again) == issues["row"][24:].tolist()
 
 
-def test_a_pair_and_a_click_on_the_figure(features, doubts, tmp_path):
-    review = widgets.LabelReview(features, doubts, tmp_path / "decisions.csv")
+def test_a_pair_and_a_click_on_the_figure(features, issues, tmp_path):
+    review = widgets.LabelReview(features, issues, tmp_path / "decisions.csv")
     review.choice.value = review.choice.options[1]
     pairs = {(i["title"], i["lines"][2].split()[0]) for i in review.grid.items}
     assert len(pairs) == 1
     review.clicked(review.axes[0], 0.4, 0.5)
-    assert doubts["row"].iloc[-1] in rows_of(review)
+    assert issues["row"].iloc[-1] in rows_of(review)
 
 
-def test_the_still_stays_without_a_kernel_and_holds_no_photo(features, doubts, tmp_path):
-    review = widgets.LabelReview(features, doubts, tmp_path / "decisions.csv")
+def test_the_still_stays_without_a_kernel_and_holds_no_photo(features, issues, tmp_path):
+    review = widgets.LabelReview(features, issues, tmp_path / "decisions.csv")
     bundle, _ = review._repr_mimebundle_()
     with Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))) as picture:
         assert picture.width > 400
     assert "keep the label of a photo" in bundle["text/plain"]
 
 
-def test_a_file_that_breaks_while_one_works_is_told(features, doubts, tmp_path):
-    review = widgets.LabelReview(features, doubts, tmp_path / "decisions.csv")
+def test_a_file_that_breaks_while_one_works_is_told(features, issues, tmp_path):
+    review = widgets.LabelReview(features, issues, tmp_path / "decisions.csv")
     text = "sha256,path,category,decision,label\nx,y,z,burn,z\n"
     (tmp_path / "decisions.csv").write_text(text)
     act(review, "keep", 0)
@@ -292,7 +243,7 @@ def test_a_file_that_breaks_while_one_works_is_told(features, doubts, tmp_path):
     assert "alert" in review.status.value
 
 
-def test_no_doubts_at_all(features, doubts, tmp_path):
-    review = widgets.LabelReview(features, doubts.iloc[:0], tmp_path / "decisions.csv")
+def test_no_issues_at_all(features, issues, tmp_path):
+    review = widgets.LabelReview(features, issues.iloc[:0], tmp_path / "decisions.csv")
     assert review.grid.items == []
     assert "0 of 0 decided" in shown(review.text)
