@@ -13,21 +13,6 @@ import nbformat
 from caltech_lab.settings import settings
 from tools.series import notebooks
 
-# Notebooks of the second edition; the others are still to be rewritten.
-CHECKED = (
-    "01",
-    "02",
-    "03",
-    "04",
-    "05",
-    "06",
-    "07",
-    "08",
-    "13",
-    "appendix_report",
-    "appendix_weights",
-    "own_photos",
-)
 # Home-made words with the field's term, and British spellings.
 WORDS = {
     r"strangers?": "query, unfamiliar photo",
@@ -137,8 +122,8 @@ def _durations(path: Path) -> list[str]:
 
 def main() -> int:
     """Print the faults of the notebooks with these prefixes, or of all that are checked."""
-    prefixes = tuple(sys.argv[1:]) or CHECKED
-    chosen = [path for path in notebooks() if prefixes and path.name.startswith(prefixes)]
+    prefixes = tuple(sys.argv[1:]) or ("",)
+    chosen = [path for path in notebooks() if path.name.startswith(prefixes)]
     found = [f"{path.name} {fault}" for path in chosen for fault in faults(path) + _durations(path)]
     print("\n".join(found) or f"The prose of {len(chosen)} notebooks has no faults.")
     return bool(found)
