@@ -1,20 +1,19 @@
-"""Figures of cluster contents, sizes and dendrograms."""
+"""Figures of cluster contents and dendrograms."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from caltech_lab.plots.palette import COLORS
 from caltech_lab.plots.style import in_figure, name_ticks, new_axes
 
 Floats = NDArray[np.float64]
 
-MARKERS = ("o", "s", "^", "D", "v", "P")
 SHADES = (COLORS[0], COLORS[5], COLORS[1], "0.85")
 DPI = 80  # of figures with many names, to keep notebooks small; files are saved with more
 
@@ -66,32 +65,6 @@ def cluster_contents(counts: "pd.DataFrame", named: int = 3, ax: Axes | None = N
     ax.set(
         xlabel="photos", ylabel="cluster", xlim=(0, left.max() * 1.6), ylim=(-0.6, len(rows) - 0.4)
     )
-    return ax
-
-
-def sizes_by_rank(clusterings: Mapping[str, ArrayLike], ax: Axes | None = None) -> Axes:
-    """Plot the cluster sizes of several clusterings, to show how unequal they are.
-
-    Parameters
-    ----------
-    clusterings : mapping of str to array-like of int, shape (k,)
-        Photos per cluster, by the name of the clustering; at most six.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        Sizes, the largest first, on a logarithmic axis.
-    """
-    ax = _axes(ax, 7.0, 3.8)
-    for (name, sizes), color, marker in zip(clusterings.items(), COLORS, MARKERS, strict=False):
-        ranked = -np.sort(-np.asarray(sizes))
-        ranks = np.arange(1, len(ranked) + 1)
-        ax.plot(ranks, ranked, marker=marker, markersize=4, color=color, label=name)
-    ax.legend(frameon=False)
-    ax.set(xlabel="cluster, from the largest to the smallest", ylabel="photos in the cluster",
-           yscale="log")  # fmt: skip
     return ax
 
 

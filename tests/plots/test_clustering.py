@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from caltech_lab.plots import better_clusters
 from caltech_lab.plots import clustering as figures
 
 TREE = np.array([[0, 1, 1, 2], [2, 3, 2, 2], [4, 5, 7, 4]], dtype=np.float64)
@@ -17,7 +16,6 @@ COUNTS = pd.DataFrame([[5, 0, 1, 2], [0, 30, 0, 0]], columns=["ant", "bee", "cat
 
 FIGURES = {
     "cluster_contents": lambda ax: figures.cluster_contents(COUNTS, ax=ax),
-    "sizes_by_rank": lambda ax: figures.sizes_by_rank({"ward": [1, 9, 3]}, ax=ax),
     "dendrogram": lambda ax: figures.dendrogram(TREE, ["oak", "elm", "carp", "pike"], ax=ax),
 }
 
@@ -47,11 +45,6 @@ def test_contents_name_the_most_frequent_and_add_up():
     assert sorted(ends.values()) == [8, 30]
 
 
-def test_sizes_are_ranked():
-    (line,) = FIGURES["sizes_by_rank"](None).get_lines()
-    np.testing.assert_array_equal(line.get_ydata(), [9, 3, 1])
-
-
 def test_dendrogram_names_things_and_branches():
     ax = figures.dendrogram(TREE, ["oak", "elm", "carp", "pike"])
     names = [tick.get_text() for tick in ax.get_yticklabels()]
@@ -60,14 +53,3 @@ def test_dendrogram_names_things_and_branches():
     ax = figures.dendrogram(TREE, ["tree", "tree", "carp", "pike"], leaves=3)
     names = {tick.get_text() for tick in ax.get_yticklabels()}
     assert names == {"tree 2 of 2", "carp", "pike"}
-
-
-def test_each_criterion_has_a_panel_that_names_its_choice():
-    table = pd.DataFrame(
-        {"inertia": [9.0, 4.0, 3.0], "silhouette": [0.1, 0.3, 0.2], "gap": [0.1, 0.3, 0.2],
-         "gap_error": 0.01, "stability": [0.5, 0.9, 0.6]},
-        index=pd.Index([2, 3, 4], name="k"),
-    )  # fmt: skip
-    chosen = {"elbow": 3, "silhouette": 3, "gap": 3, "stability": 3}
-    axes = better_clusters.numbers_of_clusters(table, chosen)
-    assert [ax.get_title() for ax in axes] == [f"{name}: 3" for name in chosen]

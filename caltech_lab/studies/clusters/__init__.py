@@ -1,1 +1,1 @@
-"""Clustering beyond K-Means and linkage: consensus, graphs, deep clustering heads."""
+"""Clustering beyond K-Means and linkage, for the final report."""

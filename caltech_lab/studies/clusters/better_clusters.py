@@ -1,4 +1,4 @@
-"""Better clusters without categories: whitening, a comparison of methods, scores of the best.
+"""Better clusters without categories, for the final report: whitening, linkage, scores.
 
 ``y`` is an int64 vector of shape (n,) with the category of each photo, used only for scores.
 """
@@ -7,29 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, normalized_mutual_info_score
 from sklearn.preprocessing import normalize
 
-from caltech_lab.clustering.checks import check_k
 from caltech_lab.clustering.hierarchical import cut
-from caltech_lab.clustering.kmeans import kmeans
 from caltech_lab.clustering.smoothing import smooth_with_neighbors
 from caltech_lab.embedding.views import View
 from caltech_lab.fast.linkage import linkage_matrix
 from caltech_lab.fast.silhouette import silhouette
 from caltech_lab.metrics.clusters import agreement_scores
 from caltech_lab.metrics.intervals import bootstrap_interval
-from caltech_lab.storage.progress import progress
-from caltech_lab.studies.clusters.consensus import consensus, mutual_agreement
-from caltech_lab.studies.clusters.deep_clustering import train_heads
-from caltech_lab.studies.clusters.graph_clustering import (
-    neighbor_graph,
-    spectral_clusters,
-    spectral_embedding,
-)
 
 Ints = NDArray[np.int64]
 Matrix = NDArray[np.float32]
@@ -37,16 +26,12 @@ Matrix = NDArray[np.float32]
 COMPONENTS = 512
 WHITENING = 0.5
 NEIGHBORS = 10
-HEAD_COMPONENTS = 256  # input dimension of the heads, which are the slowest method
-SPECTRAL_NEIGHBORS = 20
 RECIPE = "average linkage of means"
-CONSENSUS = "consensus of the others"
 SHARE = 0.9  # share of the photos in each repetition
 DRAWS = 100  # number of bootstrap samples
 SECOND_VIEW = View("efficientnet-lite2", size=260)  # combined with the view of ResNet-50
 # Number of clusters and whitening, by subset.
 CHOSEN = {"all": (101, WHITENING), "report51": (50, 0.0)}
-# What was aimed at: the least of a score, or the most of Davies-Bouldin.
 
 
 class Clustering(NamedTuple):
@@ -125,89 +110,6 @@ def best_clustering(
     """
     space = smooth_with_neighbors(whitened(parts, power=power), NEIGHBORS)
     return Clustering(cut(linkage_matrix(space, "average", "cosine"), k), space)
-
-
-def cluster_in_many_ways(even: Matrix, k: int, seed: int = 0) -> pd.DataFrame:
-    """Cluster the same vectors with several methods, with a progress bar.
-
-    Parameters
-    ----------
-    even : ndarray of float32, shape (n, d)
-        Vectors from `whitened`.
-    k : int
-        Number of clusters, 2 to n - 1.
-    seed : int
-        Seed of K-Means and of the heads.
-
-    Returns
-    -------
-    DataFrame
-        One row per photo, one column per clustering: the photo's cluster. The last column is the
-        consensus of all others.
-    """
-    check_k(k, len(even) - 1)
-    means = smooth_with_neighbors(even, NEIGHBORS)
-    near = min(SPECTRAL_NEIGHBORS, len(even) - 1)
-    recipes: dict[str, Callable[[], Ints]] = {
-        "Ward": lambda: cut(linkage_matrix(even), k),
-        "K-Means": lambda: kmeans(even, k, seed, 3).labels_,
-        "average linkage": lambda: cut(linkage_matrix(even, "average", "cosine"), k),
-        "spectral": lambda: spectral_clusters(even, k, near, seed=seed),
-        "spectral, mutual": lambda: spectral_clusters(even, k, near, mutual=True, seed=seed),
-        "heads (TEMI)": lambda: train_heads(even[:, :HEAD_COMPONENTS], k, seed=seed).best,
-        "K-Means of means": lambda: kmeans(means, k, seed, 3).labels_,
-        RECIPE: lambda: cut(linkage_matrix(means, "average", "cosine"), k),
-    }
-    found = {}
-    for name, recipe in progress(recipes.items(), desc="Clustering", unit="run"):
-        found[name] = recipe().astype(np.int64)
-    return pd.DataFrame(found | {CONSENSUS: consensus(list(found.values()), k)})
-
-
-def score_table(even: Matrix, clusterings: pd.DataFrame, y: Ints) -> pd.DataFrame:
-    """Score clusterings by geometry, by mutual agreement, and by agreement with the categories.
-
-    Parameters
-    ----------
-    even : ndarray of float32, shape (n, d)
-        The clustered vectors.
-    clusterings : DataFrame
-        From `cluster_in_many_ways`.
-    y : ndarray of int64, shape (n,)
-        Category of each photo.
-
-    Returns
-    -------
-    DataFrame
-        One row per clustering: ``own_silhouette`` and ``own_davies_bouldin``, in the space that was
-        clustered (smoothed vectors, or eigenvectors of a graph; smoothed vectors for the
-        consensus); ``silhouette`` and ``davies_bouldin`` on `even`, where all rows are comparable;
-        ``agreement``, from `consensus.mutual_agreement`; ``largest``, the share of the photos in
-        the largest cluster; and the scores of `clusters.agreement_scores`.
-    """
-    labels = {str(name): clusterings[name].to_numpy() for name in clusterings}
-    k = int(clusterings["K-Means"].nunique())
-    near = min(SPECTRAL_NEIGHBORS, len(even) - 1)
-    means = smooth_with_neighbors(even, NEIGHBORS)
-    spaces = {"K-Means of means": means, RECIPE: means, CONSENSUS: means} | {
-        name: spectral_embedding(neighbor_graph(even, near, mutual=mutual), k)
-        for name, mutual in (("spectral", False), ("spectral, mutual", True))
-    }
-    common = silhouette(even, list(labels.values())).mean(axis=1)
-    agreement = mutual_agreement(list(labels.values()))
-    rows = {}
-    for i, (name, clusters) in enumerate(labels.items()):
-        space = spaces.get(name, even)
-        rows[name] = {
-            "own_silhouette": float(silhouette(space, clusters).mean()),
-            "own_davies_bouldin": float(davies_bouldin_score(space, clusters)),
-            "silhouette": float(common[i]),
-            "davies_bouldin": float(davies_bouldin_score(even, clusters)),
-            "agreement": float(agreement[i]),
-            "largest": float(np.bincount(clusters).max() / len(clusters)),
-            **agreement_scores(clusters, y),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("recipe")
 
 
 def measured(found: Clustering, y: Ints, seed: int = 0) -> dict[str, Any]:
