@@ -80,7 +80,8 @@ class NoveltyDetector(BaseEstimator):  # type: ignore[misc]
         self.classifier_ = LogisticRegression(C=200, max_iter=100).fit(Z, labels)
         means = np.stack([Z[labels == c].mean(axis=0) for c in range(labels.max() + 1)])
         shared = LedoitWolf(assume_centered=True).fit(Z - means[labels])
-        self.whiten_ = np.linalg.cholesky(shared.precision_)
+        ridge = 1e-9 * np.eye(n_components)  # photos that are all the same have no variance
+        self.whiten_ = np.linalg.cholesky(np.linalg.inv(shared.covariance_ + ridge))
         self.means_ = means @ self.whiten_
         parts = self._parts(X[held])
         self.center_, self.scale_ = parts.mean(axis=0), np.maximum(parts.std(axis=0), 1e-9)
