@@ -43,6 +43,7 @@ NEEDS: dict[str, Need] = {
     "08_better_vectors": Need(6_000, 220, "02_feature_extraction"),
     "09_better_clusters": Need(0, 120, "08_better_vectors"),
     "10_per_class_performance": Need(10_000, 300, "08_better_vectors"),
+    "11_robustness_and_unfamiliar_photos": Need(5_000, 240, "08_better_vectors"),
     "12_when_it_no_longer_fits": Need(500, 30, "02_feature_extraction"),
     "13_retrieval_demo": Need(1_000, 130, "08_better_vectors"),
     "appendix_report": Need(500, 90, "02_feature_extraction"),

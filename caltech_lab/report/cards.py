@@ -138,7 +138,7 @@ def _worst(audit: pd.DataFrame) -> pd.DataFrame:
 def _robustness(lab: "Lab") -> str:
     table = lab.cache.peek("results/robustness/corruptions_plain.parquet")
     if table is None:
-        return "Not measured yet on these embeddings; notebook 10 measures it."
+        return "Not measured yet on these embeddings; notebook 11 measures it."
     clean = table[table["strength"] == 0].iloc[0]
     wide = table[table["strength"] > 0].pivot_table(
         index="corruption", columns="strength", values=["accuracy", "precision"], sort=False
@@ -147,7 +147,7 @@ def _robustness(lab: "Lab") -> str:
     wide = wide.set_axis([f"{words[c[0]]}, strength {c[1]}" for c in wide.columns], axis=1)
     return (
         "A sample of the test set with the same number of photos per category, under image "
-        "corruptions (Hendrycks and Dietterich 2019), with the smaller SVM of notebook 10. "
+        "corruptions (Hendrycks and Dietterich 2019), with the linear classifier of notebook 11. "
         "Without corruption: "
         f"accuracy {clean['accuracy']:.3f}, precision@10 {clean['precision']:.3f}.\n\n"
         f"{_markdown(wide)}"
