@@ -182,10 +182,10 @@ class Answer:
         All rows of the gallery by descending cosine similarity, ties in ascending order.
     same_category : ndarray of float64, shape (k,), or None
         The probabilities that the results have the category of the query; None without a
-        classifier.
+        classifier, and for an unfamiliar query.
     familiarity : float
-        Mean similarity to the nearest few photos, by plain vectors; see `novelty.familiarity`. Not
-        a number while the models are not there.
+        Score of the plain vector by `novelty.NoveltyDetector`, or by `novelty.familiarity` without
+        a classifier. Not a number while the models are not there.
     is_novel : bool
         Whether the familiarity is below the threshold: the query is unlike anything in the gallery.
     """

@@ -13,7 +13,7 @@ from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.kernel_svm import predictions
 from caltech_lab.retrieval.calibration import leave_one_out
 from caltech_lab.retrieval.index import Ids, Similarities
-from caltech_lab.retrieval.novelty import novelty_threshold
+from caltech_lab.retrieval.novelty import NoveltyDetector, fit_novelty, novelty_threshold
 
 if TYPE_CHECKING:
     from caltech_lab.classification.svm import CalibratedSVM
@@ -45,6 +45,8 @@ class Models:
         Rows of the gallery that the classifier was trained on.
     predicted : ndarray of int64, shape (n,), or None
         The category that the classifier predicts for each photo of the gallery.
+    novelty : NoveltyDetector or None
+        Scores the familiarity of a query; None without a classifier.
     threshold : float
         Familiarity below which a query counts as unlike the gallery.
     kmeans : KMeans or None
@@ -69,7 +71,12 @@ class Models:
         rows = self.trained_on if self.classifier else np.arange(len(gallery))
         self.pairs = lru_cache(1)(lambda: leave_one_out(gallery.X[rows], gallery.y[rows], k))
         self.threshold = -1.0  # there are no pairs to derive a threshold from
-        if len(gallery) > 1:
+        self.novelty: NoveltyDetector | None = None
+        if self.classifier:
+            name, X, y = "models/retrieval/novelty.skops", gallery.X[rows], gallery.y[rows]
+            self.novelty = lab.cached(name, fit_novelty, X, y, seed=lab.seed)
+            self.threshold = self.novelty.threshold_
+        elif len(gallery) > 1:
             name = "models/retrieval/novelty_threshold.json"
             self.threshold = float(lab.cached(name, _threshold, self.pairs))
         n_clusters = possible_k(gallery.X, N_CLUSTERS)

@@ -450,7 +450,7 @@ class RetrievalDemo(anywidget.AnyWidget):
         # The threshold is one of photos; words and sums of vectors are farther away.
         if answer.is_novel and query.photo is not None:
             warning = (
-                "Unlike anything in the gallery: the cosine to its nearest photos is "
+                "Unlike anything in the gallery: its familiarity score is "
                 f"{answer.familiarity:.2f}, below the threshold of "
                 f"{searcher.models.threshold:.2f}. Do not trust the results."
             )

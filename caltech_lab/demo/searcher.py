@@ -38,7 +38,7 @@ class NoModels:
         A sentence that says why.
     """
 
-    classifier = kmeans = predicted = None
+    classifier = kmeans = predicted = novelty = None
     trained_on = np.empty(0, np.int64)
     threshold = -1.0
 
@@ -225,10 +225,11 @@ class Searcher:
             probabilities = self.models.probabilities(query.vector)
         with timed(seconds, "cluster"):
             cluster = self.models.cluster(query.vector)
-        same = self._same_category(query, cosines[ids], np.arange(len(ids)))
+        is_novel = familiar < self.models.threshold
+        same = self._same_category(query, cosines[ids], np.arange(len(ids)), is_novel)
         return Answer(
             query, ids, cosines[ids], probabilities, cluster, seconds,
-            cosines, order, same, familiar, familiar < self.models.threshold,
+            cosines, order, same, familiar, is_novel,
         )  # fmt: skip
 
     def rank(self, answer: Answer, options: SearchOptions, k: int) -> Ranking:
@@ -275,7 +276,8 @@ class Searcher:
         places = np.empty(len(gallery), dtype=np.int64)
         places[answer.order] = np.arange(len(gallery))
         near = cosines[ids]
-        return Ranking(ids, near, self._same_category(query, near, places[ids]))
+        same = self._same_category(query, near, places[ids], answer.is_novel)
+        return Ranking(ids, near, same)
 
     def _by(self, query: Query) -> Vector:
         """Return the vector of a query in the current space."""
@@ -285,10 +287,10 @@ class Searcher:
         return query.learned
 
     def _same_category(
-        self, query: Query, cosines: Similarities, places: Ids
+        self, query: Query, cosines: Similarities, places: Ids, is_novel: bool
     ) -> NDArray[np.float64] | None:
-        # The curves are those of photos; words and sums of vectors have other cosines.
-        if self.space.curves is None or query.photo is None:
+        # The curves are those of familiar photos; words and sums of vectors have other cosines.
+        if self.space.curves is None or query.photo is None or is_novel:
             return None
         from caltech_lab.retrieval.calibration import same_category_probability
 
@@ -322,6 +324,8 @@ class Searcher:
 
     def _familiarity(self, query: Query, cosines: Similarities) -> float:
         """Return the familiarity of a query by plain vectors; `cosines` descend, in any space."""
+        if self.models.novelty:
+            return float(self.models.novelty.score_samples(query.vector[None])[0])
         from caltech_lab.retrieval.novelty import familiarity
 
         if self.space.embed is not None:

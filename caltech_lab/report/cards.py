@@ -163,7 +163,7 @@ def _robustness(lab: "Lab") -> str:
     wide = wide.set_axis([f"{words[c[0]]}, strength {c[1]}" for c in wide.columns], axis=1)
     return (
         "A sample of the test set with the same number of photos per category, under image "
-        "corruptions (Hendrycks and Dietterich 2019), with the classifier of notebook 11. "
+        "corruptions (Hendrycks and Dietterich 2019), with the linear classifier of notebook 11. "
         "Without corruption: "
         f"accuracy {clean['accuracy']:.3f}, precision@10 {clean['precision']:.3f}.\n\n"
         f"{_markdown(wide)}"

@@ -282,6 +282,7 @@ def sha256_of(path: Path) -> str:
 TRUSTED_TYPES: tuple[str, ...] = (
     "caltech_lab.classification.svm.CalibratedSVM",
     "caltech_lab.classification.svm.PowerNormalizer",
+    "caltech_lab.retrieval.novelty.NoveltyDetector",
     "caltech_lab.studies.vectors.projections.PartialWhitener",
     "caltech_lab.studies.vectors.projections.PosteriorProjection",
     "caltech_lab.studies.vectors.projections.ProxyProjection",

@@ -20,7 +20,6 @@ from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.embedding.views import FusedViews, View
 from caltech_lab.errors import ArgumentError
-from caltech_lab.studies.robustness import corrupted_embeddings
 from caltech_lab.studies.vectors import fused
 from caltech_lab.studies.vectors.fused import fused_embeddings, projected
 
@@ -69,21 +68,6 @@ def test_a_row_that_is_known_takes_no_pass(lab, monkeypatch):
     again = FusedViews().embed([photo], {view: row[None]})
     np.testing.assert_allclose(again, whole, atol=1e-5)
     assert passed == [v for group in SMALL for v in group if v != view]
-
-
-def test_corrupted_photos_are_seen_once_for_both_kinds_of_vectors(lab):
-    rows = np.array([0, 40])
-    plain = corrupted_embeddings(lab, rows)
-    both = corrupted_embeddings(lab, rows, fused=True)
-    width = lab.backbone.width
-    assert {name: X.shape[:2] for name, X in both.items()} == {
-        name: X.shape[:2] for name, X in plain.items()
-    }
-    for name, X in both.items():
-        np.testing.assert_allclose(X[..., :width], plain[name], atol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(both["blur"][..., width:], axis=2), 1, rtol=1e-5)
-    near = (both["none"][0, :, width:] * fused_embeddings(lab).X[rows]).sum(axis=1)
-    assert near.min() > 0.9  # scaled, and seen through the same views
 
 
 def test_an_upload_is_searched_where_the_gallery_is(encoder, search, lab):

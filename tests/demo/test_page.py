@@ -238,7 +238,7 @@ def test_a_part_is_searched_and_the_whole_again(demo):
 
 def test_an_unfamiliar_query_is_flagged(demo):
     assert demo.query["warning"] == ""
-    demo.session.searcher.models.threshold = 2.0
+    demo.session.searcher.models.threshold = 1000.0
     demo.act("surprise")
     assert demo.query["warning"].startswith("Unlike anything in the gallery: ")
 

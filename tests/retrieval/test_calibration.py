@@ -78,24 +78,22 @@ def test_the_threshold_keeps_its_share_of_false_alarms():
     assert (novelty.familiarity(similarities) < threshold).mean() == pytest.approx(0.05, abs=0.01)
 
 
-def test_unknown_categories_are_told_from_known_ones_where_they_can_be():
-    X, y = blobs(spread=0.3)
-    table = novelty.half_left_out(X[:450], y[:450], X[450:], y[450:], draws=2)
-    assert table["draw"].tolist() == [0, 0, 1, 1]
-    assert table["auc"].min() > 0.9
-    assert table["misses"].mean() < 0.4
-    assert table["false_alarms"].mean() < 0.15
-    blurred, labels = blobs(spread=50)
-    noise = novelty.half_left_out(blurred[:450], labels[:450], blurred[450:], labels[450:], draws=1)
-    assert noise["misses"].min() > 0.8
+def test_unknown_categories_are_flagged_and_known_ones_are_not():
+    X, y = blobs(spread=0.6)
+    known, new = y < 7, np.arange(len(y)) >= 450
+    detector = novelty.NoveltyDetector().fit(X[known & ~new], y[known & ~new])
+    flagged = detector.score_samples(X) < detector.threshold_
+    assert flagged[known & new].mean() < 0.15
+    assert flagged[~known].mean() > 0.9
+    again = novelty.fit_novelty(X[known & ~new], y[known & ~new], seed=0)
+    assert again.threshold_ == detector.threshold_
 
 
-def test_three_draws_are_the_default():
-    X, y = blobs(spread=1)
-    table = novelty.half_left_out(X[:450], y[:450], X[450:], y[450:])
-    assert table["draw"].tolist() == [0, 0, 1, 1, 2, 2]
-
-
-def test_curves_cover_all_cosines_in_steps_of_a_half_percent():
-    assert calibration.GRID[[0, -1]].tolist() == [-1, 1]
-    np.testing.assert_allclose(np.diff(calibration.GRID), 0.005)
+@pytest.mark.parametrize("categories", [2, 3])
+def test_a_detector_fits_few_photos_and_copies(categories):
+    X = np.ones((4 * categories, 8), np.float32) / np.sqrt(8, dtype=np.float32)
+    y = np.repeat(np.arange(categories), 4)
+    detector = novelty.NoveltyDetector().fit(X, y)
+    assert not (detector.score_samples(X) < detector.threshold_).any()
+    few, labels = blobs(n=4 * categories, categories=categories)
+    assert np.isfinite(novelty.NoveltyDetector().fit(few, labels).score_samples(few)).all()
