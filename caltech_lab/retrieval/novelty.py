@@ -15,11 +15,13 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from caltech_lab.retrieval.index import Similarities
 
 NEIGHBORS = 3
 FALSE_ALARMS = 0.05
+FLOATS = (np.float32, np.float64)  # dtypes that are kept; others become float32
 
 Floats = NDArray[np.float64]
 
@@ -68,6 +70,7 @@ class NoveltyDetector(BaseEstimator):  # type: ignore[misc]
         y : ndarray of int64, shape (n,)
             Their categories, at least two with at least two photos each.
         """
+        X, y = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=4)
         n_held = max(len(X) // 5, len(np.unique(y)))  # one per category, for the stratified split
         rest, held = train_test_split(
             np.arange(len(X)), test_size=n_held, stratify=y, random_state=self.seed
@@ -90,6 +93,8 @@ class NoveltyDetector(BaseEstimator):  # type: ignore[misc]
 
     def score_samples(self, X: NDArray[np.float32]) -> Floats:
         """Return the familiarity of each row; low means unfamiliar."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=FLOATS, reset=False)
         scores: Floats = ((self._parts(X) - self.center_) / self.scale_).sum(axis=1)
         return scores
 
