@@ -122,11 +122,6 @@ def part_of(X: NDArray[np.float32], view: View, part: str) -> NDArray[np.float32
     return rows
 
 
-def split_parts(X: NDArray[np.float32], view: View) -> dict[str, NDArray[np.float32]]:
-    """Split the rows of a view into all of its parts; see `part_of`."""
-    return {part: part_of(X, view, part) for part in PARTS}
-
-
 def chosen_views() -> list[list[View]]:
     """Return the views that the best projection fuses, grouped for `fused_views`.
 

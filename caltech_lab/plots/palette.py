@@ -3,4 +3,3 @@
 # The palette of Okabe and Ito, in the order in which it is used, with gray instead of its yellow,
 # which is hard to see on white.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C8C8C", "#000000")
-SEQUENTIAL = "viridis"
