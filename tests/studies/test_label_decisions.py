@@ -15,15 +15,12 @@ from caltech_lab.datasets import folder
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.errors import ArgumentError, CacheError, LabError
 from caltech_lab.studies.label_decisions import Decisions
+from tests.made_features import scattered_features
 
 
 @pytest.fixture(scope="module", name="features")
 def a_few_features(_drawn_once):
-    photos = folder.scan(_drawn_once)
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(14, 8))[photos.labels] + 0.4 * rng.normal(size=(len(photos), 8))
-    X /= np.linalg.norm(X, axis=1, keepdims=True)
-    return Embeddings(X.astype(np.float32), photos, {})
+    return scattered_features(_drawn_once, noise=0.4)
 
 
 @pytest.fixture(name="issues")

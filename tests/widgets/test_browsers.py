@@ -11,23 +11,18 @@ from PIL import Image
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from caltech_lab import widgets as browsers
-from caltech_lab.datasets import folder
-from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.widgets.cluster_portraits import (
     branch_members,
     cluster_plane,
     drawn_branches,
     portrait,
 )
+from tests.made_features import scattered_features
 
 
 @pytest.fixture(scope="module", name="features")
 def a_few_features(_drawn_once):
-    photos = folder.scan(_drawn_once)
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(14, 8))[photos.labels] + 0.5 * rng.normal(size=(len(photos), 8))
-    X /= np.linalg.norm(X, axis=1, keepdims=True)
-    return Embeddings(X.astype(np.float32), photos, {})
+    return scattered_features(_drawn_once, noise=0.5)
 
 
 def shown(html):
