@@ -70,7 +70,8 @@ def main() -> int:
 
     target = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "build" / "site"
     lay_out(SOURCE)
-    return build_main(["-E", "-W", "--keep-going", "-q", "-b", "html", str(SOURCE), str(target)])
+    options = ["-E", "-W", "--keep-going", "-q", "-b", "html"]
+    return int(build_main([*options, str(SOURCE), str(target)]))
 
 
 if __name__ == "__main__":
