@@ -21,17 +21,16 @@ from common import alternate, arguments, compared, lab, save
 from torch.utils.data import DataLoader
 
 from caltech_lab.datasets.photos import Photos
-from caltech_lab.embedding.backbones import CAFFE_MEANS_BGR, Backbone, backbone, load_resnet50
+from caltech_lab.embedding.architectures import CAFFE_MEANS_BGR, load_resnet50
+from caltech_lab.embedding.backbones import Backbone, backbone
 from caltech_lab.embedding.embeddings import load
 from caltech_lab.embedding.engines import Runtime, choose_runtime, compile_backbone
 from caltech_lab.embedding.extraction import extract
 from caltech_lab.embedding.images import load_pixels
-from caltech_lab.embedding.torchvision_operators import define_missing_operators
 from caltech_lab.settings import settings
 
-define_missing_operators()
-from torchvision import transforms  # noqa: E402
-from torchvision.datasets import ImageFolder  # noqa: E402
+from torchvision import transforms  # isort: skip
+from torchvision.datasets import ImageFolder  # isort: skip
 
 GFLOP = 8.18  # of ResNet-50 on 224 x 224 pixels, a multiplication and an addition counted as two
 WITHOUT = {

@@ -10,11 +10,11 @@ import numpy as np
 from common import alternate, arguments, compared, lab, machine, save
 from PIL import Image
 
-from caltech_lab.embedding.backbones import IMAGENET_DEVIATIONS, IMAGENET_MEANS, Backbone, backbone
+from caltech_lab.embedding.architectures import IMAGENET_DEVIATIONS, IMAGENET_MEANS, models
+from caltech_lab.embedding.backbones import Backbone, backbone
 from caltech_lab.embedding.engines import OpenVinoEngine, choose_runtime, compile_backbone
 from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import load_pixels
-from caltech_lab.embedding.torchvision_operators import define_missing_operators
 from caltech_lab.embedding.views import FusedViews, chosen_views
 
 
@@ -28,12 +28,9 @@ def alone(network: Backbone):
 def tutorial():
     """Return what a tutorial writes for one photo: torchvision's ResNet-50, eager, float32."""
     import torch
-
-    define_missing_operators()
     from torchvision import transforms
-    from torchvision.models import resnet50
 
-    network = resnet50(weights=None).eval()  # the time is the same whatever the weights
+    network = models.resnet50(weights=None).eval()  # the time is the same whatever the weights
     network.fc = torch.nn.Identity()
     means, deviations = (np.divide(v, 255).tolist() for v in (IMAGENET_MEANS, IMAGENET_DEVIATIONS))
     prepare = transforms.Compose([

@@ -12,22 +12,23 @@ from caltech_lab.datasets import Photos, open_photos
 from caltech_lab.datasets.splits import left_out, split
 from caltech_lab.embedding.backbones import Backbone
 from caltech_lab.embedding.backbones import backbone as look_up
+from caltech_lab.embedding.embeddings import Embeddings, load
+from caltech_lab.embedding.engines import Runtime, choose_runtime
+from caltech_lab.embedding.extraction import ExtractionReport, extract
 from caltech_lab.embedding.perturbation import perturbation
 from caltech_lab.errors import shown_name
+from caltech_lab.retrieval.index import Index
 from caltech_lab.settings import from_folder, settings
 from caltech_lab.storage.cache import Cache
 from caltech_lab.storage.files import make_folder
 
-# Imports inside the methods keep `open_lab` fast: a lab used only for search needs no scikit-learn.
+# Imports inside the methods keep `open_lab` fast: scikit-learn takes a second, and a lab that is
+# only searched needs none.
 if TYPE_CHECKING:
     from sklearn.cluster import KMeans
     from sklearn.pipeline import Pipeline
 
     from caltech_lab.classification.svm import CalibratedSVM
-    from caltech_lab.embedding.embeddings import Embeddings
-    from caltech_lab.embedding.engines import Runtime
-    from caltech_lab.embedding.extraction import ExtractionReport
-    from caltech_lab.retrieval.index import Index
 
 
 def open_lab(
@@ -92,10 +93,8 @@ class Lab:
         return settings().seed
 
     @cached_property
-    def runtime(self) -> "Runtime":
+    def runtime(self) -> Runtime:
         """The engine and precision used to run the backbone on this machine."""
-        from caltech_lab.embedding.engines import choose_runtime
-
         return choose_runtime(self.backbone)
 
     def with_backbone(self, name: str) -> "Lab":
@@ -107,7 +106,7 @@ class Lab:
         return Lab(open_photos(str(folder)), self.backbone)
 
     @property
-    def embeddings(self) -> "Embeddings":
+    def embeddings(self) -> Embeddings:
         """The embeddings of all readable photos, extracted if they are not up to date.
 
         `X` is float32 of shape (n, width), with rows of unit length. If photos are extracted or
@@ -116,15 +115,12 @@ class Lab:
         return self._embedded[0]
 
     @property
-    def extraction(self) -> "ExtractionReport":
+    def extraction(self) -> ExtractionReport:
         """The report of the extraction."""
         return self._embedded[1]
 
     @cached_property
-    def _embedded(self) -> "tuple[Embeddings, ExtractionReport]":
-        from caltech_lab.embedding.embeddings import load
-        from caltech_lab.embedding.extraction import extract
-
+    def _embedded(self) -> tuple[Embeddings, ExtractionReport]:
         folder = self.folder("features")
         report = extract(self.photos, self.backbone, folder, runtime=self.runtime)
         if report.n_extracted or report.failed:
@@ -188,20 +184,18 @@ class Lab:
 
     def svm(self) -> "CalibratedSVM":
         """Return the SVM, tuned and fitted on the training set."""
-        from caltech_lab.classification.svm import fit_svm
-        from caltech_lab.classification.tuning import best_parameters, svm_grid, tune_svm
+        from caltech_lab.classification import svm, tuning
 
         train, _ = self.split()
         Xy, seed = (self.embeddings.X[train], self.embeddings.y[train]), self.seed
-        table = self.cached(
-            "models/classifier/svm_grid.parquet", tune_svm, *Xy, seed=seed, grid=svm_grid()
-        )
+        name, grid = "models/classifier/svm_grid.parquet", tuning.svm_grid()
+        table = self.cached(name, tuning.tune_svm, *Xy, seed=seed, grid=grid)
         model: CalibratedSVM = self.cached(
             "models/classifier/svm_rbf.skops",
-            fit_svm,
+            svm.fit_svm,
             *Xy,
             random_state=seed,
-            **best_parameters(table),
+            **tuning.best_parameters(table),
         )
         return model
 
@@ -213,8 +207,6 @@ class Lab:
         Xy = self.embeddings.X[train], self.embeddings.y[train]
         return self.cached("models/classifier/random_forest.skops", fit_forest, *Xy, seed=self.seed)
 
-    def index(self) -> "Index":
+    def index(self) -> Index:
         """Return the exact index of all embeddings."""
-        from caltech_lab.retrieval.index import Index
-
         return Index(self.embeddings.X)

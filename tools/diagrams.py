@@ -15,7 +15,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from PIL import Image
 
 from caltech_lab.datasets import drawn
-from caltech_lab.embedding.backbones import CAFFE_MEANS_BGR, embedder, load_resnet50
+from caltech_lab.embedding.architectures import CAFFE_MEANS_BGR, Embedder, load_resnet50
 from caltech_lab.settings import settings
 
 PICTURE = "drawn/sunflower/image_0002.jpg"
@@ -73,7 +73,7 @@ def _forward(pixels: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
     for name in STAGES:
         keep(name)
     with torch.inference_mode():
-        whole = embedder(network, CAFFE_MEANS_BGR, (1.0, 1.0, 1.0), bgr=True)
+        whole = Embedder(network, CAFFE_MEANS_BGR, (1.0, 1.0, 1.0), bgr=True)
         vector: np.ndarray = whole(torch.from_numpy(pixels[None].copy()))[0].numpy()
     return maps, vector
 

@@ -20,6 +20,7 @@ from typer.core import TyperCommand
 
 from caltech_lab.errors import LabError, shown_name
 from caltech_lab.settings import from_folder, from_home, settings
+from caltech_lab.storage.files import explain, json_text
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -218,8 +219,6 @@ def _from_home(value: Any) -> Any:
 def _sentence(error: Exception) -> str:
     """Return a sentence that says what went wrong and what to do about it."""
     if isinstance(error, OSError):
-        from caltech_lab.storage.files import explain
-
         name = error.filename if isinstance(error.filename, str) else ""
         if name and Path(name).is_relative_to(settings().outputs):
             error = explain(error, Path(name))
@@ -272,8 +271,6 @@ def _described(name: str, result: Result) -> dict[str, Any]:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    from caltech_lab.storage.files import json_text
-
     typer.echo(json_text(value, sys.stdout.encoding or "utf-8"))
 
 

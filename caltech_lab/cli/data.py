@@ -14,6 +14,9 @@ from caltech_lab.embedding.backbones import backbone
 from caltech_lab.embedding.extraction import extract as run
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import DatasetError, PhotoError
+from caltech_lab.scale.addresses import file_system
+from caltech_lab.scale.ray_extraction import extract_shards, ray_embedding
+from caltech_lab.scale.shards import read_shards
 from caltech_lab.settings import settings
 from caltech_lab.storage.progress import progress
 
@@ -122,8 +125,6 @@ def extract(
     lab = open_lab()
     done = None
     if engine == "ray":
-        from caltech_lab.scale.ray_extraction import ray_embedding
-
         folder = lab.folder("features")
         shards = to or str((folder / "shards").absolute())
         rows = ray_embedding(lab.backbone, lab.runtime, shards, address=address, workers=workers)
@@ -146,10 +147,6 @@ def _counts(outcome: "ExtractionReport") -> dict[str, Any]:
 
 
 def _extract_from(source: str, to: str, address: str | None, workers: int | None) -> Result:
-    from caltech_lab.scale.addresses import file_system
-    from caltech_lab.scale.ray_extraction import extract_shards
-    from caltech_lab.scale.shards import read_shards
-
     network = backbone()
     outcome = extract_shards(source, network, to, address=address, workers=workers)
     n = outcome.n_extracted + outcome.n_reused

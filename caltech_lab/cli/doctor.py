@@ -1,7 +1,7 @@
 """Checks this machine: packages, dataset, weights, disk and memory, with advice for each.
 
-Nothing is downloaded, extracted or written. A missing package does not stop the other checks,
-because packages are imported in the checks that need them.
+Nothing is downloaded, extracted or written. A check that fails does not stop the others: PyTorch
+and scikit-learn, which may not fit this machine, are imported in the checks that need them.
 """
 
 import platform
@@ -13,7 +13,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+import psutil
+from packaging.requirements import Requirement
+
 from caltech_lab.cli.common import Result
+from caltech_lab.datasets import caltech101, drawn, folder
+from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.costs import forward_milliseconds
+from caltech_lab.embedding.engines import choose_runtime, cpu_has_bf16
 from caltech_lab.errors import LabError
 from caltech_lab.settings import settings
 
@@ -92,8 +99,6 @@ def _python() -> Check:
 
 
 def _packages() -> Check:
-    from packaging.requirements import Requirement
-
     try:
         lines = metadata.requires("caltech-lab") or []
     except metadata.PackageNotFoundError:
@@ -124,8 +129,6 @@ def _packages() -> Check:
 def _processor() -> Check:
     import torch
 
-    from caltech_lab.embedding.engines import cpu_has_bf16
-
     flags = {
         "AVX-512": torch.cpu._is_avx512_supported(),
         "AVX-512 bfloat16": torch.cpu._is_avx512_bf16_supported(),
@@ -148,9 +151,6 @@ def _graphics() -> Check:
 
 
 def _engine() -> Check:
-    from caltech_lab.embedding.backbones import backbone
-    from caltech_lab.embedding.engines import choose_runtime
-
     chosen = backbone()
     runtime = choose_runtime(chosen)
     slow = runtime.engine == "torch" and platform.machine().lower() in ("x86_64", "amd64")
@@ -161,8 +161,6 @@ def _engine() -> Check:
 
 
 def _weights() -> Check:
-    from caltech_lab.embedding.backbones import backbone
-
     chosen = backbone()
     if chosen.classical:
         return Check("weights", "found", f"{chosen.name} needs none")
@@ -181,9 +179,6 @@ def _weights() -> Check:
 
 
 def _speed() -> Check:
-    from caltech_lab.embedding.backbones import backbone
-    from caltech_lab.embedding.costs import forward_milliseconds
-
     if _safely("weights", _weights).status != "found":
         return Check("speed", "note", "not measured before the weights are here")
     rate = 1000 / forward_milliseconds(backbone())
@@ -193,8 +188,6 @@ def _speed() -> Check:
 
 
 def _dataset() -> Check:
-    from caltech_lab.datasets import caltech101, folder
-
     wanted = settings().dataset or "caltech101"
     if wanted == "drawn":
         return Check("dataset", "found", "the drawn sample, which comes with the package")
@@ -219,8 +212,6 @@ def _embeddings() -> Check:
 
 
 def _n_photos() -> int:
-    from caltech_lab.datasets import caltech101, drawn, folder
-
     wanted = settings().dataset or "caltech101"
     if wanted == "drawn":
         return len(drawn.CATEGORIES) * drawn.PHOTOS_PER_CATEGORY
@@ -231,8 +222,6 @@ def _n_photos() -> int:
 
 
 def _disk() -> Check:
-    from caltech_lab.embedding.backbones import backbone
-
     place = settings().outputs.absolute()
     while not place.exists():
         place = place.parent
@@ -246,10 +235,7 @@ def _disk() -> Check:
 
 
 def _memory() -> Check:
-    import psutil
-
-    from caltech_lab.embedding.backbones import backbone
-    from caltech_lab.fast.linkage import linkage_bytes
+    from caltech_lab.fast.linkage import linkage_bytes  # imports scikit-learn
 
     n, free = _n_photos(), psutil.virtual_memory().available
     # Embeddings in float32 and in float64, and 2 GiB for the networks and libraries.

@@ -19,7 +19,8 @@ from caltech_lab.report.cached_scores import cached_retrieval_scores
 from caltech_lab.retrieval.gallery import describe
 from caltech_lab.scale.galleries import gallery_of
 from caltech_lab.settings import settings
-from caltech_lab.storage.files import make_way, write_csv, write_json
+from caltech_lab.storage.files import make_way, write_json
+from caltech_lab.storage.tables import write_csv
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -237,8 +238,7 @@ def evaluate(k: int | None) -> Result:
 def report() -> Result:
     """Measure everything for the final report; it takes some minutes on Caltech-101."""
     # These import matplotlib, which no other command here needs.
-    from caltech_lab.report.cards import write_cards
-    from caltech_lab.report.final_report import final_report
+    from caltech_lab.report import cards, final_report
 
     lab = open_lab()
     lab.photos.check_labels("The report")
@@ -250,7 +250,7 @@ def report() -> Result:
             f"{different}: `caltech-lab evaluate` does with fewer."
         )
     lab.split()  # fails early if no classifier can be trained
-    made = final_report(lab)
+    made = final_report.final_report(lab)
     svm, forest = (made["classification"][name] for name in ("svm", "random_forest"))
     alone = made["retrieval"]["leave_one_out"]
     best = made["clustering"]["best_k50"]
@@ -263,5 +263,9 @@ def report() -> Result:
         f"best of 50 clusters, NMI         {best['nmi']:.3f} ({best['method']})",
     ]
     folder = lab.folder("")
-    wrote = [folder / "final_report.json", folder / "performance_summary.png", *write_cards(lab)]
+    wrote = [
+        folder / "final_report.json",
+        folder / "performance_summary.png",
+        *cards.write_cards(lab),
+    ]
     return Result(lines, made, wrote, lab)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import typer
+from PIL import Image
 
 from caltech_lab.cli.common import Result, open_lab, use_gallery
 from caltech_lab.embedding.engines import compile_backbone
@@ -20,12 +21,11 @@ from caltech_lab.retrieval.gallery import found, matching
 from caltech_lab.retrieval.index import Index
 from caltech_lab.scale.galleries import gallery_of
 from caltech_lab.settings import settings
-from caltech_lab.storage.files import sha256_of, write_atomically, write_csv
+from caltech_lab.storage.files import sha256_of, write_atomically
+from caltech_lab.storage.tables import write_csv
 from caltech_lab.studies.duplicates import groups, near_duplicates
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from caltech_lab.lab import Lab
 
 
@@ -191,14 +191,12 @@ def _draw(
     similarities: "list[np.ndarray]",
 ) -> None:
     """Write a contact sheet with one row per query, the query first."""
-    from caltech_lab.plots.photos import grid_of_photos, words_as_photo
+    from caltech_lab.plots.photos import grid_of_photos, words_as_photo  # imports matplotlib
 
-    def small(path: Path) -> "Image.Image":
+    def small(path: Path) -> Image.Image:
         photo = read_photo(path)
         photo.thumbnail((240, 240))
         return photo
-
-    from PIL import Image
 
     gallery, columns = lab.embeddings.photos, max(map(len, ids)) + 1
     pictures, titles = [], []

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Final
 
 import pandas as pd
+from pathspec import GitIgnoreSpec
 
 from caltech_lab.datasets.formats import FORMATS_LISTED, HEAD, NOT_READ, is_photo, suffix_of
 from caltech_lab.datasets.photos import Photos, hash_files
 from caltech_lab.errors import ArgumentError, CacheError, DatasetError, LabError
 from caltech_lab.settings import from_home
-from caltech_lab.storage.files import load_table, make_way, save_table, set_aside
+from caltech_lab.storage.files import make_way, set_aside
+from caltech_lab.storage.tables import load_table, save_table
 
 SETTLED = 2.0  # seconds; after a more recent change, another may leave the time stamps the same
 KINDS_NAMED: Final = 5  # maximum number of unsupported file types named in a message
@@ -229,8 +231,6 @@ def _matcher(exclude: Sequence[str]) -> Callable[[str], bool]:
     """Return a function that tells whether a path is excluded, in any Unicode normalization."""
     if not exclude:
         return lambda path: False
-    from pathspec import GitIgnoreSpec
-
     # A pattern that starts with # is not a comment: "#recycle" is a folder.
     lines = [("\\" if text.startswith("#") else "") + _composed(text) for text in exclude]
     try:

@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from caltech_lab.clustering.checks import count_different
+from caltech_lab.fast.tsne import tsne
 from caltech_lab.widgets.photo_map import unit_square
 
 if TYPE_CHECKING:
@@ -65,9 +67,7 @@ def map_of(X: Floats, seed: int = 0) -> Floats:
     """
     if count_different(X, LEAST) < LEAST:
         return unit_square(_few(X))
-    from sklearn.decomposition import PCA
-
-    from caltech_lab.fast.tsne import tsne
+    from sklearn.decomposition import PCA  # takes a second; the page shows results before it
 
     rows = np.arange(len(X))
     if len(X) > MOST:
@@ -78,9 +78,7 @@ def map_of(X: Floats, seed: int = 0) -> Floats:
     perplexity = min(30.0, (len(rows) - 1) / 3)
     flat = np.asarray(tsne(reduced[rows], perplexity, seed), dtype=np.float32)
     if len(rows) < len(X):
-        from faiss import knn
-
-        _, nearest = knn(reduced, reduced[rows], N_NEAREST)
+        _, nearest = faiss.knn(reduced, reduced[rows], N_NEAREST)
         mapped, flat = flat, place_of(flat, nearest)
         flat[rows] = mapped
     return unit_square(flat)

@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 from itertools import count
 from pathlib import Path
 from threading import RLock, Thread, current_thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anywidget
 import numpy as np
@@ -23,19 +23,17 @@ from caltech_lab.demo import takeaway
 from caltech_lab.demo.answers import Answer, Match, Query
 from caltech_lab.demo.gallery_map import place_of, places
 from caltech_lab.demo.searcher import LOADING, NoModels
+from caltech_lab.demo.session import SearchSession
 from caltech_lab.demo.upload import LIMITS, Upload
 from caltech_lab.embedding.decoding import MAX_BYTES
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import ArgumentError, LabError, shown_name
+from caltech_lab.lab import open_lab
 from caltech_lab.retrieval.feedback import NEAR_DUPLICATE
 from caltech_lab.settings import from_home
 from caltech_lab.widgets.parts import data_uri, errors_shown
 from caltech_lab.widgets.photo_map import SCRIPT, STYLE, colors, regions
 from caltech_lab.widgets.thumbnails import thumbnail
-
-# A page that is opened in the background appears before scikit-learn is imported.
-if TYPE_CHECKING:
-    from caltech_lab.demo.session import SearchSession
 
 HERE = Path(__file__).parent
 SCRIPTS = [SCRIPT, *(HERE / f"{n}.js" for n in ("elements", "query_photo", "tiles", "page"))]
@@ -619,9 +617,6 @@ def open_page() -> RetrievalDemo:
     page = RetrievalDemo()
 
     def open_session() -> None:
-        from caltech_lab.demo.session import SearchSession
-        from caltech_lab.lab import open_lab
-
         def say(sentence: str) -> None:
             page.opening = shown_name(sentence)
 

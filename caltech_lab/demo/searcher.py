@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caltech_lab.demo.answers import Answer, Query, Ranking, SearchOptions, Vector, timed
-from caltech_lab.demo.spaces import LEARNED, PLAIN, Space, learned_space, plain_space
+from caltech_lab.demo.spaces import LEARNED, PLAIN, Space, plain_space
 from caltech_lab.errors import ArgumentError
+from caltech_lab.retrieval.calibration import same_category_probability
 from caltech_lab.retrieval.feedback import combined, rocchio, without_near_duplicates
 from caltech_lab.retrieval.gallery import found
 from caltech_lab.retrieval.index import Ids, Similarities
@@ -149,6 +150,8 @@ class Searcher:
         if name == LEARNED and self.models.no_classifier:
             raise ArgumentError(f"No vectors can be learned: {self.models.no_classifier}")
         if name not in self._spaces:
+            from caltech_lab.demo.learned_space import learned_space  # imports scikit-learn
+
             self._spaces[name] = learned_space(self.lab, MAX_K)
         self.space = self._spaces[name]
 
@@ -292,8 +295,6 @@ class Searcher:
         # The curves are those of familiar photos; words and sums of vectors have other cosines.
         if self.space.curves is None or query.photo is None or is_novel:
             return None
-        from caltech_lab.retrieval.calibration import same_category_probability
-
         return same_category_probability(self.space.curves, cosines, places)
 
     @property

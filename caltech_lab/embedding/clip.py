@@ -16,22 +16,24 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from caltech_lab.embedding.architectures import Embedder  # first: open_clip needs torchvision
+from caltech_lab.embedding.backbones import CLIP, CLIP_FOLDER, Backbone
 from caltech_lab.embedding.images import Fit
-from caltech_lab.embedding.torchvision_operators import define_missing_operators
 from caltech_lab.errors import ArgumentError, WeightsError
 from caltech_lab.settings import from_home
 from caltech_lab.storage.files import sha256_of
 
-if TYPE_CHECKING:
-    from torch import nn
+import open_clip  # isort: skip
+from huggingface_hub import try_to_load_from_cache  # isort: skip
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict  # isort: skip
 
-CLIP = "clip-"  # prefix for the architectures of the open_clip library
-CLIP_FOLDER = "clip:"  # prefix for a folder with a model
 CONFIG = "open_clip_config.json"
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")  # of files with weights, the safest first
 
@@ -94,9 +96,6 @@ class ClipModel:
     @cached_property
     def network(self) -> Any:
         """Both towers, in evaluation mode."""
-        import open_clip
-        import torch
-
         path = self.file()
         try:
             with _quiet(), torch.random.fork_rng():  # the initial weights are random
@@ -117,8 +116,6 @@ class ClipModel:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        import open_clip
-
         try:
             with _quiet():
                 return open_clip.get_tokenizer(self.source)
@@ -129,27 +126,19 @@ class ClipModel:
                 "internet connection."
             ) from error
 
-    def image_tower(self) -> "nn.Module":
-        """Return the network from normalized (n, 3, size, size) to (n, width)."""
-        from torch import Tensor, nn
+    def as_backbone(self) -> Backbone:
+        """Return a backbone whose rows are those of the image tower."""
 
-        class ImageTower(nn.Module):
-            def __init__(self, tower: nn.Module) -> None:
-                super().__init__()
-                self.tower = tower
+        def build() -> Embedder:
+            return Embedder(_ImageTower(self.network.visual), *self.normalization)
 
-            def forward(self, planes: Tensor) -> Tensor:
-                rows = self.tower(planes)
-                # The tower of a CoCa model returns its tokens too.
-                only: Tensor = rows[0] if isinstance(rows, tuple) else rows
-                return only
-
-        return ImageTower(self.network.visual)
+        return Backbone(
+            self.name, self.title, self.width, self.size, self.fit,
+            self.sha256, build, self.file, text=self.text,
+        )  # fmt: skip
 
     def text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts into the space of the photos; see `Backbone.text`."""
-        import torch
-
         if not all(text.strip() for text in texts):
             raise ArgumentError("A text query is empty: describe what the photos should show.")
         network, tokens = self.network, self._tokenizer([*texts])
@@ -157,6 +146,19 @@ class ClipModel:
             rows = network.encode_text(tokens, normalize=True)
         made: NDArray[np.float32] = rows.float().numpy()
         return made
+
+
+class _ImageTower(nn.Module):
+    """The tower without its tokens, which that of a CoCa model returns too."""
+
+    def __init__(self, tower: nn.Module) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, planes: Tensor) -> Tensor:
+        rows = self.tower(planes)
+        only: Tensor = rows[0] if isinstance(rows, tuple) else rows
+        return only
 
 
 def find_clip(name: str) -> ClipModel:
@@ -175,18 +177,10 @@ def find_clip(name: str) -> ClipModel:
     Raises
     ------
     ArgumentError
-        When the library is not installed, or has no such model.
+        When the library has no such model.
     WeightsError
         When the folder holds no model.
     """
-    try:
-        define_missing_operators()  # open_clip imports torchvision
-        import open_clip  # noqa: F401
-    except ImportError as error:
-        raise ArgumentError(
-            f"The backbone {name} needs an extra package: "
-            "install it with `pip install 'caltech-lab[text]'`."
-        ) from error
     model = _in_folder(name) if name.startswith(CLIP_FOLDER) else _in_library(name)
     hugging = {"hf_model_name", "hf_tokenizer_name"} & {*model.config["text_cfg"]}
     if hugging and not find_spec("transformers"):
@@ -198,8 +192,6 @@ def find_clip(name: str) -> ClipModel:
 
 
 def _in_library(name: str) -> ClipModel:
-    import open_clip
-
     architecture, _, tag = name.removeprefix(CLIP).partition("@")
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if not tags:
@@ -252,8 +244,6 @@ def _in_folder(name: str) -> ClipModel:
 
 def _preprocessing(given: dict[str, Any]) -> dict[str, Any]:
     """Return the preprocessing of photos, with open_clip's defaults for what is not given."""
-    from open_clip.transform import PreprocessCfg, merge_preprocess_dict
-
     merged: dict[str, Any] = merge_preprocess_dict(PreprocessCfg(), given)
     return merged
 
@@ -273,9 +263,6 @@ def _kept(folder: Path) -> Path:
 
 def _downloaded(entry: dict[str, Any], title: str) -> Path:
     """Return the weights from the cache of the Hugging Face hub, downloading them if needed."""
-    import open_clip
-    from huggingface_hub import try_to_load_from_cache
-
     # Without a network, open_clip would ask the hub for a minute before it looks into the cache.
     repository, _, name = entry["hf_hub"].rpartition("/")
     name = name or "open_clip_pytorch_model.bin"

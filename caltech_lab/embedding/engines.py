@@ -8,7 +8,6 @@ embeds a single photo, unpadded, with all threads.
 
 import os
 import sys
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from caltech_lab.settings import settings
 
 # Kernels may differ with the batch size; these were the fastest when measured.
 OPENVINO_BATCH = {"bf16": 4, "f32": 8}
-TORCH_BATCH = 32
 
 # On Linux, drivers (NVIDIA, Windows Subsystem for Linux, AMD) and processor flags can be read from
 # the kernel, without importing PyTorch, which takes a second.
@@ -116,12 +114,10 @@ def choose_runtime(backbone: Backbone, precision: str | None = None) -> Runtime:
 
 def _best_engine() -> tuple[str, bool]:
     if _may_have_gpu():
-        import torch
+        from caltech_lab.embedding.torch_engine import gpu  # imports PyTorch
 
-        if torch.cuda.is_available():
-            return "cuda", torch.cuda.is_bf16_supported(including_emulation=False)
-        if torch.backends.mps.is_available():
-            return "mps", False
+        if found := gpu():
+            return found
     if find_spec("openvino"):
         return "openvino", cpu_has_bf16()
     return "torch", cpu_has_bf16()
@@ -135,9 +131,9 @@ def cpu_has_bf16() -> bool:
     """Return whether this processor multiplies bfloat16 in hardware."""
     if CPU_INFO.is_file():
         return not BF16_FLAGS.isdisjoint(CPU_INFO.read_text().split())
-    import torch
+    from caltech_lab.embedding import torch_engine  # imports PyTorch
 
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return torch_engine.cpu_has_bf16()
 
 
 def compile_backbone(backbone: Backbone, runtime: Runtime | None = None) -> Engine:
@@ -165,6 +161,8 @@ def compile_backbone(backbone: Backbone, runtime: Runtime | None = None) -> Engi
         return NumpyEngine(backbone.build())
     if runtime.engine == "openvino":
         return OpenVinoEngine(backbone, runtime.precision)
+    from caltech_lab.embedding.torch_engine import TorchEngine  # imports PyTorch
+
     device = "cpu" if runtime.engine == "torch" else runtime.engine
     return TorchEngine(backbone, runtime.precision, device)
 
@@ -243,7 +241,7 @@ class OpenVinoEngine:
                 if not free:
                     yield finish()
                 request = free.popleft()
-                full = _padded(batch, self.batch)
+                full = padded(batch, self.batch)
                 request.start_async(full, share_inputs=True)
                 running.append((request, full[: len(batch)]))  # keeps the pixels alive
             while running:
@@ -253,61 +251,14 @@ class OpenVinoEngine:
                 request.wait()
 
 
-def _converted(backbone: Backbone) -> Any:
-    """Convert a network to an OpenVINO model for batches of any size."""
-    import torch
-
-    photo = (backbone.size, backbone.size, 3)
-    example = torch.zeros((1, *photo), dtype=torch.uint8)
-    with warnings.catch_warnings():
-        # The tracer warns that it treats sizes as constants; here they are constant.
-        warnings.filterwarnings("ignore", "Converting a tensor to")
-        # Traced here, because OpenVINO would trace the network twice, to compare.
-        traced = torch.jit.trace(backbone.build(), example, check_trace=False)
-    frozen = torch.jit.freeze(traced, optimize_numerics=False)  # halves the conversion time
-    whole = [(-1, *photo)]
-    return import_openvino().convert_model(frozen, example_input=example, input=whole)
-
-
-class TorchEngine:
-    """Runs a network with PyTorch, on the CPU or a GPU."""
-
-    name = "torch"
-
-    def __init__(self, backbone: Backbone, precision: str, device: str) -> None:
-        import torch
-
-        self.precision, self.batch, self.device = precision, TORCH_BATCH, device
-        if device == "cpu":
-            torch.set_num_threads(settings().threads)
-        if device == "cuda" and precision == "f32":
-            torch.backends.cudnn.allow_tf32 = False  # TF32 keeps only ten of 23 mantissa bits
-        network = backbone.build().to(device)
-        self.network = network.to(memory_format=torch.channels_last)
-
-    def embed(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """See `Engine.embed`."""
-        for batch in batches:
-            yield self._rows(_padded(batch, self.batch))[: len(batch)]
-
-    def embed_one(self, pixels: np.ndarray) -> np.ndarray:
-        """See `Engine.embed_one`."""
-        row: np.ndarray = self._rows(pixels[None])[0]
-        return row
-
-    def _rows(self, batch: np.ndarray) -> np.ndarray:
-        import torch
-
-        pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"),
-        ):
-            rows: np.ndarray = self.network(pixels).float().cpu().numpy()
-        return rows
-
-
-def _padded(batch: np.ndarray, size: int) -> np.ndarray:
+def padded(batch: np.ndarray, size: int) -> np.ndarray:
+    """Fill a batch with zeros to a size."""
     if len(batch) == size:
         return batch
     return np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
+
+
+def _converted(backbone: Backbone) -> Any:
+    from caltech_lab.embedding.torch_engine import converted  # imports PyTorch
+
+    return converted(backbone)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.errors import ArgumentError
-from caltech_lab.storage.files import save_array, valid_unicode, write_atomically, write_csv
+from caltech_lab.storage.files import save_array, valid_unicode, write_atomically
+from caltech_lab.storage.tables import write_csv
 
 FORMATS = ("parquet", "npy", "projector")
 
@@ -70,9 +73,6 @@ def write_parquet(features: Embeddings, path: Path) -> Path:
     Path
         The same path. ``Embeddings.from_frame(pandas.read_parquet(path))`` reads it back.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     table = features.photos.table.assign(sha256=features.photos.sha256)
     n, d = features.X.shape
     numbers = pa.array(np.ascontiguousarray(features.X).ravel())
@@ -146,7 +146,7 @@ def write_projector(
             if components > most:
                 fault = f"many: {len(X):,} embeddings of {X.shape[1]:,} dimensions have {most:,}"
             raise ArgumentError(f"{components} components are too {fault}.")
-        from sklearn.decomposition import PCA
+        from sklearn.decomposition import PCA  # takes a second
 
         X = PCA(components, random_state=0).fit_transform(X)
     paths = [folder / "vectors.tsv", folder / "metadata.tsv"]

@@ -29,20 +29,18 @@ from caltech_lab.embedding.images import load_pixels
 from caltech_lab.embedding.perturbation import perturbed
 from caltech_lab.errors import CacheError, DatasetError, LabError, PhotoError, shown_name
 from caltech_lab.storage.files import (
-    csv_text,
     explain,
-    load_table,
     lock,
     make_way,
     read_json,
     save_array,
-    save_table,
     set_aside,
     sha256_of,
     write_atomically,
     write_json,
 )
 from caltech_lab.storage.progress import progress
+from caltech_lab.storage.tables import csv_text, load_table, save_table
 from caltech_lab.storage.threads import AT_ONCE, map_ahead
 
 VERSION = 2  # incremented whenever this code gives different rows for the same config

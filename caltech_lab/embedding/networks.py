@@ -28,7 +28,7 @@ from caltech_lab.storage.files import (
 )
 
 # Source files that networks are built from; when one changes, networks are converted again.
-SOURCES = ("backbones.py", "efficientnet_lite.py", "views.py")
+SOURCES = ("architectures.py", "efficientnet_lite.py")
 
 
 def import_openvino() -> Any:

@@ -11,6 +11,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import torch
+
 SCHEMAS = {
     "torchvision::nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "torchvision::qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -29,8 +31,6 @@ def define_missing_operators() -> list[str]:
     spec = None if "torchvision" in sys.modules else find_spec("torchvision")
     if spec is None or spec.origin is None:
         return []
-    import torch
-
     # torchvision loads the same file again, which then costs nothing.
     package = Path(spec.origin).parent
     for library in sorted([*package.glob("_C*.so"), *package.glob("_C*.pyd")]):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,8 @@ from caltech_lab.embedding.images import Fit
 from caltech_lab.errors import ArgumentError, WeightsError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-GEM_POWER = 3.0
 PARTS = ("average", "max", "gem", "regional", "earlier")
 # The block before the last: its name in the network, and its number of channels.
 EARLIER = {
@@ -233,89 +232,8 @@ def fuse(blocks: list[NDArray[np.float32]], power: float = 0.5) -> NDArray[np.fl
     return fused
 
 
-def generalized_mean(planes: "Tensor", power: float = GEM_POWER) -> "Tensor":
-    """Generalized-mean pooling, between average pooling (power 1) and max pooling (infinity).
-
-    Parameters
-    ----------
-    planes : Tensor
-        Feature maps of shape (n, channels, height, width); negative values count as zero.
-    power : float
-        At least 1.
-
-    Returns
-    -------
-    Tensor
-        Shape (n, channels).
-
-    References
-    ----------
-    F. Radenović, G. Tolias, O. Chum: Fine-tuning CNN image retrieval with no human annotation.
-    IEEE Transactions on Pattern Analysis and Machine Intelligence 41(7), 2019.
-    """
-    pooled: Tensor = planes.clamp(min=1e-6).pow(power).mean((2, 3)).pow(1 / power)
-    return pooled
-
-
-def regional_maximum(planes: "Tensor") -> "Tensor":
-    """Sum the max-pooled vectors of overlapping regions, each scaled to unit length (R-MAC).
-
-    Parameters
-    ----------
-    planes : Tensor
-        Feature maps of shape (n, channels, side, side).
-
-    Returns
-    -------
-    Tensor
-        Shape (n, channels). The regions are the whole map and squares of two thirds and of half
-        of its side, in steps of whole cells; on a 7 x 7 map these are 2 x 2 and 4 x 4 regions.
-
-    References
-    ----------
-    G. Tolias, R. Sicre, H. Jégou: Particular object retrieval with integral max-pooling of CNN
-    activations. ICLR 2016.
-    """
-    from torch.nn import functional
-
-    side = planes.shape[-1]
-    total = functional.normalize(planes.amax((2, 3)), dim=1)
-    for count in (2, 3):
-        wide = math.ceil(2 * side / (count + 1))
-        stride = max((side - wide) // (count - 1), 1)
-        regions = functional.max_pool2d(planes, wide, stride).flatten(2)
-        total = total + functional.normalize(regions, dim=1).sum(2)
-    return total
-
-
 def _pooled(base: Backbone, view: View) -> "nn.Module":
-    import torch
-    from torch import Tensor, nn
+    from caltech_lab.embedding.architectures import Pooled  # imports PyTorch
 
-    class Pooled(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = base.build()
-            trunk = self.network.trunk
-            trunk.avgpool = nn.Identity()  # the next step only flattens
-            self.side = math.ceil(view.size / 32)
-            self.earlier: list[Tensor] = []
-            block = trunk.get_submodule(view._earlier[0])
-            block.register_forward_hook(lambda *call: self.earlier.append(call[2].mean((2, 3))))
-
-        def forward(self, pixels: Tensor) -> Tensor:
-            seen = pixels.flip(2) if view.mirrored else pixels
-            flat: Any = self.network(seen)
-            planes = flat.unflatten(1, (base.width, self.side, self.side))
-            return torch.cat(
-                [
-                    planes.mean((2, 3)),
-                    planes.amax((2, 3)),
-                    generalized_mean(planes),
-                    regional_maximum(planes),
-                    self.earlier.pop(),
-                ],
-                1,
-            )
-
-    return Pooled().eval()
+    side = math.ceil(view.size / 32)
+    return Pooled(base.build(), base.width, side, view._earlier[0], view.mirrored)

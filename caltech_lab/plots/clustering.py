@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
+from scipy.cluster import hierarchy
 
 from caltech_lab.plots.palette import COLORS
 from caltech_lab.plots.style import in_figure, name_ticks, new_axes
@@ -93,12 +94,9 @@ def dendrogram(
     Axes
         The horizontal axis is the distance at which two branches merge.
     """
-    from scipy.cluster.hierarchy import dendrogram as draw
-    from scipy.cluster.hierarchy import to_tree
-
     n = len(tree) + 1
     shown = n if leaves is None else min(leaves, n)
-    branches = to_tree(tree, rd=True)[1]
+    branches = hierarchy.to_tree(tree, rd=True)[1]
 
     def title(branch: int) -> str:
         counts = Counter(names[leaf] for leaf in branches[branch].pre_order())
@@ -107,7 +105,7 @@ def dendrogram(
         return name if counts.total() == 1 else f"{name} {count:,} of {counts.total():,}"
 
     ax = _axes(ax, 8.0, 0.8 + 0.16 * shown)
-    draw(
+    hierarchy.dendrogram(
         tree,
         orientation="left",
         truncate_mode="lastp",

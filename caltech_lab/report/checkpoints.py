@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from caltech_lab.embedding.perturbation import PERTURB, perturbation
 from caltech_lab.errors import LabError
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from caltech_lab.lab import Lab
 
 STRICT = "CALTECH_LAB_CHECKPOINTS"  # `strict` in tests: a figure that differs is an error
@@ -204,10 +204,8 @@ def summary(
     return f"{len(wrong)} of {_count(total)} {verb} from the record: {', '.join(named)}; {reason}."
 
 
-def table(measured: Mapping[str, Number], recorded: Recorded) -> "pd.DataFrame":
+def table(measured: Mapping[str, Number], recorded: Recorded) -> pd.DataFrame:
     """Return a table of measured and recorded values, tolerances, and whether they agree."""
-    import pandas as pd
-
     wrong = set(differing(measured, recorded))
     rows = {
         name: {

@@ -6,7 +6,6 @@ the training set: how often is a result of a given similarity relevant?
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.isotonic import IsotonicRegression
 
 from caltech_lab.retrieval.index import Index, Similarities
 from caltech_lab.storage.progress import progress
@@ -71,6 +70,8 @@ def same_category_curves(similarities: Similarities, relevant: NDArray[np.bool_]
     B. Zadrozny, C. Elkan: Transforming classifier scores into accurate multiclass probability
     estimates. Knowledge Discovery and Data Mining, 2002.
     """
+    from sklearn.isotonic import IsotonicRegression  # takes a second; a search needs none
+
     curves = []
     for columns in (slice(None, FIRST), slice(FIRST, None)):
         if not similarities[:, columns].size:  # a very small gallery has no later results

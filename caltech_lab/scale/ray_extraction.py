@@ -8,6 +8,7 @@ so it does not matter which worker computes it, or whether it is computed twice.
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -131,8 +132,6 @@ def extract_shards(
     ArgumentError
         When Ray is not installed, or a machine of the cluster would compute different rows.
     """
-    import time
-
     started = time.perf_counter()
     runtime = runtime or choose_runtime(backbone)
     parts = parts_at(source)
@@ -204,12 +203,13 @@ def run(
         finished = list(pool.map(is_done, parts))
     todo = [part for part, done in zip(parts, finished, strict=True) if not done]
     if todo:
-        with _cluster(address, workers):
-            _through_ray(source, todo, config, runtime, to, workers)
+        with _cluster(address, workers) as ray:
+            _through_ray(ray, source, todo, config, runtime, to, workers)
     return {part.number for part in todo}
 
 
 def _through_ray(
+    ray: Any,
     source: str,
     todo: list[Part],
     config: ExtractionConfig,
@@ -217,9 +217,7 @@ def _through_ray(
     to: str,
     workers: int | None,
 ) -> None:
-    import ray
-
-    threads, workers = _shares(workers, len(todo))
+    threads, workers = _shares(ray, workers, len(todo))
     rows = [{"part": json.dumps(asdict(part))} for part in todo]
     # A worker requests half of the cores that it uses, so that when a machine is lost, its worker
     # fits on another one.
@@ -318,12 +316,11 @@ class Worker:
 
 
 @contextmanager
-def _cluster(address: str | None, workers: int | None) -> Iterator[None]:
-    """Connect to a Ray cluster, or start one on this machine for this run."""
+def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
+    """Connect to a Ray cluster, or start one on this machine for this run; yield Ray."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # workers run at normal priority
     try:
-        import ray
         import ray.data
     except ImportError as error:
         raise ArgumentError(
@@ -331,7 +328,7 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[None]:
             "`pip install 'caltech-lab[scale]'`."
         ) from error
     if ray.is_initialized():
-        yield
+        yield ray
         return
     options: dict[str, Any] = {"address": address}
     if not address:
@@ -347,15 +344,13 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[None]:
             "again when the machine is less busy."
         ) from error
     try:
-        yield
+        yield ray
     finally:
         ray.shutdown()
 
 
-def _shares(workers: int | None, n_parts: int) -> tuple[int, int]:
+def _shares(ray: Any, workers: int | None, n_parts: int) -> tuple[int, int]:
     """Return the number of threads per worker and the number of workers."""
-    import ray
-
     machines = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
     machines = [cores for cores in machines if cores]
     if workers is None:

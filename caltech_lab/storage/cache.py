@@ -25,19 +25,17 @@ import pandas as pd
 from caltech_lab.errors import CacheError
 from caltech_lab.storage.files import (
     load_array,
-    load_model,
-    load_table,
     lock,
     make_way,
     read_json,
     save_array,
-    save_model,
-    save_table,
     set_aside,
     sha256_of,
     write_json,
 )
 from caltech_lab.storage.memory import release
+from caltech_lab.storage.models import load_model, save_model
+from caltech_lab.storage.tables import load_table, save_table
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # Infrastructure, which cannot affect results.

@@ -1,18 +1,14 @@
 """Reading and writing files: written atomically, and read without executing any code in them."""
 
-import csv
 import errno
 import hashlib
 import json
 import math
 import os
-import re
-import sys
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -20,10 +16,6 @@ from filelock import FileLock
 
 from caltech_lab.errors import CacheError
 from caltech_lab.settings import settings
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from sklearn.base import BaseEstimator
 
 
 @contextmanager
@@ -176,192 +168,15 @@ def load_array(path: Path) -> np.ndarray:
         ) from error
 
 
-def save_table(path: Path, table: "pd.DataFrame") -> None:
-    """Write a table with its index atomically as Parquet.
-
-    Parquet strings must be valid Unicode, so text that is not, such as some file names, is stored
-    as bytes.
-    """
-    with write_atomically(path) as temporary:
-        _with_text(table, encode=True).to_parquet(temporary)
-
-
-def _with_text(table: "pd.DataFrame", encode: bool) -> "pd.DataFrame":
-    """Return a table with invalid Unicode encoded as bytes, or decode such bytes to text."""
-    import pandas as pd
-
-    def changed(values: Any) -> list[Any] | None:
-        if values.dtype != object:
-            return None
-        cells, how = values.tolist(), ("utf-8", "surrogatepass")
-        if encode:
-            try:
-                "".join(cell for cell in cells if isinstance(cell, str)).encode()
-            except UnicodeEncodeError:
-                return [c.encode(*how) if isinstance(c, str) else c for c in cells]
-        elif any(isinstance(cell, bytes) for cell in cells):
-            return [c.decode(*how) if isinstance(c, bytes) else c for c in cells]
-        return None
-
-    # Without dtype=object, pandas would convert the cells to its own string type.
-    table = table.copy(deep=False)
-    for i in range(table.shape[1]):
-        if (cells := changed(table.iloc[:, i])) is not None:
-            table.isetitem(i, pd.Series(cells, table.index, dtype=object))  # type: ignore[arg-type]
-    if (cells := changed(table.index)) is not None:
-        table.index = pd.Index(cells, dtype=object, name=table.index.name)
-    return table
-
-
-def csv_text(table: "pd.DataFrame", index: bool = False) -> str:
-    """Return a table as CSV with all text quoted, as pandas does not quote a carriage return."""
-    text: str = table.to_csv(index=index, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    return text
-
-
 def valid_unicode(text: str) -> str:
     """Return a text with escapes for what is no Unicode, such as some bytes of file names."""
     return text.encode(errors="backslashreplace").decode()
-
-
-FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
-
-
-def write_csv(path: Path, table: "pd.DataFrame", index: bool = True) -> None:
-    """Write a table atomically as CSV for people; it is not meant to be read back.
-
-    A name that a spreadsheet would interpret as a formula gets a leading apostrophe, and bytes
-    that are not valid Unicode are escaped.
-
-    References
-    ----------
-    OWASP: CSV injection.
-    """
-    from pandas.api.types import is_numeric_dtype
-
-    def harmless(cell: Any) -> Any:
-        if not isinstance(cell, str):
-            return cell
-        text = valid_unicode(cell)
-        return f"'{text}" if FORMULA.match(text) else text
-
-    safe = table.rename(index=harmless, columns=harmless)
-    for i, kind in enumerate(table.dtypes):
-        if not is_numeric_dtype(kind):
-            safe.isetitem(i, table.iloc[:, i].map(harmless).to_numpy(object))
-    with write_atomically(path) as temporary:
-        temporary.write_text(csv_text(safe, index), encoding="utf-8", newline="\n")
-
-
-def load_table(path: Path) -> "pd.DataFrame":
-    """Read a table written by `save_table`, with all values unchanged.
-
-    Raises
-    ------
-    CacheError
-        When the file is not a table.
-    """
-    import pandas as pd
-    from pyarrow import ArrowException
-
-    try:
-        with open(path, "rb") as file:  # given a folder, pandas would read all files in it
-            table = pd.read_parquet(file)
-        return _with_text(table, encode=False)
-    except (ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CacheError(f"{path} is not a table: delete it to have it made again.") from error
 
 
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# Types in our models besides those of scikit-learn, which skops trusts by default.
-TRUSTED_TYPES: tuple[str, ...] = (
-    "caltech_lab.classification.svm.CalibratedSVM",
-    "caltech_lab.classification.svm.PowerNormalizer",
-    "caltech_lab.retrieval.novelty.NoveltyDetector",
-    "caltech_lab.studies.vectors.projections.PartialWhitener",
-    "caltech_lab.studies.vectors.projections.PosteriorProjection",
-    "caltech_lab.studies.vectors.projections.ProxyProjection",
-    "numpy.round",
-    "sklearn.tree._tree.Tree",
-)
-MAX_MODEL_BYTES = 4 * 2**30  # uncompressed; the random forest for 9,144 photos takes 0.8 GB
-
-
-def save_model(path: Path, model: "BaseEstimator") -> None:
-    """Write a fitted scikit-learn estimator atomically with skops."""
-    import zipfile
-
-    skops = _skops()
-    with write_atomically(path) as temporary:
-        # Light compression reduces a forest from 780 MB to 40 MB without taking longer.
-        skops.dump(model, temporary, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
-
-
-def load_model(path: Path) -> Any:
-    """Read an estimator written by `save_model`, without pickle.
-
-    Raises
-    ------
-    CacheError
-        When the file contains types that are not trusted, unpacks to more than `MAX_MODEL_BYTES`,
-        or is damaged.
-
-    References
-    ----------
-    skops documentation, "Secure persistence with skops".
-    """
-    import zipfile
-
-    skops = _skops()
-    try:
-        with zipfile.ZipFile(path) as archive:  # never reads more of an entry than is stated here
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_MODEL_BYTES:
-            raise CacheError(
-                f"{path} unpacks to {size / 2**30:,.1f} GiB, more than any model of ours: delete "
-                "it to have the model fitted again."
-            )
-        return skops.load(path, trusted=list(TRUSTED_TYPES))
-    except skops.exceptions.UntrustedTypesFoundException as error:
-        strange = sorted(set(skops.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
-        raise CacheError(
-            f"{path} holds types that are not trusted ({', '.join(strange)}): "
-            "delete it to have the model fitted again."
-        ) from error
-    except (
-        zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, EOFError, MemoryError,
-    ) as error:  # fmt: skip
-        raise CacheError(f"{path} is damaged: delete it to have the model fitted again.") from error
-
-
-class _Hidden:
-    """An import hook that hides packages."""
-
-    names = ("torch", "pytest")
-
-    def find_spec(self, name: str, *_: Any) -> None:
-        if name in self.names:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-
-def _skops() -> Any:
-    """Import `skops.io` without PyTorch and pytest, which take seconds.
-
-    skops imports all of scikit-learn, parts of which import these two if they are there.
-    """
-    hidden: Any = _Hidden()
-    sys.meta_path.insert(0, hidden)
-    try:
-        import skops.io
-        import skops.io.exceptions
-    finally:
-        sys.meta_path.remove(hidden)
-    return skops.io
 
 
 def set_aside(path: Path) -> Path:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.storage.files import csv_text, lock, set_aside, write_atomically
+from caltech_lab.storage.files import lock, set_aside, write_atomically
+from caltech_lab.storage.tables import csv_text
 
 Ints = NDArray[np.int64]
 

@@ -9,6 +9,7 @@ import pandas as pd
 from ipywidgets import HTML, Box, Dropdown, Layout, Select
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 
 from caltech_lab.classification.comparison import confused_pairs
 from caltech_lab.errors import LabError
@@ -45,8 +46,6 @@ class ConfusionBrowser(FigureBrowser):
         probabilities: NDArray[np.float64],
         predicted: Ints | None = None,
     ) -> None:
-        from sklearn.metrics import confusion_matrix
-
         names = features.categories
         self.rows, self.probabilities = rows, probabilities
         self.predicted = probabilities.argmax(axis=1) if predicted is None else predicted

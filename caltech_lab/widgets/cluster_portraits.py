@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import dendrogram
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -97,9 +100,6 @@ def cluster_plane(X: Floats, clusters: Ints, seed: int = 0) -> Floats:
     ndarray of float32, shape (n, 2)
         Coordinates of each photo, without unit.
     """
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
     groups = [np.flatnonzero(clusters == c) for c in np.unique(clusters)]
     middles = np.stack([_middle(X, rows) for rows in groups])
     spots = np.zeros((1, 2))
@@ -138,8 +138,6 @@ def drawn_branches(tree: NDArray[np.float64], leaves: int) -> pd.DataFrame:
         of its split (0 for a leaf of the drawing), ``joined``, the height of its merge, and
         ``is_leaf``.
     """
-    from scipy.cluster.hierarchy import dendrogram
-
     n = len(tree) + 1
     leaves = min(leaves, n)
     drawing = dendrogram(tree, truncate_mode="lastp", p=leaves, no_plot=True)

@@ -6,8 +6,10 @@ from typing import Any
 
 import anywidget
 import numpy as np
+import scipy
 import traitlets
 from numpy.typing import NDArray
+from skimage import measure, segmentation
 
 from caltech_lab.errors import shown_name
 from caltech_lab.plots.palette import COLORS
@@ -147,16 +149,12 @@ def regions(
         x, y and name of each region in which more than half of the photos have the same name, the
         largest first. A name can occur more than once.
     """
-    from scipy.ndimage import gaussian_filter
-    from skimage.measure import label
-    from skimage.segmentation import watershed
-
     side = int(np.clip(2 * np.sqrt(len(places)), 6, 300))
     cells = tuple(np.clip((places * side).astype(np.int64), 0, side - 1).T)
     counts = np.zeros((side, side))
     np.add.at(counts, cells, 1)
-    density = gaussian_filter(counts, 1.0, mode="constant")
-    hills = watershed(-density, mask=density > 0.02)
+    density = scipy.ndimage.gaussian_filter(counts, 1.0, mode="constant")
+    hills = segmentation.watershed(-density, mask=density > 0.02)
     known, codes = np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)
     majority = [0]  # of each hill: a name's code plus one, or zero for none
     for mine in _members(hills[cells], hills.max() + 1)[1:]:
@@ -165,7 +163,7 @@ def regions(
     # Neighboring hills with the same name are one region.
     named = np.array(majority)[hills]
     found = []
-    for mine in _members(label(named, background=0)[cells])[1:]:
+    for mine in _members(measure.label(named, background=0)[cells])[1:]:
         mine = mine[codes[mine] == named[cells][mine] - 1]
         name = str(known[codes[mine[0]]]) if len(mine) >= LEAST else ""
         if name:

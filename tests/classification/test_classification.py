@@ -18,7 +18,7 @@ from caltech_lab.classification.tuning import best_parameters, svm_grid, tune_sv
 from caltech_lab.datasets.splits import split
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.pca import project
-from caltech_lab.storage import files
+from caltech_lab.storage import models
 
 
 def blobs(counts, noise=1.0, seed=0):
@@ -57,8 +57,8 @@ def test_classifiers_tell_easy_categories_apart(make, tmp_path):
     model = make().fit(X[train], y[train] * 10)
     predicted = model.predict(X[test])
     assert np.mean(predicted == y[test] * 10) > 0.9
-    files.save_model(tmp_path / "model.skops", model)
-    kept = files.load_model(tmp_path / "model.skops")
+    models.save_model(tmp_path / "model.skops", model)
+    kept = models.load_model(tmp_path / "model.skops")
     np.testing.assert_array_equal(kept.predict(X), model.predict(X))
 
 

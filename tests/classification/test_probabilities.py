@@ -84,7 +84,8 @@ def test_margins_of_each_fold_are_those_of_a_model_fitted_without_it():
     found = out_of_fold_margins(svm(power=1.0), X, y, seed=5, n_folds=4)
     for fit, held in StratifiedKFold(4, shuffle=True, random_state=5).split(X, y):
         expected = margins(svm(power=1.0).fit(X[fit], y[fit]), X[held])
-        np.testing.assert_allclose(found[held], expected, rtol=1e-3, atol=1e-4)
+        # libsvm stops at 1e-3, where exactly depends on the processor.
+        np.testing.assert_allclose(found[held], expected, rtol=0, atol=2e-3)
 
 
 def test_calibration_needs_photos_for_its_folds():

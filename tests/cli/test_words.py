@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from caltech_lab.embedding import clip
 from caltech_lab.embedding.backbones import backbone
+from caltech_lab.embedding.torchvision_operators import define_missing_operators
 from caltech_lab.plots.photos import words_as_photo
 from tests.cli.test_cli import Done, failed, run
 from tests.cli.test_names import photo
@@ -31,7 +31,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    clip.define_missing_operators()  # the library imports torchvision
+    define_missing_operators()  # the library imports torchvision
     pytest.importorskip("open_clip")
     return f"clip:{tiny_clip(tmp_path_factory.mktemp('models') / 'tiny')}"
 

@@ -14,7 +14,7 @@ from caltech_lab.clustering.kmeans import kmeans, kmeans_sweep
 from caltech_lab.clustering.smoothing import average_linkage_smoothed
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.linkage import _condensed_distances, linkage_matrices, linkage_matrix
-from caltech_lab.storage import files
+from caltech_lab.storage import models
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def test_kmeans_finds_the_blobs_and_can_be_kept(blobs, tmp_path):
     assert isinstance(model, KMeans)
     assert model.n_init == 10
     assert adjusted_rand_score(y, model.labels_) == 1
-    files.save_model(tmp_path / "kmeans_k5.skops", model)
-    kept = files.load_model(tmp_path / "kmeans_k5.skops")
+    models.save_model(tmp_path / "kmeans_k5.skops", model)
+    kept = models.load_model(tmp_path / "kmeans_k5.skops")
     np.testing.assert_array_equal(kept.predict(X), model.labels_)
 
 

@@ -14,7 +14,7 @@ from caltech_lab.embedding.backbones import backbone
 from caltech_lab.embedding.embeddings import load
 from caltech_lab.embedding.extraction import extract
 from caltech_lab.errors import ArgumentError, DatasetError
-from caltech_lab.storage.files import load_table, save_table
+from caltech_lab.storage.tables import load_table, save_table
 from tests.pictures import encode, picture
 
 PIXELS = backbone("pixels")

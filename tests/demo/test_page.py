@@ -373,7 +373,7 @@ def test_another_space_is_searched_or_the_search_stays(demo, monkeypatch):
         raise ArgumentError("No views today.")
 
     before = rows_of(demo)
-    monkeypatch.setattr("caltech_lab.demo.searcher.learned_space", fails)
+    monkeypatch.setattr("caltech_lab.demo.learned_space.learned_space", fails)
     demo.act("space", name="learned")
     assert said(demo) == "No views today."
     assert demo.controls["space"] == demo.session.searcher.space.name == "plain"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from caltech_lab.demo.similarity_map import region_at, shares_of_the_cosine, similarity_to_region
-from caltech_lab.embedding import backbones, engines
+from caltech_lab.embedding import backbones, torch_engine
 from caltech_lab.embedding.engines import Runtime, compile_backbone
 from caltech_lab.errors import ArgumentError
 
@@ -49,7 +49,7 @@ def test_points_and_regions():
 
 @pytest.mark.parametrize("name", ["resnet50", "efficientnet-lite0"])
 def test_the_mean_of_the_map_is_the_vector(name, monkeypatch):
-    monkeypatch.setattr(engines, "TORCH_BATCH", 2)  # 32 would be padding alone
+    monkeypatch.setattr(torch_engine, "TORCH_BATCH", 2)  # 32 would be padding alone
     backbone = backbones.backbone(name)
     mapper = backbones.feature_map(backbone)
     pixels = np.random.default_rng(1).integers(0, 256, (2, backbone.size, backbone.size, 3))

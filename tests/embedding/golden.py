@@ -16,9 +16,10 @@ from skimage.color import rgb2gray
 from skimage.feature import hog
 
 from caltech_lab.datasets import drawn
-from caltech_lab.embedding.backbones import RESNET50_FILE, backbone
+from caltech_lab.embedding.architectures import models
+from caltech_lab.embedding.backbones import backbone
 from caltech_lab.embedding.efficientnet_lite import EfficientNetLite
-from caltech_lab.embedding.torchvision_operators import define_missing_operators
+from caltech_lab.embedding.pretrained import RESNET50_FILE
 
 PICTURE = "drawn/starfish/image_0001.jpg"
 GOLDEN = Path(__file__).with_name("golden.npz")
@@ -45,9 +46,6 @@ def cropped(size: int) -> np.ndarray:
 
 def resnet50() -> np.ndarray:
     """He et al.'s: blue first, minus the means, strides in the first convolution of a stage."""
-    define_missing_operators()
-    from torchvision import models
-
     network = models.resnet50(weights=None)
     for stage in (network.layer2, network.layer3, network.layer4):
         stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)

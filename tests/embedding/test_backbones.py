@@ -9,15 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from caltech_lab.embedding import engines
-from caltech_lab.embedding.backbones import (
-    BACKBONES,
-    backbone,
-    load_resnet50,
-    resnet50_weights,
-)
-from caltech_lab.embedding.engines import Runtime, TorchEngine, choose_runtime, compile_backbone
+from caltech_lab.embedding import torch_engine
+from caltech_lab.embedding.architectures import load_resnet50
+from caltech_lab.embedding.backbones import BACKBONES, backbone
+from caltech_lab.embedding.engines import Runtime, choose_runtime, compile_backbone
 from caltech_lab.embedding.extraction import embed_few
+from caltech_lab.embedding.pretrained import resnet50_weights
+from caltech_lab.embedding.torch_engine import TorchEngine
 from caltech_lab.embedding.torchvision_operators import define_missing_operators
 from caltech_lab.errors import ArgumentError, WeightsError
 
@@ -29,7 +27,7 @@ def noise(n: int, size: int) -> np.ndarray:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let PyTorch pad to four photos, not to 32: a second for each pass of ResNet-50."""
-    monkeypatch.setattr(engines, "TORCH_BATCH", 4)
+    monkeypatch.setattr(torch_engine, "TORCH_BATCH", 4)
 
 
 def test_the_network_is_version_1_of_resnet50() -> None:
@@ -74,7 +72,7 @@ def test_other_weights_are_refused_with_a_sentence(tmp_path: Path) -> None:
 def test_torchvision_can_be_imported_after_the_network_is_loaded() -> None:
     """As notebook 02 does; PyPI's torchvision cannot beside a PyTorch without CUDA."""
     code = (
-        "from caltech_lab.embedding.backbones import load_resnet50; load_resnet50();"
+        "from caltech_lab.embedding.architectures import load_resnet50; load_resnet50();"
         "from torchvision.models import resnet50; print('ok')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -210,9 +208,9 @@ def test_choice_reads_well() -> None:
 def test_any_model_of_timm_is_a_backbone() -> None:
     define_missing_operators()  # timm imports torchvision
     pytest.importorskip("timm")
-    from caltech_lab.embedding.backbones import _from_timm
+    from caltech_lab.embedding.timm_models import find_timm
 
-    network = _from_timm("timm-test_vit", pretrained=False)
+    network = find_timm("test_vit", pretrained=False)
     assert len(network.weights()) == 64
     pixels = torch.randint(0, 256, (2, network.size, network.size, 3), dtype=torch.uint8)
     with torch.inference_mode():

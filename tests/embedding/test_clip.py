@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from caltech_lab.datasets.photos import Photos
-from caltech_lab.embedding import clip
 from caltech_lab.embedding.backbones import Backbone, backbone
-from caltech_lab.embedding.engines import TorchEngine, compile_backbone
+from caltech_lab.embedding.engines import compile_backbone
 from caltech_lab.embedding.extraction import embed_few, extract
+from caltech_lab.embedding.torchvision_operators import define_missing_operators
 from caltech_lab.errors import ArgumentError, WeightsError
 from tests.tiny_clip import tiny_clip
 
@@ -24,7 +24,7 @@ TEXTS = ["a red boat", "ein Hund auf einer Wiese", "the letter A, " * 60]
 @pytest.fixture(scope="module")
 def open_clip() -> Any:
     """Give the library, which imports torchvision."""
-    clip.define_missing_operators()
+    define_missing_operators()
     return pytest.importorskip("open_clip")
 
 
@@ -56,6 +56,8 @@ def test_the_image_tower_is_that_of_open_clip(
 
         compiled: Any = OpenVinoEngine(tiny, "f32")
     else:
+        from caltech_lab.embedding.torch_engine import TorchEngine
+
         compiled = TorchEngine(tiny, "f32", "cpu")
     pixels = noise(9)
     (rows,) = compiled.embed([pixels[: compiled.batch]])
@@ -138,7 +140,7 @@ def test_architectures_and_tags_have_one_name_each(open_clip: Any) -> None:
 def test_every_pretrained_model_of_open_clip_can_be_named(
     open_clip: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clip, "find_spec", lambda name: name == "transformers")
+    monkeypatch.setattr("caltech_lab.embedding.clip.find_spec", lambda name: name == "transformers")
     for architecture, tag in open_clip.list_pretrained():
         entry = backbone(f"clip-{architecture}@{tag}")
         assert entry.name == f"clip-{architecture}@{tag}"
@@ -147,20 +149,21 @@ def test_every_pretrained_model_of_open_clip_can_be_named(
 
 
 def test_openai_weights_get_the_activation_that_they_were_trained_with(open_clip: Any) -> None:
-    assert clip.find_clip("clip-ViT-B-32@openai").config["quick_gelu"]
-    assert not clip.find_clip("clip-ViT-B-32").config["quick_gelu"]
+    from caltech_lab.embedding.clip import find_clip
+
+    assert find_clip("clip-ViT-B-32@openai").config["quick_gelu"]
+    assert not find_clip("clip-ViT-B-32").config["quick_gelu"]
 
 
-def test_a_tower_that_returns_its_tokens_too(tiny: Backbone, folder: Path) -> None:
+def test_a_tower_that_returns_its_tokens_too(open_clip: Any) -> None:
     """As a CoCa model's does."""
-    model = clip.find_clip(f"clip:{folder}")
+    from caltech_lab.embedding.clip import _ImageTower
 
     class WithTokens(torch.nn.Module):
         def forward(self, planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return planes.mean((2, 3)), planes
 
-    model.network.visual = WithTokens()
-    assert model.image_tower()(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
+    assert _ImageTower(WithTokens())(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
 
 
 # ---- what is missing or damaged ----------------------------------------------------------------
@@ -170,6 +173,7 @@ def test_without_the_package_a_sentence_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "open_clip", None)
+    monkeypatch.delitem(sys.modules, "caltech_lab.embedding.clip", raising=False)
     for name in ("clip-ViT-B-32", "clip:/models/mine"):
         with pytest.raises(ArgumentError) as caught:
             backbone(name)
@@ -186,7 +190,7 @@ def test_other_backbones_have_no_text_tower() -> None:
 def test_a_text_tower_of_hugging_face_says_what_it_needs(
     open_clip: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clip, "find_spec", lambda name: None)
+    monkeypatch.setattr("caltech_lab.embedding.clip.find_spec", lambda name: None)
     with pytest.raises(ArgumentError, match="pip install transformers"):
         backbone("clip-ViT-B-16-SigLIP")
 
@@ -197,7 +201,7 @@ def test_without_a_network_a_sentence_says_what_else_to_do(
     def offline(*_: object, **__: object) -> None:
         raise FileNotFoundError("Failed to download file")
 
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr("caltech_lab.embedding.clip.try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr(open_clip, "download_pretrained", offline)
     with pytest.raises(WeightsError, match=r"^The weights of CLIP ViT-B-32 .* clip:FOLDER\.$"):
         backbone("clip-ViT-B-32").weights()
@@ -212,7 +216,7 @@ def test_downloaded_weights_are_found_without_a_network(
         asked.append((repository, name))
         return str(tmp_path / name) if name.endswith(".bin") else None
 
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", cached)
+    monkeypatch.setattr("caltech_lab.embedding.clip.try_to_load_from_cache", cached)
     monkeypatch.setattr(open_clip, "download_pretrained", None)
     file = backbone("clip-ViT-B-32").file
     assert file is not None

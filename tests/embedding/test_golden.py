@@ -5,14 +5,13 @@ import pytest
 import torch
 
 from caltech_lab.datasets import drawn
-from caltech_lab.embedding.backbones import (
-    BACKBONES,
+from caltech_lab.embedding.architectures import (
     IMAGENET_DEVIATIONS,
     IMAGENET_MEANS,
-    _torchvision_models,
-    backbone,
-    embedder,
+    Embedder,
+    models,
 )
+from caltech_lab.embedding.backbones import BACKBONES, backbone
 from caltech_lab.embedding.images import load_pixels
 from caltech_lab.errors import WeightsError
 from tests.embedding.golden import GOLDEN, PICTURE
@@ -48,12 +47,12 @@ TORCHVISION = [name for name in BACKBONES if "lite" not in name and name not in 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_a_network_of_torchvision_sees_what_torchvision_shows_it(name: str) -> None:
     entry = backbone(name)
-    architecture, weights, _ = entry.build.args  # which need not be here
-    shown = _torchvision_models().get_model_weights(architecture)[weights].transforms()
-    from torchvision.transforms.functional import normalize  # only now: see `_torchvision_models`
+    _, architecture, weights, _ = entry.build.args  # which need not be here
+    shown = models.get_model_weights(architecture)[weights].transforms()
+    from torchvision.transforms.functional import normalize
 
     assert shown.crop_size == [entry.size]
     pixels = torch.randint(0, 256, (1, 4, 4, 3), dtype=torch.uint8)
-    ours = embedder(torch.nn.Identity(), IMAGENET_MEANS, IMAGENET_DEVIATIONS)(pixels)
+    ours = Embedder(torch.nn.Identity(), IMAGENET_MEANS, IMAGENET_DEVIATIONS)(pixels)
     theirs = normalize(pixels.permute(0, 3, 1, 2) / 255, shown.mean, shown.std)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)

@@ -22,13 +22,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from caltech_lab.embedding import backbones
+from caltech_lab.embedding.architectures import load_resnet50
 from caltech_lab.embedding.backbones import backbone
-from caltech_lab.embedding.torchvision_operators import define_missing_operators
+from caltech_lab.embedding.pretrained import resnet50_weights
 from caltech_lab.errors import CacheError, LabError, WeightsError
 from caltech_lab.retrieval.index import Index
 from caltech_lab.settings import settings
-from caltech_lab.storage import files
+from caltech_lab.storage import files, models, tables
 from tests.tiny_clip import tiny_clip
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +108,7 @@ def test_json_that_is_none_is_a_sentence(text: str, tmp_path: Path) -> None:
 def test_a_table_that_is_none_is_a_sentence(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(CacheError, match="is not a table"):
-        files.load_table(tmp_path / "a.csv")
+        tables.load_table(tmp_path / "a.csv")
 
 
 # -- Models
@@ -118,49 +118,49 @@ def test_a_model_of_other_types_is_refused(attack: Attack, tmp_path: Path) -> No
     path = tmp_path / "model.skops"
     skops.io.dump({"model": attack, "callable": subprocess.run}, path)
     with pytest.raises(CacheError, match=r"types that are not trusted \(.*Attack"):
-        files.load_model(path)
+        models.load_model(path)
 
 
 def test_a_pickle_called_skops_is_refused(attack: Attack, tmp_path: Path) -> None:
     path = tmp_path / "model.skops"
     path.write_bytes(pickle.dumps(attack))
     with pytest.raises(CacheError, match="is damaged"):
-        files.load_model(path)
+        models.load_model(path)
 
 
 def test_a_model_that_unpacks_to_far_more_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "model.skops"
-    files.save_model(path, KMeans(2, n_init=1).fit(np.eye(4)))
+    models.save_model(path, KMeans(2, n_init=1).fit(np.eye(4)))
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("more.npy", bytes(50_000_000))
     assert path.stat().st_size < 100_000
-    monkeypatch.setattr(files, "MAX_MODEL_BYTES", 40_000_000)
+    monkeypatch.setattr(models, "MAX_MODEL_BYTES", 40_000_000)
 
     def read(*_: object) -> None:
         raise AssertionError("it was read")
 
     monkeypatch.setattr(zipfile.ZipFile, "read", read)
     with pytest.raises(CacheError, match="more than any model of ours"):
-        files.load_model(path)
+        models.load_model(path)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 def test_a_model_cut_short_is_refused(share: float, tmp_path: Path) -> None:
     path = tmp_path / "model.skops"
-    files.save_model(path, KMeans(2, n_init=1).fit(np.eye(4)))
+    models.save_model(path, KMeans(2, n_init=1).fit(np.eye(4)))
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(CacheError, match="is damaged"):
-        files.load_model(path)
+        models.load_model(path)
 
 
 def test_our_models_pass(tmp_path: Path) -> None:
     path = tmp_path / "model.skops"
     model = KMeans(2, n_init=1, random_state=0).fit(np.eye(4))
-    files.save_model(path, model)
-    np.testing.assert_array_equal(files.load_model(path).labels_, model.labels_)
+    models.save_model(path, model)
+    np.testing.assert_array_equal(models.load_model(path).labels_, model.labels_)
 
 
 # -- Weights
@@ -172,9 +172,9 @@ def test_other_weights_in_the_place_of_ours_are_refused(
     path = tmp_path / "weights.pth"
     torch.save(attack, path)
     with pytest.raises(WeightsError, match="sha256"):
-        backbones.resnet50_weights(path)
+        resnet50_weights(path)
     with pytest.raises(WeightsError, match="sha256"):
-        backbones.load_resnet50(path)
+        load_resnet50(path)
 
 
 def test_a_downloaded_file_of_weights_is_checked_each_time(
@@ -192,7 +192,6 @@ def test_a_downloaded_file_of_weights_is_checked_each_time(
 
 
 def test_weights_of_open_clip_are_loaded_without_unpickling(attack: Attack, tmp_path: Path) -> None:
-    define_missing_operators()  # the library imports torchvision
     pytest.importorskip("open_clip")
     folder = tiny_clip(tmp_path / "model", ".bin")
     for save in (torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))):
@@ -370,7 +369,7 @@ def test_every_fault_here_is_a_sentence(tmp_path: Path) -> None:
     for name, read in {
         "a.npy": files.load_array,
         "a.json": files.read_json,
-        "a.skops": files.load_model,
+        "a.skops": models.load_model,
         "a.faiss": lambda path: Index.load(path, 8, 40),
     }.items():
         (tmp_path / name).write_bytes(buffer.getvalue())

@@ -17,15 +17,14 @@ from sklearn.cluster import KMeans
 from caltech_lab.errors import CacheError
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import (
-    csv_text,
     json_text,
     make_folder,
     read_json,
-    save_model,
     write_atomically,
-    write_csv,
     write_json,
 )
+from caltech_lab.storage.models import save_model
+from caltech_lab.storage.tables import csv_text, write_csv
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folders are flushed where the system offers it")
@@ -158,7 +157,7 @@ def test_reading_a_model_imports_neither_pytorch_nor_pytest(tmp_path: Path) -> N
     save_model(tmp_path / "kmeans.skops", KMeans(2, n_init=1).fit(np.eye(3)))
     code = (
         "import sys; from pathlib import Path\n"
-        "from caltech_lab.storage.files import load_model\n"
+        "from caltech_lab.storage.models import load_model\n"
         f"print(load_model(Path({str(tmp_path / 'kmeans.skops')!r})).n_clusters)\n"
         "print({'torch', 'pytest'} & set(sys.modules))\n"
         "import pytest"

@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from caltech_lab.embedding import views
+from caltech_lab.embedding.architectures import generalized_mean, regional_maximum
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.embedding.costs import forward_milliseconds
 from caltech_lab.embedding.views import (
@@ -16,12 +17,10 @@ from caltech_lab.embedding.views import (
     chosen_views,
     fuse,
     fused_views,
-    generalized_mean,
-    regional_maximum,
 )
 from caltech_lab.errors import ArgumentError
 from caltech_lab.scale.growth import recorded
-from caltech_lab.storage.files import load_model, save_model
+from caltech_lab.storage.models import load_model, save_model
 from caltech_lab.studies.vectors import protocols
 from caltech_lab.studies.vectors.projections import (
     PartialWhitener,

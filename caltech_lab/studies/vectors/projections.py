@@ -169,8 +169,8 @@ class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train the projection and the proxies."""
         import torch
-        from torch.nn import functional
 
+        unit = torch.nn.functional.normalize
         random = torch.Generator().manual_seed(self.seed)
         given, categories = validate_data(self, X, y, dtype=FLOATS)
         check_classification_targets(categories)
@@ -183,9 +183,9 @@ class ProxyProjection(ClassifierMixin, TransformerMixin, BaseEstimator):  # type
         adam = torch.optim.AdamW([map_, proxies], self.rate, weight_decay=1e-2)
         for _ in range(self.epochs):
             for batch in torch.randperm(len(rows), generator=random).split(256):
-                cosines = functional.normalize(rows[batch] @ map_) @ functional.normalize(proxies).T
+                cosines = unit(rows[batch] @ map_) @ unit(proxies).T
                 adam.zero_grad()
-                loss = functional.cross_entropy(self.scale * cosines, labels[batch])
+                loss = torch.nn.functional.cross_entropy(self.scale * cosines, labels[batch])
                 loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
                 adam.step()
         self.projection_ = map_.detach().numpy()
