@@ -126,7 +126,7 @@ class RetrievalDemo(anywidget.AnyWidget):
             self.query = self._described(self._answer)
             self._place_query()
             self._show_results()
-            if before.get("text", "").endswith(LOADING):
+            if before.get("loading"):
                 self._say_results()
             elif self.status is not before:
                 self.status = before
@@ -150,11 +150,21 @@ class RetrievalDemo(anywidget.AnyWidget):
             "max_bytes": MAX_BYTES,
         }
 
-    def say(self, sentence: str, wrong: bool = False) -> None:
-        """Show a sentence in the status line; `wrong` for an error."""
+    def say(self, sentence: str, wrong: bool = False, loading: bool = False) -> None:
+        """Show a sentence in the status line.
+
+        Parameters
+        ----------
+        sentence : str
+            The sentence.
+        wrong : bool
+            Whether it is an error.
+        loading : bool
+            Whether it is to be said again, changed, when the predictions are there.
+        """
         # The number lets the page notice that the same sentence is said again.
         text, number = shown_name(sentence), next(self._said)
-        self.status = {"text": text, "wrong": wrong, "number": number}
+        self.status = {"text": text, "wrong": wrong, "loading": loading, "number": number}
 
     def _shown_status(self) -> dict[str, Any]:
         """Return the status to restore after a slow step; an error has served its purpose."""
@@ -375,7 +385,8 @@ class RetrievalDemo(anywidget.AnyWidget):
         answer = self._answer
         times = ", ".join(f"{step} {1000 * s:.0f} ms" for step, s in answer.seconds.items())
         found = f"Results for {answer.query.name}" + (f" ({times})." if times else ".")
-        self.say(f"{found} {LOADING}" if self.session.searcher.is_loading else found)
+        loading = self.session.searcher.is_loading
+        self.say(f"{found} {LOADING}" if loading else found, loading=loading)
 
     def _place_query(self) -> None:
         """Give the query its place on the map: for an upload, among its nearest photos."""

@@ -37,14 +37,16 @@ class NoModels:
     ----------
     no_classifier : str
         A sentence that says why.
+    loading : bool
+        Whether there will be models.
     """
 
     classifier = kmeans = predicted = novelty = None
     trained_on = np.empty(0, np.int64)
     threshold = -1.0
 
-    def __init__(self, why: str) -> None:
-        self.no_classifier = why
+    def __init__(self, why: str, loading: bool = False) -> None:
+        self.no_classifier, self.loading = why, loading
 
 
 class Searcher:
@@ -74,7 +76,7 @@ class Searcher:
         self, lab: "Lab", say: Callable[[str], None] = lambda _: None, predicts: bool = True
     ) -> None:
         self.lab, self.gallery = lab, lab.embeddings
-        self.models: Models | NoModels = NoModels(LOADING)
+        self.models: Models | NoModels = NoModels(LOADING, loading=True)
         self.space = plain_space(lab)
         self._spaces = {PLAIN: self.space}
         if predicts:
@@ -94,7 +96,7 @@ class Searcher:
     @property
     def is_loading(self) -> bool:
         """Whether the models are not there yet."""
-        return self.models.no_classifier == LOADING
+        return isinstance(self.models, NoModels) and self.models.loading
 
     @property
     def predicts(self) -> bool:
@@ -147,7 +149,7 @@ class Searcher:
             raise ArgumentError(f"There are no {name!r} vectors: choose 'plain' or 'learned'.")
         if name == LEARNED and not self.predicts:
             raise ArgumentError("The classifier is not there yet: try again in some seconds.")
-        if name == LEARNED and self.models.no_classifier:
+        if name == LEARNED and self.models.classifier is None:
             raise ArgumentError(f"No vectors can be learned: {self.models.no_classifier}")
         if name not in self._spaces:
             from caltech_lab.demo.learned_space import learned_space  # imports scikit-learn

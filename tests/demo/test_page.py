@@ -611,6 +611,7 @@ def test_the_first_results_are_shown_without_predictions(early):
     assert early.opening == ""
     assert said(early).startswith("Results for ")
     assert said(early).endswith(f"). {LOADING}")
+    assert early.status["loading"]
     assert "classify" not in said(early)
     assert len(early.results["items"]) == 24
     assert early.results["items"] == without_predictions(early.results["items"])
@@ -622,6 +623,16 @@ def test_the_first_results_are_shown_without_predictions(early):
     assert not early.gallery["clusters"]
     for trait in TRAITS:
         json.dumps(getattr(early, trait), allow_nan=False)
+
+
+def test_no_decision_is_read_from_the_sentence(lab, monkeypatch):
+    for module in ("page", "searcher"):
+        monkeypatch.setattr(f"caltech_lab.demo.{module}.LOADING", "")
+    page = started(lab)
+    assert page.session.searcher.is_loading
+    page.add_predictions()
+    assert not page.session.searcher.is_loading
+    assert "classify" in said(page)
 
 
 def test_predictions_are_added_to_the_same_results(early, demo):
@@ -636,6 +647,7 @@ def test_predictions_are_added_to_the_same_results(early, demo):
     assert said(early).startswith("Results for ")
     assert "classify" in said(early)
     assert LOADING not in said(early)
+    assert not early.status["loading"]
     assert before["items"] == without_predictions(early.results["items"])
     assert {query["number"] for query in numbers} == {1}  # it is no other search
 
