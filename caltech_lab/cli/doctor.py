@@ -165,11 +165,11 @@ def _weights() -> Check:
     if chosen.classical:
         return Check("weights", "found", f"{chosen.name} needs none")
     stored = settings().data / "weights"
-    if "torchvision" in str(chosen.weights) and not any(stored.glob("*.pth")):
+    if chosen.weights_from == "torchvision" and not any(stored.glob("*.pth")):
         # Computing their sha256 would download them.
         return Check("weights", "note", f"those of {chosen.name} are not here yet",
                      "They are downloaded when photos are first extracted.")  # fmt: skip
-    if chosen.name.startswith("timm-") or "@" in chosen.name:
+    if chosen.weights_from == "hub":
         return Check("weights", "note", f"those of {chosen.name} are kept by the Hugging Face hub",
                      "They are downloaded when they are first needed.")  # fmt: skip
     found = f"{chosen.title}, sha256 {chosen.weights()[:12]}, as expected"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from caltech_lab.storage.files import sha256_of
 # Prefixes of the names of networks from other libraries: timm's, open_clip's architectures, and a
 # folder with a model of open_clip.
 TIMM, CLIP, CLIP_FOLDER = "timm-", "clip-", "clip:"
+
+Source = Literal["package", "torchvision", "hub", "folder"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ class Backbone:
     grid : int
         Regions per side of the last feature map, whose mean is the vector; 0 if there is no such
         map.
+    weights_from : {"package", "torchvision", "hub", "folder"}
+        Where the weights come from: a Python package, torchvision's server, the Hugging Face hub,
+        or a folder that the name names.
     text : callable, optional
         Maps n texts to float32 (n, width), rows of unit length in the space of the photos, if the
         network has a text tower. A long text is cut, by most models after 75 tokens.
@@ -69,6 +74,7 @@ class Backbone:
     file: Callable[[], Path] | None = None
     classical: bool = False
     grid: int = 0
+    weights_from: Source = "package"
     text: Callable[[Sequence[str]], NDArray[np.float32]] | None = None
 
     @property
@@ -230,6 +236,7 @@ def _from_torchvision(
         partial(_torchvision_sha256, architecture, weights),
         partial(_call, "torchvision_network", architecture, weights, head),
         partial(_torchvision_weights, architecture, weights), grid=grid,
+        weights_from="torchvision",
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -54,6 +54,8 @@ class ClipModel:
         Configuration of the two towers, and of the input of the image tower.
     file : callable
         Returns the file of the weights; downloads it if needed.
+    weights_from : {"hub", "folder"}
+        As of a `Backbone`.
     """
 
     name: str
@@ -62,6 +64,7 @@ class ClipModel:
     config: dict[str, Any]
     preprocessing: dict[str, Any]
     file: Callable[[], Path]
+    weights_from: Literal["hub", "folder"]
 
     @property
     def width(self) -> int:
@@ -134,7 +137,7 @@ class ClipModel:
 
         return Backbone(
             self.name, self.title, self.width, self.size, self.fit,
-            self.sha256, build, self.file, text=self.text,
+            self.sha256, build, self.file, weights_from=self.weights_from, text=self.text,
         )  # fmt: skip
 
     def text(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -215,7 +218,7 @@ def _in_library(name: str) -> ClipModel:
     title = f"CLIP {architecture} ({tag})"
     return ClipModel(
         f"{CLIP}{architecture}@{tag}", title, architecture, config, _preprocessing(entry),
-        partial(_downloaded, entry, title),
+        partial(_downloaded, entry, title), "hub",
     )  # fmt: skip
 
 
@@ -227,6 +230,7 @@ def _in_folder(name: str) -> ClipModel:
         model = ClipModel(
             f"{CLIP}{safe}", f"CLIP {safe}", f"local-dir:{folder}", described["model_cfg"],
             _preprocessing(described.get("preprocess_cfg", {})), partial(_kept, folder),
+            "folder",
         )  # fmt: skip
         _ = model.width, model.size, model.fit, model.normalization, {*model.config["text_cfg"]}
     except OSError as error:

@@ -50,8 +50,9 @@ ITEMS = ["path", "category", "sha256"]  # the columns of the table of items
 UNREAD = "{} could not be read when the photos were embedded."
 CANNOT_BE_OPENED = "{} cannot be opened: check that it is there and may be read."
 
-# Takes photos, the indices of those to embed, and a dict for the reasons why some cannot be read;
-# yields the sha256 and the row of unit length of each of the others.
+# Takes photos, the indices of those to embed, and a dict for the reasons why some cannot be read,
+# by sha256: what follows the file's name in the sentence, as several files may have the same bytes.
+# Yields the sha256 and the row of unit length of each of the others.
 Embedding = Callable[[Photos, list[int], dict[str, str]], Iterator[tuple[str, np.ndarray]]]
 
 WORDS = {
@@ -216,7 +217,7 @@ def _extract(
 ) -> ExtractionReport:
     started = time.perf_counter()
     known = known_rows(folder, config)
-    reasons: dict[str, str] = {}  # why a photo failed, by its sha256
+    reasons: dict[str, str] = {}
     with Journal(folder / "journal.rows", config, backbone.width) as journal:
         known |= journal.rows()
         # Identical files share a row; a file that could not be hashed has no key and is skipped.
@@ -232,8 +233,7 @@ def _extract(
                 journal.append(sha, row)
             known |= journal.rows()
     failed = {
-        # Of identical files only the first was tried, and it is the one named in the message.
-        path: reasons[sha].replace(str(photos.file(first[sha])), str(photos.file(i)))
+        path: f"{shown_name(photos.file(i))}{reasons[sha]}"
         if sha in reasons
         else CANNOT_BE_OPENED.format(photos.file(i))
         for i, (path, sha) in enumerate(zip(photos.table["path"], photos.sha256, strict=True))
@@ -350,7 +350,7 @@ def _embed(
         pixels = np.empty((len(some), backbone.size, backbone.size, 3), np.uint8)
         for i in some:
             try:
-                photo = load_pixels(photos.file(i), backbone.size, backbone.fit)
+                photo = load_pixels(photos.file(i), backbone.size, backbone.fit, name="")
             except PhotoError as error:
                 reasons[photos.sha256[i]] = str(error)
                 continue

@@ -33,7 +33,7 @@ def find_timm(model: str, pretrained: bool = True) -> Backbone:
 
     return Backbone(
         f"{TIMM}{model}", f"{model} (timm)", graph.num_features, wants["input_size"][-1], "crop",
-        sha256, build,
+        sha256, build, weights_from="hub",
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from caltech_lab.embedding.extraction import (
     unit_rows,
 )
 from caltech_lab.embedding.images import load_pixels
-from caltech_lab.errors import ArgumentError, DatasetError, LabError, PhotoError
+from caltech_lab.errors import ArgumentError, DatasetError, LabError, PhotoError, shown_name
 from caltech_lab.scale.addresses import Item, Part, file_system, parts_at, parts_of, read, shown
 from caltech_lab.scale.shards import (
     is_finished,
@@ -77,13 +77,13 @@ def ray_embedding(
         run(root, parts, backbone, runtime, to, address=address, workers=workers)
         wanted = {photos.sha256[i] for i in todo}
         for table in read_shards(*file_system(to)):
-            for sha, row, fault in zip(
-                table["sha256"], table["embedding"], table["outcome"], strict=True
+            for path, sha, row, fault in zip(
+                table["path"], table["sha256"], table["embedding"], table["outcome"], strict=True
             ):
                 if sha in wanted:
                     wanted.discard(sha)
                     if fault:
-                        reasons[sha] = fault
+                        reasons[sha] = fault.removeprefix(shown_name(shown(root, path)))
                     else:
                         yield sha, row
 

@@ -244,6 +244,18 @@ def test_duplicates_and_verify_and_doctor(lab: Any) -> None:
     assert done.code == (1 if "missing" in {c["status"] for c in checks.values()} else 0)
 
 
+@pytest.mark.parametrize("name", ["resnet50-v2", "vit_b_16"])
+def test_doctor_downloads_no_weights_of_torchvision(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("CALTECH_LAB_DATA", str(tmp_path))
+    with patch("torch.hub.download_url_to_file") as download:
+        done = run("doctor", "--json", "--dataset", photos, "--backbone", name)
+    checks = {check["name"]: check for check in done.json["result"]["checks"]}
+    assert not download.called
+    assert (checks["weights"]["status"], checks["speed"]["status"]) == ("note", "note")
+
+
 def test_the_drawn_sample_is_there_for_every_command_that_gets_photos() -> None:
     for command in ("download", "repair", "verify"):
         assert run(command, "--dataset", "drawn", "--json").json["ok"]

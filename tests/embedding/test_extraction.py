@@ -12,7 +12,7 @@ from caltech_lab.embedding.backbones import backbone
 from caltech_lab.embedding.embeddings import load
 from caltech_lab.embedding.extraction import extract
 from caltech_lab.embedding.images import load_pixels
-from caltech_lab.errors import CacheError
+from caltech_lab.errors import CacheError, shown_name
 
 PIXELS = backbone("pixels")
 
@@ -106,6 +106,15 @@ def test_copies_of_a_photo_are_extracted_once(photos: Photos, goal: Path) -> Non
     more = folder.scan(photos.root)
     assert extract(more, PIXELS, goal).n_extracted == len(photos)
     assert len(load(goal, more)) == len(photos) + 1
+
+
+def test_each_of_identical_files_that_cannot_be_read_is_named(photos: Photos, goal: Path) -> None:
+    bad = [photos.file(0).with_name(name) for name in ("bad.jpg", "bad\tcopy.jpg")]
+    for path in bad:
+        path.write_bytes(b"")
+    failed = extract(folder.scan(photos.root), PIXELS, goal).failed
+    told = {f"{shown_name(path)} is empty: copy or download it again." for path in bad}
+    assert {*failed.values()} == told
 
 
 def test_a_full_disk_is_a_sentence(
