@@ -25,7 +25,7 @@ from sklearn.metrics import normalized_mutual_info_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
 from caltech_lab.fast.linkage import linkage_matrix
-from caltech_lab.retrieval.faiss_gallery import FaissGallery
+from caltech_lab.retrieval.faiss_store import FaissStore
 from caltech_lab.storage.files import read_json
 
 TIMES = (1, 3, 10, 30, 100)
@@ -45,12 +45,12 @@ def seconds_of(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def search(kind: str, X: Matrix, queries: Matrix) -> dict[str, float]:
-    """Fill a gallery and ask it: seconds to build, milliseconds a query, bytes a vector."""
-    gallery = FaissGallery(kind, X.shape[1])
-    build, _ = seconds_of(lambda: gallery.add(np.arange(len(X)), X))
-    asked, (_, ids) = seconds_of(lambda: [gallery.search(q[None], 10) for q in queries[:50]][-1])
-    _, ids = gallery.search(queries, 10)
-    found = {"seconds": build, "query_ms": 1e3 * asked / 50, "bytes": gallery.bytes_a_vector}
+    """Fill a store and ask it: seconds to build, milliseconds a query, bytes a vector."""
+    store = FaissStore(kind, X.shape[1])
+    build, _ = seconds_of(lambda: store.add(np.arange(len(X)), X))
+    asked, (_, ids) = seconds_of(lambda: [store.search(q[None], 10) for q in queries[:50]][-1])
+    _, ids = store.search(queries, 10)
+    found = {"seconds": build, "query_ms": 1e3 * asked / 50, "bytes": store.bytes_a_vector}
     exact = np.argpartition(-(queries @ X.T), 10, axis=1)[:, :10]
     same = [len(np.intersect1d(a, b)) for a, b in zip(ids, exact, strict=True)]
     return found | {"recall": float(np.mean(same)) / 10}

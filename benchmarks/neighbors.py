@@ -13,7 +13,7 @@ from scipy.sparse import coo_array, csr_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import HDBSCAN
 
-from caltech_lab.retrieval.faiss_gallery import cells
+from caltech_lab.retrieval.faiss_store import cells
 
 FARTHEST = 2.0  # between unit vectors
 

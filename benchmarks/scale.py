@@ -2,7 +2,7 @@
 
 `large`: 100,000 photos in tar files, re-encoded from drawn ones, through Ray and a small
 backbone, with the memory of all its processes. `overhead`: Ray against the direct engine, on all
-photos of Caltech-101. `galleries`: all galleries on its embeddings, against exact search.
+photos of Caltech-101. `galleries`: all stores on its embeddings, against exact search.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from caltech_lab.embedding.engines import choose_runtime
 from caltech_lab.embedding.extraction import extract
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.lab import Lab
-from caltech_lab.retrieval.gallery import fill, found, open_gallery
+from caltech_lab.retrieval.stores import fill, found, open_store
 from caltech_lab.scale.ray_extraction import extract_shards, ray_embedding
 from caltech_lab.storage.files import read_json, write_json
 
@@ -157,7 +157,7 @@ def overhead(place: Path, dataset: str, network: str, rounds: int) -> dict[str, 
 
 
 def galleries(place: Path, dataset: str, rounds: int, n_queries: int) -> dict[str, Any]:
-    """Hold all galleries against exact search: recall, time a query, bytes; and their filters."""
+    """Hold all stores against exact search: recall, time a query, bytes; and their filters."""
     features = Lab(open_photos(dataset), backbone("resnet50")).embeddings
     X, names = features.X, features.photos.table["category"].tolist()
     random = np.random.default_rng(0)
@@ -168,11 +168,11 @@ def galleries(place: Path, dataset: str, rounds: int, n_queries: int) -> dict[st
     kinds = ["exact", "hnsw", "ivf-pq", f"milvus:{place / 'milvus.db'}"]
     opened = {}
     for name in kinds:
-        gallery = open_gallery(name, X.shape[1], place)
+        store = open_store(name, X.shape[1], place)
         start = time.perf_counter()
-        fill(gallery, X, names)
+        fill(store, X, names)
         short = name.partition(":")[0]
-        opened[short] = gallery
+        opened[short] = store
         told["rows"][short] = {"fill_s": time.perf_counter() - start}
         print(short, told["rows"][short], flush=True)
     size = sum(f.stat().st_size for f in (place / "milvus.db").rglob("*") if f.is_file())
@@ -186,23 +186,23 @@ def galleries(place: Path, dataset: str, rounds: int, n_queries: int) -> dict[st
     seen: dict[str, list[tuple[float, ...]]] = {short: [] for short in opened}
     for _ in range(rounds):  # in alternation, query by query
         for row, wanted in zip(rows, chosen, strict=True):
-            for short, gallery in opened.items():
+            for short, store in opened.items():
                 start = time.perf_counter()
-                near, ids = found(*gallery.search(X[row], 10))
+                near, ids = found(*store.search(X[row], 10))
                 ms[short].append(1e3 * (time.perf_counter() - start))
-                _, within = found(*gallery.search(X[row], 10, categories=wanted))
+                _, within = found(*store.search(X[row], 10, categories=wanted))
                 holds = (every[within] == wanted[0]).all() and len(within) == len(filtered[row])
                 # Exact copies may change places; their cosines may not.
                 same = np.allclose(near, X[truth[row]] @ X[row], atol=1e-5)
                 right = np.isin(filtered[row], within).mean()
                 recall = np.isin(truth[row], ids).mean()
                 seen[short].append((recall, float(same), float(holds), right))
-    for short, gallery in opened.items():
+    for short, store in opened.items():
         recall, same, holds, right = np.mean(seen[short], axis=0).tolist()
         told["rows"][short] |= {
             "recall": recall, "same_cosines": same, "filter_holds": holds,
             "filtered_recall": right, "query_ms": float(np.median(ms[short])),
-            "bytes": getattr(gallery, "bytes_a_vector", size / len(X)),
+            "bytes": getattr(store, "bytes_a_vector", size / len(X)),
         }  # fmt: skip
         print(short, told["rows"][short], flush=True)
     opened["milvus"].close()

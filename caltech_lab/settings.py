@@ -35,7 +35,8 @@ class Settings:
     seed : int
         Seed of all random choices (`CALTECH_LAB_SEED`).
     gallery : str
-        Index that the demo and `retrieve` search, a name from `gallery` (`CALTECH_LAB_GALLERY`).
+        The vector store that the demo and `retrieve` search, a name as in
+        `retrieval.stores.open_store` (`CALTECH_LAB_GALLERY`).
     threads : int
         Number of threads (`CALTECH_LAB_THREADS`, by default the cores available to this process).
     """

@@ -237,12 +237,12 @@ def _sentence(error: Exception) -> str:
 
 def use_gallery(name: str | None) -> None:
     """Let `--gallery` override the settings, in this process and in its child processes."""
-    from caltech_lab.retrieval.gallery import is_gallery
+    from caltech_lab.retrieval.stores import is_store
 
     if name is not None:
         os.environ["CALTECH_LAB_GALLERY"] = name
         settings.cache_clear()
-    if not is_gallery(settings().gallery):
+    if not is_store(settings().gallery):
         raise typer.BadParameter(
             f"{settings().gallery!r} is not one of exact, hnsw, ivf-pq, milvus:ADDRESS."
         )

@@ -16,8 +16,8 @@ from caltech_lab.metrics.categories import category_audit
 from caltech_lab.metrics.clusters import cluster_scores
 from caltech_lab.metrics.intervals import macro_average, proportion_interval
 from caltech_lab.report.cached_scores import cached_retrieval_scores
-from caltech_lab.retrieval.gallery import describe
-from caltech_lab.scale.galleries import gallery_of
+from caltech_lab.retrieval.stores import describe
+from caltech_lab.scale.galleries import store_of
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import make_way, write_json
 from caltech_lab.storage.tables import write_csv
@@ -165,7 +165,7 @@ def index(gallery: str | None) -> Result:
     lab = open_lab()
 
     if (name := settings().gallery) != "exact":
-        n, d = gallery_of(lab).ntotal, lab.embeddings.X.shape[1]
+        n, d = store_of(lab).ntotal, lab.embeddings.X.shape[1]
         wrote = [lab.folder("models/galleries")]
         line = f"{n:,} vectors of {d:,} dimensions, {describe(name)}."
         return Result([line], {"n_photos": n, "width": d, "gallery": name}, wrote, lab)

@@ -17,9 +17,9 @@ from caltech_lab.embedding.exports import answers_table, write_answers
 from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import ArgumentError, shown_name
-from caltech_lab.retrieval.gallery import found, matching
 from caltech_lab.retrieval.index import Index
-from caltech_lab.scale.galleries import gallery_of
+from caltech_lab.retrieval.stores import found, matching
+from caltech_lab.scale.galleries import store_of
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import sha256_of, write_atomically
 from caltech_lab.storage.tables import write_csv
@@ -120,7 +120,7 @@ def retrieve(
         )
     search: Callable[..., Any]
     if settings().gallery != "exact":
-        search = partial(gallery_of(lab).search, categories=category)
+        search = partial(store_of(lab).search, categories=category)
     elif category:
         search = _search_within(lab, category)
     else:
@@ -198,7 +198,7 @@ def _draw(
         photo.thumbnail((240, 240))
         return photo
 
-    gallery, columns = lab.embeddings.photos, max(map(len, ids)) + 1
+    photos, columns = lab.embeddings.photos, max(map(len, ids)) + 1
     pictures, titles = [], []
     for query, rows, near in zip(queries, ids, similarities, strict=True):
         if isinstance(query, str):
@@ -207,10 +207,10 @@ def _draw(
         else:
             pictures.append(small(query))
             titles.append(f"{shown_name(query.name)}\n(query)")
-        pictures += [small(gallery.file(int(row))) for row in rows]
+        pictures += [small(photos.file(int(row))) for row in rows]
         for row, similarity in zip(rows, near, strict=True):
-            path = gallery.file(int(row))
-            name = str(gallery.table["category"].iat[int(row)]) or path.name
+            path = photos.file(int(row))
+            name = str(photos.table["category"].iat[int(row)]) or path.name
             titles.append(f"{shown_name(name)}\n{similarity:.3f}")
         missing = columns - 1 - len(rows)
         pictures += [Image.new("RGB", (240, 240), "white")] * missing

@@ -2,7 +2,7 @@
 function demoPage(model, parent) {
   const send = (action, details = {}, buffers) =>
     model.send({ do: action, ...details }, undefined, buffers);
-  const gallery = () => model.get("gallery");
+  const dataset = () => model.get("dataset");
   const root = element("div", "cl-demo");
   parent.append(root);
   const ends = [];
@@ -18,7 +18,7 @@ function demoPage(model, parent) {
   };
 
   const build = () => {
-    const about = gallery();
+    const about = dataset();
     let how = "search"; // what the next photo is used for
 
     // ---- the query ---------------------------------------------------------------------------
@@ -284,8 +284,8 @@ function demoPage(model, parent) {
     );
 
     // Classifier and clusters may be loaded after the first results.
-    const showGallery = () => {
-      const { spaces, clusters } = gallery();
+    const showDataset = () => {
+      const { spaces, clusters } = dataset();
       const options = Object.entries(spaces);
       space.replaceChildren(...options.map(([value, label]) => element("option", "", { value }, label)));
       space.value = model.get("controls").space ?? "plain";
@@ -480,7 +480,7 @@ function demoPage(model, parent) {
       light,
     );
     const traits = {
-      gallery: showGallery, query: showQuery, results: showResults, controls: showControls, shelf: showShelf, why: showWhy,
+      dataset: showDataset, query: showQuery, results: showResults, controls: showControls, shelf: showShelf, why: showWhy,
       map: showMap, status: () => setStatus(model.get("status")),
     };
     for (const [trait, show] of Object.entries(traits)) {

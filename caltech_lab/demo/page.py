@@ -69,7 +69,7 @@ class RetrievalDemo(anywidget.AnyWidget):
     _esm = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
     _css = "\n".join(path.read_text(encoding="utf-8") for path in (STYLE, HERE / "page.css"))
     opening = traitlets.Unicode().tag(sync=True)
-    gallery = traitlets.Dict().tag(sync=True)
+    dataset = traitlets.Dict().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
     query = traitlets.Dict().tag(sync=True)
     results = traitlets.Dict().tag(sync=True)
@@ -92,7 +92,7 @@ class RetrievalDemo(anywidget.AnyWidget):
         """Show a session, and search for a photo of its gallery."""
         self.session = session
         self._rng = np.random.default_rng(session.lab.seed)
-        self._show_gallery()
+        self._show_dataset()
         self._do_shelf("")
         for item in self.shelf["items"]:  # the first whose file is still there
             self.act("search", row=item["row"])
@@ -121,7 +121,7 @@ class RetrievalDemo(anywidget.AnyWidget):
     def _show_predictions(self) -> None:
         """Show the current query again, and leave alone what the person has opened or read."""
         before = self.status
-        self._show_gallery()
+        self._show_dataset()
         if self.session.answer is not None:
             self.query = self._described(self._answer)
             self._place_query()
@@ -131,10 +131,10 @@ class RetrievalDemo(anywidget.AnyWidget):
             elif self.status is not before:
                 self.status = before
 
-    def _show_gallery(self) -> None:
+    def _show_dataset(self) -> None:
         session, features = self.session, self.session.gallery
         searcher = session.searcher
-        self.gallery = {
+        self.dataset = {
             "name": shown_name(features.photos.origin.rstrip(".")),
             "backbone": session.lab.backbone.title,
             "categories": [shown_name(name) for name in features.categories],
@@ -260,7 +260,7 @@ class RetrievalDemo(anywidget.AnyWidget):
 
     def _do_filter(self, **filters: Any) -> None:
         if "categories" in filters:
-            names = self.gallery["categories"]
+            names = self.dataset["categories"]
             filters["categories"] = frozenset(names.index(name) for name in filters["categories"])
         self.session.filter(**filters)
         self._show_results()
@@ -297,7 +297,7 @@ class RetrievalDemo(anywidget.AnyWidget):
         features = self.session.gallery
         rows = np.arange(len(features))
         if category:
-            rows = np.flatnonzero(features.y == self.gallery["categories"].index(category))
+            rows = np.flatnonzero(features.y == self.dataset["categories"].index(category))
         picked = self._rng.permutation(rows)[:N_SHELF].tolist()
         items = [{"row": row, "src": self._source(row), "name": self._name(row)} for row in picked]
         self.shelf = {"category": category, "items": items}
@@ -321,7 +321,7 @@ class RetrievalDemo(anywidget.AnyWidget):
             self.say(MAPPING)
             session = self.session
             xy, y = places(session.lab), session.gallery.y
-            names = np.array([*self.gallery["categories"], ""])[y]
+            names = np.array([*self.dataset["categories"], ""])[y]
             self.map = {
                 "points": xy.astype(np.float32).tobytes(),
                 "labels": y.astype(np.int32).tobytes(),
@@ -415,7 +415,7 @@ class RetrievalDemo(anywidget.AnyWidget):
                     "cosine": f"{cosine:.3f}",
                     "chance": None if same is None else _percent(same[place]),
                     "mark": session.marks.get(row, ""),
-                    "predicted": "" if other == y[row] else self.gallery["categories"][other],
+                    "predicted": "" if other == y[row] else self.dataset["categories"][other],
                 }
             )
         self.results = {"items": items, "summary": self._summary()}
@@ -425,7 +425,7 @@ class RetrievalDemo(anywidget.AnyWidget):
 
     def _show_controls(self) -> None:
         session, options = self.session, self.session.options
-        names = self.gallery["categories"]
+        names = self.dataset["categories"]
         self.controls = {
             "k": session.k,
             "space": session.searcher.space.name,
@@ -501,7 +501,7 @@ class RetrievalDemo(anywidget.AnyWidget):
         if answer.probabilities is None:
             return []
         best = [(label, float(answer.probabilities[label])) for label in answer.best_categories()]
-        names = self.gallery["categories"]
+        names = self.dataset["categories"]
         return [{"name": names[label], "p": p} for label, p in best if p >= LEAST_SHOWN]
 
     def _cluster(self, answer: Answer) -> str:
@@ -519,7 +519,7 @@ class RetrievalDemo(anywidget.AnyWidget):
             return f"{found}."
         counts = np.bincount(features.y[members], minlength=len(features.categories))
         most = [label for label in np.argsort(-counts, kind="stable")[:3] if counts[label]]
-        names = ", ".join(f"{self.gallery['categories'][label]} {counts[label]}" for label in most)
+        names = ", ".join(f"{self.dataset['categories'][label]} {counts[label]}" for label in most)
         return f"{found}, mostly {names}."
 
     def _summary(self) -> str:

@@ -12,9 +12,9 @@ from caltech_lab.demo.spaces import LEARNED, PLAIN, Space, plain_space
 from caltech_lab.errors import ArgumentError
 from caltech_lab.retrieval.calibration import same_category_probability
 from caltech_lab.retrieval.feedback import combined, rocchio, without_near_duplicates
-from caltech_lab.retrieval.gallery import found
 from caltech_lab.retrieval.index import Ids, Similarities
-from caltech_lab.scale.galleries import gallery_of
+from caltech_lab.retrieval.stores import found
+from caltech_lab.scale.galleries import store_of
 from caltech_lab.settings import settings
 
 # Models, calibration and novelty are imported when they are needed: a search alone takes no
@@ -22,10 +22,10 @@ from caltech_lab.settings import settings
 if TYPE_CHECKING:
     from caltech_lab.demo.models import Models
     from caltech_lab.lab import Lab
-    from caltech_lab.retrieval.gallery import Gallery
+    from caltech_lab.retrieval.stores import VectorStore
 
 MAX_K = 50
-CANDIDATES = 500  # fetched from a gallery; more than are shown, so that feedback can rerank them
+CANDIDATES = 500  # fetched from a store; more than are shown, so that feedback can rerank them
 UNSEEN = -2  # below any cosine similarity
 LOADING = "Predictions are still being loaded, or fitted the first time ..."
 
@@ -83,8 +83,8 @@ class Searcher:
             say("Loading classifier and clusters, which are fitted the first time ...")
             self.predict_by(*self.load_models())
         say("Loading the search ...")
-        # For the exact gallery, the index of the space is used.
-        self._other_gallery = None if settings().gallery == "exact" else gallery_of(lab)
+        # For exact search, the index of the space is used.
+        self._store = None if settings().gallery == "exact" else store_of(lab)
 
     @property
     def max_k(self) -> int:
@@ -256,7 +256,7 @@ class Searcher:
         """
         query, gallery = answer.query, self.gallery
         cosines = answer.cosines
-        if self._gallery_in_use is not None and options.categories:
+        if self._store_in_use is not None and options.categories:
             cosines = self._scores(query, categories=options.categories)
         scores = cosines
         if options.good or options.bad:
@@ -300,26 +300,26 @@ class Searcher:
         return same_category_probability(self.space.curves, cosines, places)
 
     @property
-    def _gallery_in_use(self) -> "Gallery | None":
-        # Galleries contain plain vectors; learned vectors are short and already in memory.
-        return self._other_gallery if self.space.embed is None else None
+    def _store_in_use(self) -> "VectorStore | None":
+        # Stores contain plain vectors; learned vectors are short and already in memory.
+        return self._store if self.space.embed is None else None
 
     def _scores(
         self, query: Query, moved: Vector | None = None, categories: Iterable[int] = ()
     ) -> Similarities:
         """Return the similarity of each photo to a query, or to a query moved by feedback.
 
-        It is `UNSEEN` for the query's own photos, and for photos that the gallery did not return:
-        an approximate or remote gallery returns only the best `CANDIDATES`, limited to these
+        It is `UNSEEN` for the query's own photos, and for photos that the store did not return:
+        an approximate or remote store returns only the best `CANDIDATES`, limited to these
         categories if there are any.
         """
         vector = self._by(query) if moved is None else moved
-        if self._gallery_in_use is None:
+        if self._store_in_use is None:
             scores: Similarities = self.space.index.similarities(vector)[0]
         else:
             names = [self.gallery.categories[i] for i in categories] or None
             candidates = min(CANDIDATES, len(self.gallery))
-            near, ids = found(*self._gallery_in_use.search(vector, candidates, categories=names))
+            near, ids = found(*self._store_in_use.search(vector, candidates, categories=names))
             scores = np.full(len(self.gallery), UNSEEN, np.float32)
             scores[ids] = near
         scores[query.rows] = UNSEEN

@@ -14,7 +14,7 @@ from caltech_lab.demo.searcher import Searcher
 from caltech_lab.embedding.engines import Engine
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import ArgumentError
-from caltech_lab.retrieval.gallery import matching
+from caltech_lab.retrieval.stores import matching
 from caltech_lab.widgets.thumbnails import small_jpeg, thumbnail
 
 if TYPE_CHECKING:

@@ -49,7 +49,7 @@ def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
                 "buffers": [data]}  # fmt: skip
 
     demo.act("upload", **upload(-2, files[0].read_bytes() + b" "))  # compiles the backbone
-    categories, most = demo.gallery["categories"], session.searcher.max_k
+    categories, most = demo.dataset["categories"], session.searcher.max_k
     for number, file in enumerate(files):
         timed("upload", "upload", **upload(number, file.read_bytes() + b"  "))
         assert session.answer is not None

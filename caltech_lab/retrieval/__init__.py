@@ -1,1 +1,1 @@
-"""Nearest-neighbor search: indexes, galleries, calibration, novelty, relevance feedback."""
+"""Nearest-neighbor search: indexes, vector stores, calibration, novelty, relevance feedback."""

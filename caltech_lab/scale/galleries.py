@@ -1,4 +1,4 @@
-"""Search galleries filled with the embeddings of a lab."""
+"""Vector stores filled with the embeddings of a lab."""
 
 import hashlib
 from contextlib import suppress
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caltech_lab.errors import CacheError, LabError
-from caltech_lab.retrieval.gallery import Gallery, fill, open_gallery
+from caltech_lab.retrieval.stores import VectorStore, fill, open_store
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import lock, make_way, read_json, set_aside, write_json
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from caltech_lab.lab import Lab
 
 
-def gallery_of(lab: "Lab", name: str | None = None) -> Gallery:
-    """Return a gallery of all embeddings and categories; the ids are row numbers.
+def store_of(lab: "Lab", name: str | None = None) -> VectorStore:
+    """Return a vector store of all embeddings and categories; the ids are row numbers.
 
-    A gallery with other embeddings is emptied and filled again.
+    A store with other embeddings is emptied and filled again.
 
     Parameters
     ----------
     lab : Lab
         Provides the embeddings.
     name : str, optional
-        As in `gallery.open_gallery`; that of the settings by default.
+        As in `stores.open_store`; that of the settings by default.
     """
     embeddings = lab.embeddings
     name = name or settings().gallery
     folder = lab.folder("models/galleries")
-    # One record per gallery, because several galleries may share this folder.
+    # One record per store, because several stores may share this folder.
     key = hashlib.sha256(name.encode()).hexdigest()[:12]
     record = folder / f"{key}.json"
     key_now = {"gallery": name, **lab.cache.made_from}
     with lock(record):
         current = _is(record, key_now)
-        open_one = partial(open_gallery, name, embeddings.X.shape[1], folder)
+        open_one = partial(open_store, name, embeddings.X.shape[1], folder)
         try:
             found = open_one(new=not current)
         except CacheError:

@@ -21,7 +21,7 @@ from caltech_lab.errors import ArgumentError
 from caltech_lab.lab import Lab
 from tests.demo.test_searcher import Maps
 
-TRAITS = ("opening", "gallery", "status", "query", "results", "controls", "shelf", "why")
+TRAITS = ("opening", "dataset", "status", "query", "results", "controls", "shelf", "why")
 
 
 def rows_of(demo):
@@ -303,7 +303,7 @@ def test_the_first_upload_says_that_the_backbone_is_being_loaded(lab, upload, ph
 
 def test_the_limits_of_uploads_are_told(demo):
     for limit in ("JPEG", "GIF", "HEIC", "128 MB", "64 million pixels", "30,000"):
-        assert limit in demo.gallery["limits"]
+        assert limit in demo.dataset["limits"]
 
 
 def test_the_reasons_are_shown(lab, monkeypatch):
@@ -311,7 +311,7 @@ def test_the_reasons_are_shown(lab, monkeypatch):
     session = SearchSession(lab)
     session.explainer.lab = Lab(lab.photos, replace(lab.backbone, grid=3))
     demo = RetrievalDemo(session)
-    assert demo.gallery["maps"]
+    assert demo.dataset["maps"]
     assert demo.why == {}
     row = rows_of(demo)[2]
     demo.act("why", row=row)
@@ -432,10 +432,10 @@ def test_the_speed_of_every_action_is_measured(lab):
 
 
 def test_words_are_a_query_where_the_backbone_has_a_text_tower(lab, demo):
-    assert not demo.gallery["words"]
+    assert not demo.dataset["words"]
     tower = replace(lab.backbone, text=lambda texts: lab.embeddings.X[[7]])
     spoken = RetrievalDemo(SearchSession(Lab(lab.photos, tower)))
-    assert spoken.gallery["words"]
+    assert spoken.dataset["words"]
     spoken.act("words", text="a red boat")
     assert said(spoken).startswith('Results for "a red boat"')
     assert rows_of(spoken)[0] == 7  # and no photo is left out as the query itself
@@ -619,8 +619,8 @@ def test_the_first_results_are_shown_without_predictions(early):
     assert early.query["warning"] == ""
     assert early.query["no_classifier"] == early.query["cluster"] == LOADING
     assert early.query["place"] == "In the gallery."
-    assert list(early.gallery["spaces"]) == ["plain"]
-    assert not early.gallery["clusters"]
+    assert list(early.dataset["spaces"]) == ["plain"]
+    assert not early.dataset["clusters"]
     for trait in TRAITS:
         json.dumps(getattr(early, trait), allow_nan=False)
 
@@ -640,7 +640,7 @@ def test_predictions_are_added_to_the_same_results(early, demo):
     numbers = told(early, "query")
     early.add_predictions()
     # The page looks as one that had them from the beginning.
-    assert early.gallery == demo.gallery
+    assert early.dataset == demo.dataset
     assert early.query == demo.query
     assert early.results == demo.results
     assert early.controls == demo.controls
@@ -733,8 +733,8 @@ def test_without_labels_there_are_clusters_but_no_categories(lab, tmp_path):
     assert page.query["no_classifier"] not in ("", LOADING)
     assert page.query["cluster"].startswith("Cluster ")
     assert {item["chance"] for item in page.results["items"]} == {None}
-    assert list(page.gallery["spaces"]) == ["plain"]
-    assert page.gallery["clusters"]
+    assert list(page.dataset["spaces"]) == ["plain"]
+    assert page.dataset["clusters"]
     assert LOADING not in said(page)
 
 

@@ -100,7 +100,7 @@ def test_copies_of_one_photo_have_no_clusters(opened: Open) -> None:
     demo = RetrievalDemo(SearchSession(opened(copies=True, flat=6)))
     assert not demo.status["wrong"]
     assert "There are no clusters" in text(demo)
-    assert not demo.gallery["clusters"]
+    assert not demo.dataset["clusters"]
 
 
 def test_a_lonely_category_is_found_but_never_predicted(

@@ -17,7 +17,7 @@ import pytest
 from caltech_lab.datasets import folder, open_photos
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.lab import Lab
-from caltech_lab.scale.galleries import gallery_of
+from caltech_lab.scale.galleries import store_of
 from caltech_lab.settings import settings
 from caltech_lab.studies.duplicates import near_duplicates
 from tests.pictures import encode, picture
@@ -67,7 +67,7 @@ def another_version(path: Path) -> None:
 def everything(root: Path) -> dict[str, Any]:
     """Use all that is kept, as a new process would."""
     lab = Lab(open_photos(str(root)), TINY)
-    found = gallery_of(lab, "hnsw")
+    found = store_of(lab, "hnsw")
     return {
         "X": lab.embeddings.X.tolist(),
         "sha256": lab.embeddings.photos.sha256,

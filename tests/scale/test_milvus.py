@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.retrieval.faiss_gallery import FaissGallery
-from caltech_lab.retrieval.gallery import found, open_gallery
+from caltech_lab.retrieval.faiss_store import FaissStore
+from caltech_lab.retrieval.stores import found, open_store
 
 pytest.importorskip("pymilvus", reason="needs `pip install 'caltech-lab[scale]'`")
 pytest.importorskip("milvus_lite", reason="Milvus Lite is not there")
@@ -27,10 +27,10 @@ def names():
 
 def test_milvus_answers_as_exact_search_does(X, categories, tmp_path):
     name = f"milvus:{tmp_path / 'photos.db'}"
-    milvus, exact = open_gallery(name, D, tmp_path), FaissGallery("exact", D)
-    for gallery in (milvus, exact):
-        gallery.add(np.arange(N), X, categories)
-        assert gallery.ntotal == N
+    milvus, exact = open_store(name, D, tmp_path), FaissStore("exact", D)
+    for store in (milvus, exact):
+        store.add(np.arange(N), X, categories)
+        assert store.ntotal == N
     for wanted in (None, NAMES[:1], NAMES[1:], ["unheard of"]):
         for query in X[:25]:
             near, ids = exact.search(query, 10, categories=wanted)
@@ -56,14 +56,14 @@ def test_milvus_answers_as_exact_search_does(X, categories, tmp_path):
     milvus.save()
     milvus.close()
 
-    again = open_gallery(name, D, tmp_path)
+    again = open_store(name, D, tmp_path)
     assert again.ntotal == N - 1
     assert again.search(X[7], 1)[1].tolist() == [[7]]
     again.close()
     with pytest.raises(CacheError, match=f"holds {D}-dimensional vectors, not {D + 1}"):
-        open_gallery(name, D + 1, tmp_path)
+        open_store(name, D + 1, tmp_path)
 
 
 def test_wrong_addresses_are_sentences(tmp_path):
     with pytest.raises(ArgumentError, match=r"ends in \.db"):
-        open_gallery(f"milvus:{tmp_path / 'photos'}", D, tmp_path)
+        open_store(f"milvus:{tmp_path / 'photos'}", D, tmp_path)

@@ -1,4 +1,4 @@
-"""A gallery in Milvus: a local file with Milvus Lite, or a server, through the same client."""
+"""A vector store in Milvus: a local file of Milvus Lite, or a server, through the same client."""
 
 import json
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ ROWS_AT_ONCE = 1000  # a request is limited to 64 MB
 MAX_NAME = 512  # bytes of a category
 
 
-class MilvusGallery:
-    """A gallery stored in Milvus; see `gallery.Gallery`.
+class MilvusStore:
+    """A vector store in Milvus; see `stores.VectorStore`.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class MilvusGallery:
     index : str
         A Milvus index, such as FLAT (exact), HNSW or IVF_FLAT.
     new : bool
-        Whether to start with an empty gallery even if one exists.
+        Whether to start with an empty store even if one exists.
 
     References
     ----------
@@ -94,7 +94,7 @@ class MilvusGallery:
     def add(
         self, ids: Ids, X: NDArray[np.float32], categories: Sequence[str] | None = None
     ) -> None:
-        """See `Gallery.add`."""
+        """See `VectorStore.add`."""
         X = checked_vectors(ids, X, self.d)
         names = [""] * len(X) if categories is None else list(categories)
         if self._there(ids):
@@ -114,7 +114,7 @@ class MilvusGallery:
         categories: Sequence[str] | None = None,
         exclude: ArrayLike | None = None,
     ) -> tuple[Similarities, Ids]:
-        """See `Gallery.search`."""
+        """See `VectorStore.search`."""
         queries = checked_queries(queries, self.d, exclude)
         most = k + (exclude is not None)
         similarities = np.full((len(queries), most), -np.inf, np.float32)
@@ -142,14 +142,14 @@ class MilvusGallery:
         return found
 
     def remove(self, ids: Ids) -> int:
-        """See `Gallery.remove`."""
+        """See `VectorStore.remove`."""
         leaving = self._there(ids)
         if leaving:
             self._client.delete(COLLECTION, ids=leaving)
         return len(leaving)
 
     def save(self) -> None:
-        """See `Gallery.save`."""
+        """See `VectorStore.save`."""
         self._client.flush(COLLECTION)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""In-memory galleries that use faiss: exact, HNSW and IVF-PQ."""
+"""In-memory vector stores that use faiss: exact, HNSW and IVF-PQ."""
 
 import math
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ from caltech_lab.storage.files import (
 NARROW = 0.1  # below this share of allowed vectors, the search is exhaustive
 
 
-class FaissGallery:
-    """An in-memory gallery that uses faiss.
+class FaissStore:
+    """An in-memory vector store that uses faiss.
 
     Parameters
     ----------
@@ -42,14 +42,14 @@ class FaissGallery:
     dimension : int
         Dimension of the vectors.
     folder : Path, optional
-        Folder for saving; a gallery saved there is opened.
+        Folder for saving; a store saved there is opened.
     new : bool
-        Whether to start with an empty gallery instead.
+        Whether to start with an empty store instead.
 
     Notes
     -----
     IVF-PQ is trained on the vectors that are added first, so add a large and representative batch
-    first. Removed vectors are only hidden; refill the gallery to free their memory.
+    first. Removed vectors are only hidden; refill the store to free their memory.
 
     References
     ----------
@@ -85,7 +85,7 @@ class FaissGallery:
     def add(
         self, ids: Ids, X: NDArray[np.float32], categories: Sequence[str] | None = None
     ) -> None:
-        """See `Gallery.add`."""
+        """See `VectorStore.add`."""
         X = checked_vectors(ids, X, self.d)
         if len(np.unique(ids)) != len(ids) or np.isin(ids, self._ids[self._there]).any():
             raise ArgumentError("Some of these ids are already in the gallery: remove them first.")
@@ -108,7 +108,7 @@ class FaissGallery:
         categories: Sequence[str] | None = None,
         exclude: ArrayLike | None = None,
     ) -> tuple[Similarities, Ids]:
-        """See `Gallery.search`."""
+        """See `VectorStore.search`."""
         queries = checked_queries(queries, self.d, exclude)
         allowed = self._there
         if categories is not None:
@@ -147,19 +147,19 @@ class FaissGallery:
         return similarities, places
 
     def remove(self, ids: Ids) -> int:
-        """See `Gallery.remove`."""
+        """See `VectorStore.remove`."""
         leaving = self._there & np.isin(self._ids, ids)
         self._there = self._there & ~leaving
         return int(leaving.sum())
 
     def save(self) -> None:
-        """See `Gallery.save`."""
+        """See `VectorStore.save`."""
         if self.folder is None or self._index is None:
             raise ArgumentError("Only a gallery with a folder and with vectors can be saved.")
         description = self.folder / "gallery.json"
         for name in ("gallery.json", "gallery.faiss", "rows.npy"):
             make_way(self.folder / name)
-        description.unlink(missing_ok=True)  # the gallery exists only once all files are written
+        description.unlink(missing_ok=True)  # the store exists only once all files are written
         with write_atomically(self.folder / "gallery.faiss") as temporary:
             faiss.serialize_index(self._index).tofile(temporary)
         table = np.stack([self._ids, self._codes, self._there.astype(np.int64)])

@@ -1,6 +1,6 @@
-"""Galleries: exact or approximate vector search, in memory or in a Milvus server.
+"""Vector stores: exact or approximate vector search, in memory or in a Milvus server.
 
-All galleries have the same interface, so changing the name is enough to switch to another one:
+All stores have the same interface, so changing the name is enough to switch to another one:
 `exact`, `hnsw`, `ivf-pq`, or `milvus:` and an address.
 """
 
@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from caltech_lab.errors import ArgumentError
-from caltech_lab.retrieval.faiss_gallery import FaissGallery
+from caltech_lab.retrieval.faiss_store import FaissStore
 from caltech_lab.retrieval.index import NOTHING, Ids, Similarities
 
 KINDS = ("exact", "hnsw", "ivf-pq")
 MILVUS = "milvus:"
 
 
-class Gallery(Protocol):
+class VectorStore(Protocol):
     """Vectors with ids, and with categories to filter by.
 
     Attributes
@@ -85,27 +85,27 @@ class Gallery(Protocol):
         Raises
         ------
         ArgumentError
-            When the dimensions of queries and gallery differ, or `exclude` does not have one id
+            When the dimensions of queries and store differ, or `exclude` does not have one id
             per query.
         """
         ...
 
     def remove(self, ids: Ids) -> int:
-        """Remove vectors, and return how many of the ids were in the gallery."""
+        """Remove vectors, and return how many of the ids were in the store."""
         ...
 
     def save(self) -> None:
-        """Save the gallery, so that it can be opened again."""
+        """Save the store, so that it can be opened again."""
         ...
 
 
-def is_gallery(name: str) -> bool:
-    """Return whether `open_gallery` accepts a name."""
+def is_store(name: str) -> bool:
+    """Return whether `open_store` accepts a name."""
     return name in KINDS or (name.startswith(MILVUS) and len(name) > len(MILVUS))
 
 
-def open_gallery(name: str, dimension: int, folder: Path, *, new: bool = False) -> Gallery:
-    """Open a saved gallery, or create an empty one.
+def open_store(name: str, dimension: int, folder: Path, *, new: bool = False) -> VectorStore:
+    """Open a saved vector store, or create an empty one.
 
     Parameters
     ----------
@@ -116,13 +116,13 @@ def open_gallery(name: str, dimension: int, folder: Path, *, new: bool = False) 
     dimension : int
         Dimension of the vectors.
     folder : Path
-        Folder of the faiss galleries.
+        Folder of the faiss stores.
     new : bool
-        Whether to start with an empty gallery even if one was saved.
+        Whether to start with an empty store even if one was saved.
 
     Returns
     -------
-    Gallery
+    VectorStore
         Ready to search.
 
     Raises
@@ -130,19 +130,19 @@ def open_gallery(name: str, dimension: int, folder: Path, *, new: bool = False) 
     ArgumentError
         When the name is unknown, or Milvus is not installed.
     CacheError
-        When the saved gallery is damaged, or the server cannot be reached.
+        When the saved store is damaged, or the server cannot be reached.
     """
-    if not is_gallery(name):
+    if not is_store(name):
         raise ArgumentError(
             f"There is no gallery {name!r}: choose {', '.join(KINDS)}, or milvus: and a file or "
             "the address of a server."
         )
     if name.startswith(MILVUS):
-        from caltech_lab.retrieval.milvus import MilvusGallery
+        from caltech_lab.retrieval.milvus_store import MilvusStore
 
         address, _, index = name.removeprefix(MILVUS).partition("?index=")
-        return MilvusGallery(address, dimension, index or "FLAT", new=new)
-    return FaissGallery(name, dimension, folder / name, new=new)
+        return MilvusStore(address, dimension, index or "FLAT", new=new)
+    return FaissStore(name, dimension, folder / name, new=new)
 
 
 def matching(names: Sequence[str], categories: Sequence[str]) -> list[str]:
@@ -184,11 +184,11 @@ def _instead(name: str, categories: list[str]) -> str:
     return f": there are {', '.join(categories[:5])}{more}."
 
 
-def fill(gallery: Gallery, X: NDArray[np.float32], categories: Sequence[str]) -> None:
-    """Add all embeddings to a gallery, with their row numbers as ids, and save it."""
-    gallery.remove(np.arange(len(X)))
-    gallery.add(np.arange(len(X)), X, categories)
-    gallery.save()
+def fill(store: VectorStore, X: NDArray[np.float32], categories: Sequence[str]) -> None:
+    """Add all embeddings to a store, with their row numbers as ids, and save it."""
+    store.remove(np.arange(len(X)))
+    store.add(np.arange(len(X)), X, categories)
+    store.save()
 
 
 def found(similarities: Similarities, ids: Ids) -> tuple[Similarities, Ids]:
@@ -204,7 +204,7 @@ def found(similarities: Similarities, ids: Ids) -> tuple[Similarities, Ids]:
 
 
 def describe(name: str) -> str:
-    """Describe a gallery in words, by its name."""
+    """Describe a vector store in words, by its name."""
     kind = {"exact": "searched exactly", "hnsw": "searched by a graph of neighbors (HNSW)",
             "ivf-pq": "searched by cells and short codes (IVF-PQ)"}  # fmt: skip
     return kind.get(name, f"searched by Milvus at {name.removeprefix(MILVUS)}")
