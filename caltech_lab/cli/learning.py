@@ -16,8 +16,8 @@ from caltech_lab.metrics.categories import category_audit
 from caltech_lab.metrics.clusters import cluster_scores
 from caltech_lab.metrics.intervals import macro_average, proportion_interval
 from caltech_lab.report.cached_scores import cached_retrieval_scores
+from caltech_lab.retrieval.lab_store import store_of
 from caltech_lab.retrieval.stores import describe
-from caltech_lab.scale.galleries import store_of
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import make_way, write_json
 from caltech_lab.storage.tables import write_csv

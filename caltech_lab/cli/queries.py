@@ -1,8 +1,6 @@
 """Commands for single photos, and for near-duplicates."""
 
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +15,8 @@ from caltech_lab.embedding.exports import answers_table, write_answers
 from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import ArgumentError, shown_name
-from caltech_lab.retrieval.index import Index
+from caltech_lab.retrieval.lab_store import store_of
 from caltech_lab.retrieval.stores import found, matching
-from caltech_lab.scale.galleries import store_of
-from caltech_lab.settings import settings
 from caltech_lab.storage.files import sha256_of, write_atomically
 from caltech_lab.storage.tables import write_csv
 from caltech_lab.studies.duplicates import groups, near_duplicates
@@ -114,19 +110,19 @@ def retrieve(
     X, rows = np.concatenate([X, described]), [*rows, *(None for _ in texts)]
     n = len(lab.embeddings)
     most = n - any(row is not None for row in rows)
+    if most < 1:
+        raise ArgumentError("This dataset has no other photo to find: add photos.")
     if k is not None and k > most:
         raise ArgumentError(
             f"-k {k} is too large: this dataset has {n:,} photos, so at most {most:,} results."
         )
-    search: Callable[..., Any]
-    if settings().gallery != "exact":
-        search = partial(store_of(lab).search, categories=category)
-    elif category:
-        search = _search_within(lab, category)
-    else:
-        search = lab.index().search
+    search = store_of(lab).search
     results = [
-        found(*search(x, k or min(10, n - (row is not None)), exclude=row))
+        found(
+            *search(
+                x, k or min(10, n - (row is not None)), categories=category or None, exclude=row
+            )
+        )
         for x, row in zip(X, rows, strict=True)
     ]
     ids, similarities = [ids for _, ids in results], [near for near, _ in results]
@@ -152,23 +148,6 @@ def retrieve(
         wrote.append(sheet)
     data = {"k": k or min(10, most), "root": str(lab.photos.root), "queries": queries}
     return Result(lines, data, wrote, lab)
-
-
-def _search_within(lab: "Lab", categories: list[str]) -> Callable[..., Any]:
-    """Return a search of some categories; it has fewer than k results if they have fewer photos."""
-    gallery = lab.embeddings
-    rows = np.flatnonzero(gallery.photos.table["category"].isin(categories))
-    index = Index(gallery.X[rows])
-
-    def search(query: np.ndarray, k: int, exclude: int | None) -> tuple[np.ndarray, np.ndarray]:
-        itself = np.flatnonzero(rows == exclude)
-        most = len(rows) - len(itself)
-        if not most:
-            return np.empty((1, 0), np.float32), np.empty((1, 0), np.int64)
-        near, ids = index.search(query, min(k, most), exclude=itself if len(itself) else None)
-        return near, rows[ids]
-
-    return search
 
 
 def _described(lab: "Lab", texts: list[str]) -> np.ndarray:

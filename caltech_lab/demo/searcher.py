@@ -13,8 +13,8 @@ from caltech_lab.errors import ArgumentError
 from caltech_lab.retrieval.calibration import same_category_probability
 from caltech_lab.retrieval.feedback import combined, rocchio, without_near_duplicates
 from caltech_lab.retrieval.index import Ids, Similarities
+from caltech_lab.retrieval.lab_store import store_of
 from caltech_lab.retrieval.stores import found
-from caltech_lab.scale.galleries import store_of
 from caltech_lab.settings import settings
 
 # Models, calibration and novelty are imported when they are needed: a search alone takes no

@@ -17,7 +17,7 @@ import pytest
 from caltech_lab.datasets import folder, open_photos
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.lab import Lab
-from caltech_lab.scale.galleries import store_of
+from caltech_lab.retrieval.lab_store import store_of
 from caltech_lab.settings import settings
 from caltech_lab.studies.duplicates import near_duplicates
 from tests.pictures import encode, picture

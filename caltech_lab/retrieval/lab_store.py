@@ -6,7 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from caltech_lab.errors import CacheError, LabError
+from caltech_lab.retrieval.faiss_store import FaissStore
 from caltech_lab.retrieval.stores import VectorStore, fill, open_store
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import lock, make_way, read_json, set_aside, write_json
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
 def store_of(lab: "Lab", name: str | None = None) -> VectorStore:
     """Return a vector store of all embeddings and categories; the ids are row numbers.
 
-    A store with other embeddings is emptied and filled again.
+    An exact store is made in memory; of the others, one that is kept with other embeddings is
+    emptied and filled again.
 
     Parameters
     ----------
@@ -29,6 +33,11 @@ def store_of(lab: "Lab", name: str | None = None) -> VectorStore:
     """
     embeddings = lab.embeddings
     name = name or settings().gallery
+    categories = embeddings.photos.table["category"].tolist()
+    if name == "exact":
+        exact = FaissStore(name, embeddings.X.shape[1])
+        exact.add(np.arange(len(embeddings)), embeddings.X, categories)
+        return exact
     folder = lab.folder("models/galleries")
     # One record per store, because several stores may share this folder.
     key = hashlib.sha256(name.encode()).hexdigest()[:12]
@@ -52,7 +61,7 @@ def store_of(lab: "Lab", name: str | None = None) -> VectorStore:
         if not current or found.ntotal != len(embeddings):
             make_way(record)
             record.unlink(missing_ok=True)
-            fill(found, embeddings.X, embeddings.photos.table["category"].tolist())
+            fill(found, embeddings.X, categories)
             write_json(record, key_now)
     return found
 
