@@ -1,4 +1,4 @@
-"""Figures of the photos and of their vectors."""
+"""Figures of photos."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -10,12 +10,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from caltech_lab.errors import shown_name
-from caltech_lab.plots.palette import COLORS
-from caltech_lab.plots.style import in_figure, new_axes
+from caltech_lab.plots.style import in_figure
 
 
 def grid_of_photos(
@@ -94,37 +93,3 @@ def _small(image: Any, side: int) -> NDArray[np.uint8]:
     if isinstance(image, Image.Image) and max(image.size) > side:
         image = ImageOps.contain(image, (side, side), Image.Resampling.BICUBIC)
     return np.asarray(image)
-
-
-def explained_variance(
-    curves: dict[str, ArrayLike], share: float = 0.9, ax: Axes | None = None
-) -> Axes:
-    """Plot the share of the variance explained by the first principal components.
-
-    Parameters
-    ----------
-    curves : dict of str to array-like of float
-        For each kind of vector, the explained variance ratio of each component, the largest first.
-    share : float
-        The cumulative share, between 0 and 1, at which the number of components is marked.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    Axes
-        Cumulative shares over the number of components, on a logarithmic axis.
-    """
-    ax = new_axes(ax, 7.0, 3.6)
-    styles = zip(COLORS, ("-", "--", ":"), strict=False)
-    for (name, ratios), (color, line) in zip(curves.items(), styles, strict=False):
-        total = np.cumsum(np.asarray(ratios, np.float64))
-        needed = int(np.searchsorted(total, share)) + 1
-        ax.plot(np.arange(1, len(total) + 1), total, line, color=color,
-                label=f"{name}: {needed:,} of {len(total):,}")  # fmt: skip
-        ax.plot([needed], [total[needed - 1]], "o", color=color)
-    ax.axhline(share, color="0.5", linewidth=1)
-    ax.legend(title=f"components for {share:.0%}", frameon=False, loc="lower right")
-    ax.set(xscale="log", ylim=(0, 1.02), xlabel="principal components (logarithmic)",
-           ylabel="share of the variance")  # fmt: skip
-    return ax

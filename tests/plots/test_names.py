@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.svm import SVC
 
-from caltech_lab.plots import browsers, clustering, evaluation, retrieval, style
+from caltech_lab.plots import browsers, clustering, evaluation, style
 from caltech_lab.plots import classification as classifiers
 from caltech_lab.plots import photos as of_photos
 from caltech_lab.plots.style import in_figure
@@ -50,7 +50,6 @@ FIGURES = {
     "decision_boundaries": lambda: boundaries(["_$a$", "_$b$"]),
     "confusion_heatmap": lambda: classifiers.confusion_heatmap(np.eye(N, dtype=int), NAMES),
     "grid_of_photos": lambda: of_photos.grid_of_photos([np.zeros((4, 4, 3), "uint8")] * N, NAMES),
-    "scores_by_size": lambda: retrieval.scores_by_size(SIZES, {"p": SCORES}, NAMES, N),
     "cluster_contents": lambda: clustering.cluster_contents(COUNTS),
     "dendrogram": lambda: clustering.dendrogram(TREE, NAMES),
 }  # fmt: skip
