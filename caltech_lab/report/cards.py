@@ -27,6 +27,8 @@ from caltech_lab.storage.files import write_atomically
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
 
+# Written by notebook 11, one table for each kind of vectors: "plain" or "learned".
+ROBUSTNESS = "results/robustness/corruptions_{}.parquet"
 LINE = 0.8  # the card counts the categories with an accuracy below this
 NAMED = 10  # categories in the table of the lowest accuracies
 
@@ -152,7 +154,7 @@ def _worst(audit: pd.DataFrame) -> pd.DataFrame:
 
 
 def _robustness(lab: "Lab") -> str:
-    table = lab.cache.peek("results/robustness/corruptions_plain.parquet")
+    table = lab.cache.peek(ROBUSTNESS.format("plain"))
     if table is None:
         return "Not measured yet on these embeddings; notebook 11 measures it."
     clean = table[table["strength"] == 0].iloc[0]

@@ -47,9 +47,9 @@ def test_what_was_measured_from_other_embeddings_is_not_told(lab: Lab) -> None:
     rows = [("none", 0), *((name, s) for name in ("blur", "noise") for s in (1, 2, 3))]
     table = pd.DataFrame(rows, columns=["corruption", "strength"])
     table = table.assign(accuracy=np.linspace(0.9, 0.3, 7), precision=0.5, cosine=1.0)
-    lab.cached("results/robustness/corruptions_plain.parquet", lambda: table)
+    lab.cached(cards.ROBUSTNESS.format("plain"), lambda: table)
     assert "| blur | 0.800 | 0.700 | 0.600 | 0.500 | 0.500 | 0.500 |" in cards._robustness(lab)
-    record = lab.folder("results/robustness") / "corruptions_plain.parquet.json"
+    record = lab.folder() / f"{cards.ROBUSTNESS.format('plain')}.json"
     record.write_text(
         record.read_text().replace('"embeddings_sha256": "', '"embeddings_sha256": "0')
     )
