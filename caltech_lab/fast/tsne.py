@@ -9,10 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caltech_lab.settings import settings
-from caltech_lab.storage.memory import require_tsne
+from caltech_lab.storage.memory import require
 
 if TYPE_CHECKING:
     from openTSNE import TSNEEmbedding
+
+
+def tsne_bytes(n: int, perplexity: float = 30.0) -> int:
+    """Estimate the memory of t-SNE for n photos, in bytes, without the input vectors.
+
+    Parameters
+    ----------
+    n : int
+        Number of photos.
+    perplexity : float
+        Perplexity of the t-SNE, which uses three times as many neighbors per photo.
+
+    Returns
+    -------
+    int
+        A generous estimate, in bytes.
+    """
+    return round(n * (2000 + 3 * perplexity * 64))
 
 
 def tsne(X: NDArray[np.float32], perplexity: float = 30.0, seed: int = 0) -> "TSNEEmbedding":
@@ -50,7 +68,11 @@ def tsne(X: NDArray[np.float32], perplexity: float = 30.0, seed: int = 0) -> "TS
     """
     from openTSNE import TSNE
 
-    require_tsne(len(X), perplexity)
+    require(
+        f"t-SNE of {len(X):,} photos",
+        tsne_bytes(len(X), perplexity),
+        "draw a sample of the photos, or choose a smaller perplexity",
+    )
     return TSNE(
         perplexity=perplexity,
         neighbors="exact",

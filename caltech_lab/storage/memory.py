@@ -73,39 +73,6 @@ def free_bytes() -> int:
     return int(min(free, max(limit - used + (int(files[1]) if files else 0), 0)))
 
 
-def tsne_bytes(n: int, perplexity: float = 30.0) -> int:
-    """Estimate the memory of t-SNE for n photos, in bytes, without the input vectors.
-
-    Parameters
-    ----------
-    n : int
-        Number of photos.
-    perplexity : float
-        Perplexity of the t-SNE, which uses three times as many neighbors per photo.
-
-    Returns
-    -------
-    int
-        A generous estimate, in bytes.
-    """
-    return round(n * (2000 + 3 * perplexity * 64))
-
-
-def require_tsne(n: int, perplexity: float = 30.0) -> None:
-    """Check that t-SNE of n photos fits into memory; parameters as in `tsne_bytes`.
-
-    Raises
-    ------
-    MemoryLimitError
-        When it does not fit into the free memory.
-    """
-    require(
-        f"t-SNE of {n:,} photos",
-        tsne_bytes(n, perplexity),
-        "draw a sample of the photos, or choose a smaller perplexity",
-    )
-
-
 @contextmanager
 def watch(every: float = 0.1) -> Iterator[Callable[[], int]]:
     """Measure the peak memory of all child processes.

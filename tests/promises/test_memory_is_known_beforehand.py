@@ -14,9 +14,8 @@ import pytest
 from caltech_lab.errors import MemoryLimitError
 from caltech_lab.fast.linkage import linkage_bytes, linkage_matrix, linkage_peak_bytes
 from caltech_lab.fast.silhouette import silhouette, silhouette_bytes
-from caltech_lab.fast.tsne import tsne
+from caltech_lab.fast.tsne import tsne, tsne_bytes
 from caltech_lab.storage import memory
-from caltech_lab.storage.memory import tsne_bytes
 from tools import series
 
 
