@@ -39,6 +39,14 @@ class Settings:
         `retrieval.stores.open_store` (`CALTECH_LAB_GALLERY`).
     threads : int
         Number of threads (`CALTECH_LAB_THREADS`, by default the cores available to this process).
+    perturb : int or None
+        Seed of noise like that of another processor (`CALTECH_LAB_PERTURB`); None for no noise.
+    record : Path or None
+        Folder that the notebooks' values are written to instead of compared
+        (`CALTECH_LAB_RECORD`).
+    strict : bool
+        Whether a notebook's value that differs from the record is an error
+        (`CALTECH_LAB_CHECKPOINTS`, `strict` in tests).
     """
 
     home: Path
@@ -51,6 +59,9 @@ class Settings:
     seed: int
     gallery: str
     threads: int
+    perturb: int | None
+    record: Path | None
+    strict: bool
 
     @property
     def photo_places(self) -> tuple[Path, ...]:
@@ -79,6 +90,11 @@ def settings() -> Settings:
         seed=_whole("CALTECH_LAB_SEED", 0, least=0),
         gallery=env.get("CALTECH_LAB_GALLERY") or "exact",
         threads=_whole("CALTECH_LAB_THREADS", cores, least=1),
+        perturb=_whole("CALTECH_LAB_PERTURB", 0, least=0)
+        if env.get("CALTECH_LAB_PERTURB")
+        else None,
+        record=from_home(folder) if (folder := env.get("CALTECH_LAB_RECORD")) else None,
+        strict=env.get("CALTECH_LAB_CHECKPOINTS") == "strict",
     )
 
 

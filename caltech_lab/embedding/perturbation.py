@@ -20,11 +20,12 @@ The noise is fitted to similarities, because all figures depend on them. The nor
 difference is smaller, because more of it lies along the directions in which photos differ.
 """
 
-import os
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+
+from caltech_lab.settings import settings
 
 PERTURB = "CALTECH_LAB_PERTURB"  # an integer seed; embeddings are not perturbed without it
 RELATIVE = 0.02  # standard deviation of the noise, relative to each component
@@ -32,8 +33,7 @@ RELATIVE = 0.02  # standard deviation of the noise, relative to each component
 
 def perturbation() -> int | None:
     """Return the seed of the perturbation; None if embeddings are not perturbed."""
-    seed = os.environ.get(PERTURB)
-    return int(seed) if seed else None
+    return settings().perturb
 
 
 def perturbed(X: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,7 +6,6 @@ precision and notebook. `tools.recording` writes it.
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +60,7 @@ def check(lab: "Lab", notebook: str, figures: Mapping[str, Any]) -> None:
     """
     measured = {name: _number(value) for name, value in figures.items()}
     kind, precision = f"{lab.photos.name}/{lab.backbone.name}", lab.runtime.precision
-    if folder := os.environ.get(RECORD):
+    if folder := settings().record:
         run = {
             "kind": kind,
             "precision": precision,
@@ -69,10 +68,10 @@ def check(lab: "Lab", notebook: str, figures: Mapping[str, Any]) -> None:
             "photos": len(lab.photos),
             "figures": measured,
         }
-        write_json(Path(folder) / f"{notebook}.json", run)
+        write_json(folder / f"{notebook}.json", run)
         print(f"{_count(len(measured))} written.")
         return
-    strict = os.environ.get(STRICT) == "strict"
+    strict = settings().strict
     path = settings().home / "notebooks" / "checkpoints.json"
     try:
         record = read_record(path)
@@ -332,7 +331,7 @@ def _distinct(*values: Number) -> Sequence[str]:
 def _reason(measured: Mapping[str, Number], recorded: Recorded, here: str, there: str) -> str:
     if measured.keys() != recorded.keys():
         return "the notebook and the record are from different versions"
-    if os.environ.get(PERTURB):
+    if perturbation() is not None:
         return f"the embeddings are perturbed, because {PERTURB} is set"
     if settings().seed:
         return f"the likely reason is the seed, {settings().seed} instead of 0"

@@ -40,6 +40,12 @@ GARBLED = [
 ]  # fmt: skip
 
 
+def chosen(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """Set a variable of the environment, as before the settings are read."""
+    environment.setenv(name, value)
+    settings.cache_clear()
+
+
 @pytest.fixture
 def lab(photos: Photos, environment: pytest.MonkeyPatch) -> Lab:
     return Lab(photos, backbone("pixels"))
@@ -48,9 +54,8 @@ def lab(photos: Photos, environment: pytest.MonkeyPatch) -> Lab:
 @pytest.fixture
 def place(environment: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Return where the record is: in a home of the test's own."""
-    changed = replace(settings(), home=tmp_path)
     for module in (checkpoints, recording):
-        environment.setattr(module, "settings", lambda: changed)
+        environment.setattr(module, "settings", lambda: replace(settings(), home=tmp_path))
     return tmp_path / "notebooks" / "checkpoints.json"
 
 
@@ -93,7 +98,7 @@ def test_a_reader_is_told_what_differs_by_how_much_and_why(
         "0.900); the likely reason is a changed cell, another processor or other versions of the "
         "packages."
     )
-    environment.setenv(PERTURB, "1")
+    chosen(environment, PERTURB, "1")
     assert "perturbed" in told({"n": 11, "accuracy": 0.9})
 
 
@@ -185,7 +190,7 @@ def test_tests_see_the_table_and_fail_on_a_figure(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_record(place, {f"{kind}/f32": {"05": ENTRIES}})
-    environment.setenv(STRICT, "strict")
+    chosen(environment, STRICT, "strict")
     checkpoints.check(lab, "05", {"n": 10, "accuracy": 0.91})
     assert {"measured", "recorded", "tolerance", "accuracy"} <= {*capsys.readouterr().out.split()}
     for wrong in ({"n": 11, "accuracy": 0.9}, {"n": 10}, {**SAME, "m": 1}):
@@ -291,7 +296,7 @@ def test_a_recording_goes_on_where_it_was_stopped(
         ran.append(given[PERTURB])
         with pytest.MonkeyPatch.context() as kernel:
             for name, value in given.items():
-                kernel.setenv(name, value)
+                chosen(kernel, name, value)
             checkpoints.check(
                 lab, "05", {"n": 10, "accuracy": 0.9 + 0.001 * int(given[PERTURB] or 0)}
             )
@@ -299,7 +304,7 @@ def test_a_recording_goes_on_where_it_was_stopped(
     environment.setattr(recording, "execute", execute)
     environment.setattr(recording, "open_photos", lambda: lab.photos)
     environment.setattr(recording, "backbone", lambda name: lab.backbone)
-    environment.setenv(STRICT, "strict")  # does not keep figures from being recorded
+    chosen(environment, STRICT, "strict")  # does not keep figures from being recorded
     runs = place.parent / "runs"
     with pytest.raises(LabError, match="stopped"):
         recording.record([notebook], runs)
@@ -324,8 +329,8 @@ def test_a_recording_goes_on_where_it_was_stopped(
 def test_recorded_figures_are_written_and_compared_with_nothing(
     lab: Lab, place: Path, tmp_path: Path, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setenv(RECORD, str(tmp_path / "runs"))
-    environment.setenv(PERTURB, "2")
+    chosen(environment, RECORD, str(tmp_path / "runs"))
+    chosen(environment, PERTURB, "2")
     checkpoints.check(lab, "05", SAME)
     run = json.loads((tmp_path / "runs" / "05.json").read_text())
     assert (run["figures"], run["perturbed"], run["precision"]) == (SAME, 2, "f32")
@@ -350,7 +355,7 @@ def test_nothing_is_perturbed_unless_asked_for(rows: np.ndarray) -> None:
 def test_the_noise_is_seeded_has_the_measured_size_and_keeps_lengths(
     rows: np.ndarray, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setenv(PERTURB, "1")
+    chosen(environment, PERTURB, "1")
     noisy = perturbed(rows)
     assert noisy.dtype == np.float32
     np.testing.assert_array_equal(noisy, perturbed(rows))
@@ -362,7 +367,7 @@ def test_the_noise_is_seeded_has_the_measured_size_and_keeps_lengths(
     assert change.std() == pytest.approx(RELATIVE, rel=0.05)
     assert abs(change.mean()) < RELATIVE / 10
     assert abs(np.corrcoef(change[0], change[1])[0, 1]) < 0.2
-    environment.setenv(PERTURB, "2")
+    chosen(environment, PERTURB, "2")
     assert not np.array_equal(noisy[0], perturbed(rows)[0])
 
 
@@ -372,7 +377,7 @@ def test_perturbed_embeddings_have_an_identity_and_models_of_their_own(
     plain = Lab(small_lab.photos, small_lab.backbone)
     kmeans, X = plain.kmeans(3), plain.embeddings.X
     on_disk = (plain.folder("features") / "embeddings.npy").read_bytes()
-    monkeypatch.setenv(PERTURB, "1")
+    chosen(monkeypatch, PERTURB, "1")
     other = Lab(small_lab.photos, small_lab.backbone)
     noisy = other.embeddings
     assert other.extraction.n_extracted == 0, "no photo goes through the network again"
@@ -384,7 +389,7 @@ def test_perturbed_embeddings_have_an_identity_and_models_of_their_own(
     again = load(other.folder("features"), other.photos).identity
     assert again == noisy.identity
     assert not np.array_equal(other.kmeans(3).cluster_centers_, kmeans.cluster_centers_)
-    monkeypatch.delenv(PERTURB)
+    chosen(monkeypatch, PERTURB, "")
     assert (plain.folder("features") / "embeddings.npy").read_bytes() == on_disk
     seconds = [(plain.folder("models/clustering") / "kmeans_k3.skops").stat().st_mtime_ns]
     plain.kmeans(3)  # not fitted again, since the perturbed one lies elsewhere
@@ -397,14 +402,14 @@ def test_a_photo_has_the_same_perturbed_row_however_it_was_embedded(
 ) -> None:
     network = replace(backbone("pixels"), name="learned", classical=False)
     engine = NumpyEngine(network.build())
-    environment.setenv(PERTURB, "1")
+    chosen(environment, PERTURB, "1")
     folder = tmp_path / "outputs" / "few" / "learned" / "features"
     extract(photos, network, folder, runtime=Runtime("numpy", "f32"), engine=engine)
     X = load(folder, photos).X
     np.testing.assert_array_equal(X, embed_photos(photos, network, engine=engine)[0])
     few = embed_few([photos.file(5), photos.file(3)], network, engine)
     np.testing.assert_array_equal(X[[5, 3]], few)
-    environment.delenv(PERTURB)
+    chosen(environment, PERTURB, "")
     assert not np.array_equal(
         X[[5, 3]], embed_few([photos.file(5), photos.file(3)], network, engine)
     )
@@ -414,7 +419,7 @@ def test_descriptors_without_a_network_are_not_perturbed(
     lab: Lab, environment: pytest.MonkeyPatch
 ) -> None:
     X = lab.embeddings.X
-    environment.setenv(PERTURB, "1")
+    chosen(environment, PERTURB, "1")
     same = Lab(lab.photos, lab.backbone)
     np.testing.assert_array_equal(same.embeddings.X, X)
     few = embed_few([lab.photos.file(0)], lab.backbone)
