@@ -23,10 +23,11 @@ from caltech_lab.retrieval.index import Index, ranked
 from caltech_lab.storage.progress import progress
 from caltech_lab.storage.threads import map_ahead
 
+K = 50  # clusters
 CLAIMS = {
     "SVM validation accuracy": 0.8519,
-    "silhouette, K = 50": 0.1409,
-    "Davies-Bouldin, K = 50": 2.2168,
+    f"silhouette, K = {K}": 0.1409,
+    f"Davies-Bouldin, K = {K}": 2.2168,
     "precision@10": 0.9853,
 }
 LINKAGES = (("Ward", "ward", "euclidean"), ("average", "average", "cosine"))
@@ -36,7 +37,7 @@ Reading = tuple[str, str, float]
 Split = tuple[np.ndarray, np.ndarray]
 
 
-def readings(features: Embeddings, seed: int = 0, k: int = 50) -> pd.DataFrame:
+def readings(features: Embeddings, seed: int = 0) -> pd.DataFrame:
     """Measure each reported score under each definition that the report may have used.
 
     Parameters
@@ -45,8 +46,6 @@ def readings(features: Embeddings, seed: int = 0, k: int = 50) -> pd.DataFrame:
         Embeddings; the report's own photos are the subset `report51`.
     seed : int
         Seed of the 80/20 split and the PCA.
-    k : int
-        Number of clusters.
 
     Returns
     -------
@@ -63,8 +62,9 @@ def readings(features: Embeddings, seed: int = 0, k: int = 50) -> pd.DataFrame:
             spaces[f"PCA-{d}"] = PCA(d, random_state=seed).fit_transform(X).astype(np.float32)
     rows = []
     for space, Z in progress(spaces.items(), desc="Spaces", unit="space"):
-        for measure in (_svm_readings, _cluster_readings, _precision_readings):
-            rows += [(claim, what, space, v) for claim, what, v in measure(Z, y, parts, k)]
+        svm, precision = _svm_readings(Z, y, parts), _precision_readings(Z, y, parts)
+        for measured in (svm, _cluster_readings(Z), precision):
+            rows += [(claim, what, space, v) for claim, what, v in measured]
     table = pd.DataFrame(rows, columns=["claim", "definition", "space", "measured"])
     table.insert(3, "reported", table["claim"].map(CLAIMS))
     return table.assign(off=table["measured"] - table["reported"])
@@ -75,7 +75,7 @@ def closest(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[table["off"].abs().groupby(table["claim"], sort=False).idxmin()]
 
 
-def _svm_readings(Z: np.ndarray, y: np.ndarray, split: Split, k: int) -> Iterator[Reading]:
+def _svm_readings(Z: np.ndarray, y: np.ndarray, split: Split) -> Iterator[Reading]:
     train, test = split
     ordered = np.concatenate([train, test])
     Z, y, n = Z[ordered].astype(np.float64), y[ordered], len(train)
@@ -100,17 +100,17 @@ def _svm_readings(Z: np.ndarray, y: np.ndarray, split: Split, k: int) -> Iterato
         yield "SVM validation accuracy", f"{name}, training set", own
 
 
-def _cluster_readings(Z: np.ndarray, y: np.ndarray, split: Split, k: int) -> Iterator[Reading]:
+def _cluster_readings(Z: np.ndarray) -> Iterator[Reading]:
     for name, method, metric in LINKAGES:
-        clusters = cut(linkage_matrix(Z, method, metric), k)
+        clusters = cut(linkage_matrix(Z, method, metric), K)
         for distance in ("Euclidean", "cosine"):
             value = float(silhouette(Z, clusters, metric=distance.lower()).mean())
-            yield "silhouette, K = 50", f"{name} linkage, {distance} silhouette", value
+            yield f"silhouette, K = {K}", f"{name} linkage, {distance} silhouette", value
         value = float(davies_bouldin_score(Z, clusters))
-        yield "Davies-Bouldin, K = 50", f"{name} linkage", value
+        yield f"Davies-Bouldin, K = {K}", f"{name} linkage", value
 
 
-def _precision_readings(Z: np.ndarray, y: np.ndarray, split: Split, k: int) -> Iterator[Reading]:
+def _precision_readings(Z: np.ndarray, y: np.ndarray, split: Split) -> Iterator[Reading]:
     train, test = split
     every = np.arange(len(Z))
     unit = normalize(Z)

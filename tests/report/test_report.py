@@ -62,7 +62,7 @@ def _check_that_the_schema_refuses(report: dict) -> None:
 
 
 def test_every_claim_is_measured_in_several_ways(lab: Lab) -> None:
-    table = readings(lab.embeddings, k=20)
+    table = readings(lab.embeddings)
     assert set(table["claim"]) == set(CLAIMS)
     assert not table.duplicated(["claim", "definition", "space"]).any()
     np.testing.assert_allclose(table["off"], table["measured"] - table["reported"])
