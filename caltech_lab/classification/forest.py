@@ -13,10 +13,10 @@ from sklearn.preprocessing import FunctionTransformer
 
 from caltech_lab.fast.pca import fitted
 
+VARIANCE = 0.75  # share of it that the principal components keep
 
-def random_forest(
-    seed: int = 0, n_estimators: int = 300, n_components: float = 0.75, n_jobs: int | None = None
-) -> Pipeline:
+
+def random_forest(seed: int = 0, n_estimators: int = 300, n_jobs: int | None = None) -> Pipeline:
     """Build a random forest on the principal components.
 
     Trees on the components train about five times as fast as on the embeddings, at about the same
@@ -29,8 +29,6 @@ def random_forest(
         Seed of the forest.
     n_estimators : int
         Number of trees.
-    n_components : float
-        Share of the variance that the principal components keep, between 0 and 1.
     n_jobs : int, optional
         Number of threads; one by default, -1 for all.
 
@@ -44,7 +42,7 @@ def random_forest(
     L. Breiman: Random forests. Machine Learning 45, 2001.
     """
     return make_pipeline(
-        PCA(n_components, svd_solver="full"),
+        PCA(VARIANCE, svd_solver="full"),
         FunctionTransformer(np.round, kw_args={"decimals": 2}),
         RandomForestClassifier(
             n_estimators, class_weight="balanced", random_state=seed, n_jobs=n_jobs

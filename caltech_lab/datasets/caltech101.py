@@ -178,8 +178,8 @@ class Verification:
         )
 
 
-def _few(paths: Sequence[str], shown: int = 3) -> str:
-    return ", ".join(paths[:shown]) + (", …" if len(paths) > shown else "")
+def _few(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
 
 
 def verify(root: Path, subset: str = "all+background") -> Verification:

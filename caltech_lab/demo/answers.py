@@ -202,11 +202,11 @@ class Answer:
     familiarity: float = float("nan")
     is_novel: bool = False
 
-    def best_categories(self, n: int = 5) -> NDArray[np.intp]:
-        """Return the labels of the n most probable categories, the best first."""
+    def best_categories(self) -> NDArray[np.intp]:
+        """Return the labels of the five most probable categories, the best first."""
         if self.probabilities is None:
             return np.empty(0, np.intp)
-        best = np.argsort(-self.probabilities, kind="stable")[:n]
+        best = np.argsort(-self.probabilities, kind="stable")[:5]
         return best[self.probabilities[best] > 0]
 
 

@@ -28,6 +28,7 @@ CAFFE_MEANS_BGR = (103.939, 116.779, 123.68)
 IMAGENET_MEANS = (123.675, 116.28, 103.53)
 IMAGENET_DEVIATIONS = (58.395, 57.12, 57.375)
 GEM_POWER = 3.0
+EPSILON = 1e-5  # that batch normalization adds to the variance
 
 
 class Embedder(nn.Module):
@@ -176,7 +177,7 @@ def regional_maximum(planes: Tensor) -> Tensor:
     return total
 
 
-def load_resnet50(weights: Path | None = None, epsilon: float = 1e-5) -> nn.Module:
+def load_resnet50(weights: Path | None = None) -> nn.Module:
     """Load the ResNet-50 of He et al. with its ImageNet weights, including the classifier.
 
     This is *version 1* of the network: torchvision's `resnet50` with the stride of each stage on
@@ -188,8 +189,6 @@ def load_resnet50(weights: Path | None = None, epsilon: float = 1e-5) -> nn.Modu
     ----------
     weights : Path, optional
         The safetensors file; by default `RESNET50_FILE`, which comes with the package.
-    epsilon : float
-        Constant that batch normalization adds to the variance.
 
     Returns
     -------
@@ -207,7 +206,7 @@ def load_resnet50(weights: Path | None = None, epsilon: float = 1e-5) -> nn.Modu
     """
     path = resnet50_weights(weights)
     network: Any = models.resnet50(
-        weights=None, norm_layer=lambda channels: nn.BatchNorm2d(channels, eps=epsilon)
+        weights=None, norm_layer=lambda channels: nn.BatchNorm2d(channels, eps=EPSILON)
     )
     for stage in (network.layer2, network.layer3, network.layer4):
         stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)

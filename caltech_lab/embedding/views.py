@@ -100,27 +100,6 @@ def own_view(network: Backbone) -> View:
     return View(network.name, network.fit, network.size)
 
 
-def part_of(X: NDArray[np.float32], view: View, part: str) -> NDArray[np.float32]:
-    """Return one part of the rows of a view.
-
-    Parameters
-    ----------
-    X : ndarray of float32, shape (n, d)
-        Rows that `extraction.extract` returned for `View.as_backbone`.
-    view : View
-        View of the rows.
-    part : str
-        One of `PARTS`.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, width of the part)
-        Rows of unit length.
-    """
-    rows: NDArray[np.float32] = normalize(X[:, view.parts[part]])
-    return rows
-
-
 def chosen_views() -> list[list[View]]:
     """Return the views that the best projection fuses, grouped for `fused_views`.
 
@@ -200,16 +179,15 @@ class FusedViews:
         return embed_few(shown, network, self._engines[key])
 
 
-def fuse(blocks: list[NDArray[np.float32]], power: float = 0.5) -> NDArray[np.float32]:
+def fuse(blocks: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Concatenate embeddings of the same photos with equal weights.
+
+    A signed power normalization dampens strong activations: the square root, with the sign.
 
     Parameters
     ----------
     blocks : list of ndarray of float32, shape (n, width)
         Embeddings of several views, poolings or networks.
-    power : float
-        Exponent of the signed power normalization, which dampens strong activations; 1 has no
-        effect.
 
     Returns
     -------
@@ -227,7 +205,7 @@ def fuse(blocks: list[NDArray[np.float32]], power: float = 0.5) -> NDArray[np.fl
     >>> fuse([a, b]).round(3)
     array([[ 0.707,  0.   ,  0.   , -0.707]], dtype=float32)
     """
-    evened = [normalize(np.sign(block) * np.abs(block) ** power) for block in blocks]
+    evened = [normalize(np.sign(block) * np.abs(block) ** 0.5) for block in blocks]
     fused: NDArray[np.float32] = (np.hstack(evened) / np.sqrt(len(evened))).astype(np.float32)
     return fused
 

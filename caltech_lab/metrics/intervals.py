@@ -115,8 +115,8 @@ def paired_difference_interval(
     )
 
 
-def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
-    """Return a proportion with its Wilson score interval.
+def proportion_interval(successes: int, n: int) -> Interval:
+    """Return a proportion with its 95 % Wilson score interval.
 
     Unlike the normal approximation, it stays between 0 and 1, and it is informative even when all
     of a few photos are correct.
@@ -127,8 +127,6 @@ def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Inter
         Number of correct photos.
     n : int
         Number of photos.
-    level : float
-        Confidence level, between 0 and 1.
 
     References
     ----------
@@ -142,7 +140,7 @@ def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Inter
     """
     if n < 1:
         raise ArgumentError("A proportion needs at least one photo.")
-    ends = binomtest(int(successes), int(n)).proportion_ci(level, method="wilson")
+    ends = binomtest(int(successes), int(n)).proportion_ci(0.95, method="wilson")
     return Interval(successes / n, float(ends.low), float(ends.high))
 
 

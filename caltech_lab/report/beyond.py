@@ -1,6 +1,5 @@
 """Scores of the vectors of notebook 08 and the clusters of notebook 09, for the final report."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from caltech_lab.lab import open_lab
@@ -14,15 +13,16 @@ if TYPE_CHECKING:
     from caltech_lab.lab import Lab
 
 
-def best_vectors(lab: "Lab", seeds: Sequence[int] = (0, 1)) -> dict[str, Any]:
+SEEDS = (0, 1)  # of independent runs
+
+
+def best_vectors(lab: "Lab") -> dict[str, Any]:
     """Evaluate the best vectors, which takes about ten minutes, and update the final report.
 
     Parameters
     ----------
     lab : Lab
         With labeled photos.
-    seeds : sequence of int
-        Seeds of independent runs.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def best_vectors(lab: "Lab", seeds: Sequence[int] = (0, 1)) -> dict[str, Any]:
     fused = fused_embeddings(lab)
     made: dict[str, Any] = lab.cached(
         "results/beyond/vectors.json", _by_seed, lab.embeddings.X, fused.X, fused.y,
-        views=fused.identity["backbone"].split("+"), seeds=[*seeds],
+        views=fused.identity["backbone"].split("+"), seeds=[*SEEDS],
     )  # fmt: skip
     final_report(lab)
     return made

@@ -95,7 +95,6 @@ def extract_shards(
     backbone: Backbone,
     to: str,
     *,
-    runtime: Runtime | None = None,
     address: str | None = None,
     workers: int | None = None,
 ) -> ExtractionReport:
@@ -111,8 +110,6 @@ def extract_shards(
         Backbone to embed with.
     to : str
         Folder or address for the shards.
-    runtime : Runtime, optional
-        Engine and precision, the same for all workers; chosen for this machine by default.
     address : str, optional
         Address of a Ray cluster, such as `ray://head:10001` or `auto`; by default, Ray is started
         on this machine for this run.
@@ -133,7 +130,7 @@ def extract_shards(
         When Ray is not installed, or a machine of the cluster would compute different rows.
     """
     started = time.perf_counter()
-    runtime = runtime or choose_runtime(backbone)
+    runtime = choose_runtime(backbone)  # the same for all workers
     parts = parts_at(source)
     done = run(source, parts, backbone, runtime, to, address=address, workers=workers)
     system, folder = file_system(to)

@@ -27,6 +27,7 @@ COMPONENTS = 512
 WHITENING = 0.5
 NEIGHBORS = 10
 RECIPE = "average linkage of means"
+REPETITIONS = 2
 SHARE = 0.9  # share of the photos in each repetition
 DRAWS = 100  # number of bootstrap samples
 SECOND_VIEW = View("efficientnet-lite2", size=260)  # combined with the view of ResNet-50
@@ -162,7 +163,6 @@ def better_clusters(
     seed: int = 0,
     *,
     power: float = WHITENING,
-    repetitions: int = 2,
 ) -> dict[str, Any]:
     """Evaluate `best_clustering` for the final report.
 
@@ -179,8 +179,6 @@ def better_clusters(
         Number of clusters, 2 to n - 1.
     seed : int
         Seed of the bootstrap and of the first repetition; later repetitions use the next seeds.
-    repetitions : int
-        Number of repetitions.
 
     Returns
     -------
@@ -191,7 +189,7 @@ def better_clusters(
     """
     pieces = [parts] if isinstance(parts, np.ndarray) else list(parts)
     repeated = []
-    for again in range(seed, seed + repetitions):
+    for again in range(seed, seed + REPETITIONS):
         random = np.random.default_rng(again)
         drawn = np.sort(random.permutation(len(y))[: round(SHARE * len(y))])
         labels, space = best_clustering([X[drawn] for X in pieces], k, power)

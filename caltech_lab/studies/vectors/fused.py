@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import normalize
 
 from caltech_lab.embedding.embeddings import Embeddings, load
 from caltech_lab.embedding.extraction import extract
-from caltech_lab.embedding.views import View, chosen_views, fused_views, own_view, part_of
+from caltech_lab.embedding.views import View, chosen_views, fused_views, own_view
 from caltech_lab.settings import settings
 from caltech_lab.studies.vectors.projections import fit_projection
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from caltech_lab.lab import Lab
 
 
-def view_embeddings(lab: "Lab", view: View, part: str = "average") -> np.ndarray:
-    """Return one pooling of one view of all photos, extracted if necessary.
+def view_embeddings(lab: "Lab", view: View) -> np.ndarray:
+    """Return the average-pooled embeddings of one view of all photos, extracted if necessary.
 
     Parameters
     ----------
@@ -26,19 +27,18 @@ def view_embeddings(lab: "Lab", view: View, part: str = "average") -> np.ndarray
         The photos to embed.
     view : View
         The network and its preprocessing.
-    part : str
-        One of `views.PARTS`.
 
     Returns
     -------
     ndarray of float32, shape (n, width)
         Rows of unit length, in the order of `lab.embeddings`.
     """
-    if view == own_view(lab.backbone) and part == "average":
+    if view == own_view(lab.backbone):
         return lab.embeddings.X
     folder = settings().outputs / lab.photos.name / view.name / "features"
     extract(lab.photos, view.as_backbone(), folder)
-    return part_of(load(folder, lab.photos).X, view, part)
+    rows: np.ndarray = normalize(load(folder, lab.photos).X[:, view.parts["average"]])
+    return rows
 
 
 def fused_embeddings(lab: "Lab") -> Embeddings:

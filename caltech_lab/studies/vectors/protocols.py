@@ -18,7 +18,7 @@ from caltech_lab.studies.vectors.projections import projection
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-PER_CATEGORY = 30  # training photos in the standard protocol
+PER_CATEGORY = 30  # training photos in the standard protocol, at most all but one
 N_SPLITS = 5
 
 
@@ -29,9 +29,7 @@ def held_out_scores(vectors: Floats, y: Ints, train: Ints, test: Ints, k: int = 
     )
 
 
-def thirty_per_category(
-    y: Ints, seed: int = 0, n_splits: int = N_SPLITS, count: int = PER_CATEGORY
-) -> Iterator[tuple[Ints, Ints]]:
+def thirty_per_category(y: Ints, seed: int = 0) -> Iterator[tuple[Ints, Ints]]:
     """Draw the random splits of the standard protocol.
 
     Parameters
@@ -40,10 +38,6 @@ def thirty_per_category(
         Categories.
     seed : int
         Seed of the splits.
-    n_splits : int
-        Number of splits.
-    count : int
-        Training photos per category; at most all but one.
 
     Yields
     ------
@@ -56,11 +50,11 @@ def thirty_per_category(
     examples. CVPR Workshop on Generative-Model Based Vision, 2004.
     """
     random = np.random.default_rng(seed)
-    for _ in range(n_splits):
+    for _ in range(N_SPLITS):
         chosen = np.zeros(len(y), bool)
         for category in np.unique(y):
             rows = random.permutation(np.flatnonzero(y == category))
-            chosen[rows[: min(count, len(rows) - 1)]] = True
+            chosen[rows[: min(PER_CATEGORY, len(rows) - 1)]] = True
         yield np.flatnonzero(chosen), np.flatnonzero(~chosen)
 
 
