@@ -86,9 +86,9 @@ def neighbors(X: np.ndarray, copy: int, n_queries: int = 200) -> np.ndarray:
 def main() -> None:
     """Measure and save."""
     options = arguments(__doc__)
-    features = lab(options.quick).embeddings
-    train, test = split(features.y)
-    X = features.X
+    embeddings = lab(options.quick).embeddings
+    train, test = split(embeddings.y)
+    X = embeddings.X
     dimensions = 64 if options.quick else DIMENSIONS
     coordinates, queries = principal_coordinates(X[train], X[test], dimensions)
     # The test set is sorted by category, so its first photos would be of few categories.

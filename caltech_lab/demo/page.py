@@ -132,12 +132,12 @@ class RetrievalDemo(anywidget.AnyWidget):
                 self.status = before
 
     def _show_gallery(self) -> None:
-        session, features = self.session, self.session.gallery
+        session, embeddings = self.session, self.session.gallery
         searcher = session.searcher
         self.gallery = {
-            "name": shown_name(features.photos.origin.rstrip(".")),
+            "name": shown_name(embeddings.photos.origin.rstrip(".")),
             "backbone": session.lab.backbone.title,
-            "categories": [shown_name(name) for name in features.categories],
+            "categories": [shown_name(name) for name in embeddings.categories],
             "max_k": searcher.max_k,
             "spaces": SPACES if searcher.models.classifier else {"plain": SPACES["plain"]},
             "clusters": searcher.models.kmeans is not None,
@@ -284,10 +284,10 @@ class RetrievalDemo(anywidget.AnyWidget):
     # ---- photos, map, and what can be taken away -------------------------------------------
 
     def _do_shelf(self, category: str) -> None:
-        features = self.session.gallery
-        rows = np.arange(len(features))
+        embeddings = self.session.gallery
+        rows = np.arange(len(embeddings))
         if category:
-            rows = np.flatnonzero(features.y == self.gallery["categories"].index(category))
+            rows = np.flatnonzero(embeddings.y == self.gallery["categories"].index(category))
         picked = self._rng.permutation(rows)[:N_SHELF].tolist()
         items = [{"row": row, "src": self._source(row), "name": self._name(row)} for row in picked]
         self.shelf = {"category": category, "items": items}
@@ -494,7 +494,7 @@ class RetrievalDemo(anywidget.AnyWidget):
         return [{"name": names[label], "p": p} for label, p in best if p >= LEAST_SHOWN]
 
     def _cluster(self, answer: Answer) -> str:
-        features, models = self.session.gallery, self.session.searcher.models
+        embeddings, models = self.session.gallery, self.session.searcher.models
         if isinstance(models, NoModels):
             return models.no_classifier
         if answer.cluster is None or models.kmeans is None:
@@ -504,9 +504,9 @@ class RetrievalDemo(anywidget.AnyWidget):
             f"Cluster {answer.cluster + 1} of {models.kmeans.n_clusters}, "
             f"with {_photos(len(members))}"
         )
-        if len(features.categories) < 2 or (features.y < 0).any():
+        if len(embeddings.categories) < 2 or (embeddings.y < 0).any():
             return f"{found}."
-        counts = np.bincount(features.y[members], minlength=len(features.categories))
+        counts = np.bincount(embeddings.y[members], minlength=len(embeddings.categories))
         most = [label for label in np.argsort(-counts, kind="stable")[:3] if counts[label]]
         names = ", ".join(f"{self.gallery['categories'][label]} {counts[label]}" for label in most)
         return f"{found}, mostly {names}."

@@ -29,35 +29,37 @@ class ConfusionBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         All photos.
     rows : ndarray of int64, shape (m,)
         Photos that the classifier was tested on.
     probabilities : ndarray of float64, shape (m, number of categories)
-        Predicted probabilities, in the order of ``features.categories``.
+        Predicted probabilities, in the order of ``embeddings.categories``.
     predicted : ndarray of int64, shape (m,), optional
         Predicted categories, if they are not always the most probable ones.
     """
 
     def __init__(
         self,
-        features: "Embeddings",
+        embeddings: "Embeddings",
         rows: Ints,
         probabilities: NDArray[np.float64],
         predicted: Ints | None = None,
     ) -> None:
-        names = features.categories
+        names = embeddings.categories
         self.rows, self.probabilities = rows, probabilities
         self.predicted = probabilities.argmax(axis=1) if predicted is None else predicted
         self.matrix = confusion_matrix(
-            features.y[rows], self.predicted, labels=np.arange(len(names))
+            embeddings.y[rows], self.predicted, labels=np.arange(len(names))
         )
         _, ax = plt.subplots(figsize=(10.5, 9), layout="constrained")
         confusion_heatmap(self.matrix, names, ax=ax)
         super().__init__(
-            features, ax, "Click a cell to see its photos and their predicted probabilities below."
+            embeddings,
+            ax,
+            "Click a cell to see its photos and their predicted probabilities below.",
         )
-        pairs = confused_pairs(features.y[rows], self.predicted, names)
+        pairs = confused_pairs(embeddings.y[rows], self.predicted, names)
         self._pairs = {
             f"{a} predicted as {b}: {n}": (names.index(a), names.index(b))
             for a, b, n in pairs[["category", "taken_for", "mistakes"]].to_numpy()
@@ -78,8 +80,8 @@ class ConfusionBrowser(FigureBrowser):
         self._show_cell(*self._pairs[name])
 
     def _show_cell(self, category: int, answer: int) -> None:
-        names = self.features.categories
-        here = (self.features.y[self.rows] == category) & (self.predicted == answer)
+        names = self.embeddings.categories
+        here = (self.embeddings.y[self.rows] == category) & (self.predicted == answer)
         rows, p = self.rows[here], self.probabilities[here]
         best = np.argsort(-p, axis=1, kind="stable")[:, :3]
         lines = {
@@ -101,7 +103,7 @@ class CategoryBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         All photos.
     table : DataFrame
         One row per category (its name is the index): ``accuracy``, ``precision@10``, ``photos``.
@@ -112,12 +114,12 @@ class CategoryBrowser(FigureBrowser):
     predicted : ndarray of int64, shape (m,)
         Predicted category of each query.
     neighbors : ndarray of int64, shape (m, k)
-        Results of each query, as rows of `features`.
+        Results of each query, as rows of `embeddings`.
     """
 
     def __init__(
         self,
-        features: "Embeddings",
+        embeddings: "Embeddings",
         table: pd.DataFrame,
         rows: Ints,
         precision: NDArray[np.float64],
@@ -134,8 +136,8 @@ class CategoryBrowser(FigureBrowser):
         self.list.add_class("cl-table")
         self._ranked: list[str] = []
         super().__init__(
-            features, self._profile(), "Click a column or a line of the list to see the queries of "
-            "that category below, the worst first. Click a photo to see its ten results."
+            embeddings, self._profile(), "Click a column or a line of the list to see the queries "
+            "of that category below, the worst first. Click a photo to see its ten results."
         )  # fmt: skip
         self.grid = PhotoGrid([("answers", "Show its results", "")], self._photo_clicked, 124)
         self.answers_text, self.answers = HTML(layout=WIDE), PhotoGrid(tile=124)
@@ -179,8 +181,8 @@ class CategoryBrowser(FigureBrowser):
 
     def chosen(self, name: str) -> None:
         """Show the queries of a category, the worst first."""
-        names = self.features.categories
-        mine = np.flatnonzero(self.features.y[self.rows] == names.index(name))
+        names = self.embeddings.categories
+        mine = np.flatnonzero(self.embeddings.y[self.rows] == names.index(name))
         right = self.predicted[mine] == names.index(name)
         mine = mine[np.lexsort((right, self.precision[mine]))]
         lines = {
@@ -200,6 +202,6 @@ class CategoryBrowser(FigureBrowser):
     @guarded
     def _photo_clicked(self, _: str, row: int) -> None:
         i = int(np.flatnonzero(self.rows == row)[0])
-        path = str(self.features.photos.table["path"].iat[row])
+        path = str(self.embeddings.photos.table["path"].iat[row])
         self.answers_text.value = f"<b>Results for {escape(path)}</b>"
         self.answers.items = [self._item(int(j), []) for j in self.neighbors[i]]

@@ -25,7 +25,7 @@ class ClusterBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         All photos.
     clusters : ndarray of int64, shape (n,)
         Cluster of each photo.
@@ -33,12 +33,12 @@ class ClusterBrowser(FigureBrowser):
         Coordinates of each photo in the plane.
     """
 
-    def __init__(self, features: "Embeddings", clusters: Ints, places: Floats) -> None:
+    def __init__(self, embeddings: "Embeddings", clusters: Ints, places: Floats) -> None:
         self.clusters, self.places = clusters, places
         self.groups = {int(c): np.flatnonzero(clusters == c) for c in np.unique(clusters)}
-        counts = pd.crosstab(clusters, np.asarray(features.photos.table["category"]))
+        counts = pd.crosstab(clusters, np.asarray(embeddings.photos.table["category"]))
         super().__init__(
-            features,
+            embeddings,
             clusters_and_contents(places, clusters, counts),
             "Click a point or a bar to see the photos of its cluster below.",
         )
@@ -72,7 +72,7 @@ class TreeBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         All photos.
     tree : ndarray of float64, shape (n - 1, 4)
         Their linkage matrix.
@@ -80,17 +80,19 @@ class TreeBrowser(FigureBrowser):
         Number of leaves in the drawing.
     """
 
-    def __init__(self, features: "Embeddings", tree: NDArray[np.float64], leaves: int = 30) -> None:
+    def __init__(
+        self, embeddings: "Embeddings", tree: NDArray[np.float64], leaves: int = 30
+    ) -> None:
         self.tree = tree
         self.branches = drawn_branches(tree, leaves)
         _, ax = plt.subplots(
             figsize=(10.5, 1 + 0.21 * (self.branches["is_leaf"].sum())), layout="constrained"
         )
-        names = features.photos.table["category"].tolist()
+        names = embeddings.photos.table["category"].tolist()
         dendrogram(tree, names, leaves=leaves, ax=ax)
         super().__init__(
-            features, ax, "Click a branch to see its photos below. A line stands for everything to "
-            "its right."
+            embeddings, ax, "Click a branch to see its photos below. A line stands for everything "
+            "to its right."
         )  # fmt: skip
         drawn = self.branches[self.branches["is_leaf"]]
         order: list[int] = drawn.sort_values("position")["node"].to_numpy().tolist()
@@ -149,13 +151,13 @@ def show_portrait(
     names : dict, optional
         Names of the other groups; their numbers and most frequent categories by default.
     """
-    features = browser.features
-    about = portrait(features.X, features.y, features.categories, rows, others)
+    embeddings = browser.embeddings
+    about = portrait(embeddings.X, embeddings.y, embeddings.categories, rows, others)
     contents = ", ".join(f"{name} {n}" for name, n in about.contents[:4])
     near = []
     for number, cosine in about.nearest[:3]:
-        top = np.bincount(features.y[others[number]]).argmax()
-        name = names[number] if names else f"{number}, mostly {features.categories[top]}"
+        top = np.bincount(embeddings.y[others[number]]).argmax()
+        name = names[number] if names else f"{number}, mostly {embeddings.categories[top]}"
         near.append(f"{name} (cosine {cosine:.2f})")
     shown = about.rows
     if first is not None:
