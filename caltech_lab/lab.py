@@ -15,7 +15,7 @@ from caltech_lab.embedding.backbones import backbone as look_up
 from caltech_lab.embedding.embeddings import Embeddings, load
 from caltech_lab.embedding.engines import Runtime, choose_runtime
 from caltech_lab.embedding.extraction import ExtractionReport, extract
-from caltech_lab.embedding.perturbation import perturbation
+from caltech_lab.embedding.processor_noise import perturbation
 from caltech_lab.errors import shown_name
 from caltech_lab.retrieval.index import Index
 from caltech_lab.settings import from_folder, settings
@@ -148,7 +148,7 @@ class Lab:
     def folder(self, name: str = "") -> Path:
         """Return a folder under `outputs/<dataset>/<backbone>/`, creating it if needed.
 
-        Results from perturbed embeddings have separate folders; see `perturbation`.
+        Results from perturbed embeddings have separate folders; see `processor_noise`.
         """
         seed, folder = perturbation(), self._folder
         if seed is not None and name != "features":

@@ -13,8 +13,8 @@ from sklearn.metrics import confusion_matrix
 
 from caltech_lab.classification.comparison import confused_pairs
 from caltech_lab.errors import LabError
-from caltech_lab.plots.browsers import category_profile
 from caltech_lab.plots.classification import confusion_heatmap
+from caltech_lab.plots.overviews import category_profile
 from caltech_lab.widgets.figure_browser import NEITHER, FigureBrowser
 from caltech_lab.widgets.parts import WIDE, PhotoGrid, guarded
 

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from caltech_lab.plots.browsers import clusters_and_contents
 from caltech_lab.plots.clustering import dendrogram
+from caltech_lab.plots.overviews import clusters_and_contents
 from caltech_lab.widgets.cluster_portraits import branch_members, drawn_branches, portrait
 from caltech_lab.widgets.figure_browser import NEITHER, FigureBrowser
 

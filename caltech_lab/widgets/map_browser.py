@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from caltech_lab.plots.evaluation import embedding_map
+from caltech_lab.plots.embedding_map import embedding_map
 from caltech_lab.widgets.figure_browser import NEITHER, SHOWN, FigureBrowser
 from caltech_lab.widgets.parts import guarded
 from caltech_lab.widgets.photo_map import PhotoMap
