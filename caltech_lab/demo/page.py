@@ -25,8 +25,8 @@ from caltech_lab.demo.gallery_map import place_of, places
 from caltech_lab.demo.searcher import LOADING, NoModels
 from caltech_lab.demo.session import SearchSession
 from caltech_lab.demo.upload import LIMITS, Upload
-from caltech_lab.embedding.decoding import MAX_BYTES
 from caltech_lab.embedding.images import read_photo
+from caltech_lab.embedding.pillow_readers import MAX_BYTES
 from caltech_lab.errors import ArgumentError, LabError, shown_name
 from caltech_lab.lab import open_lab
 from caltech_lab.retrieval.feedback import NEAR_DUPLICATE

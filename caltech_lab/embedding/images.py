@@ -18,7 +18,7 @@ from PIL.ImageFile import ImageFile
 
 from caltech_lab.datasets.formats import FORMATS_LISTED, format_of
 from caltech_lab.datasets.photos import Photos
-from caltech_lab.embedding.decoding import (
+from caltech_lab.embedding.pillow_readers import (
     MAX_BYTES,
     METADATA_OF_PNG,
     UPRIGHT,
