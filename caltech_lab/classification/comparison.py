@@ -33,8 +33,8 @@ def _answers(
 ) -> Ints:
     """Fit a classifier and return its predictions for the test photos."""
     if isinstance(model, Pipeline) and list(model.named_steps) == list(svm().named_steps):
-        machine, kernel = fitted_through_kernel(model, X, y, X_test)
-        return np.asarray(machine.predict(kernel), np.int64)
+        svc, kernel = fitted_through_kernel(model, X, y, X_test)
+        return np.asarray(svc.predict(kernel), np.int64)
     if isinstance(model, Pipeline) and list(model.named_steps) == list(random_forest().named_steps):
         A, B = project(model[0], X, X_test)
         return np.asarray(model[1:].fit(A, y).predict(B), np.int64)

@@ -71,9 +71,9 @@ def fitted_through_kernel(
     normalizer, gamma = clone(model[0]), model[-1].gamma
     Z, Z_test = normalizer.fit_transform(X), normalizer.transform(X_test)
     A, B = project(model[1], Z, Z_test)
-    machine = clone(model[-1]).set_params(kernel="precomputed")
-    machine.fit(_gaussian(_squared_distances(A, A), gamma), y)
-    return machine, _gaussian(_squared_distances(B, A), gamma)
+    svc = clone(model[-1]).set_params(kernel="precomputed")
+    svc.fit(_gaussian(_squared_distances(A, A), gamma), y)
+    return svc, _gaussian(_squared_distances(B, A), gamma)
 
 
 def predictions(model: Pipeline, X: NDArray[np.float32]) -> NDArray[Any]:
@@ -81,12 +81,12 @@ def predictions(model: Pipeline, X: NDArray[np.float32]) -> NDArray[Any]:
 
     libsvm computes them one by one, which takes several times as long for many rows.
     """
-    machine = copy(model[-1])
-    machine.kernel, machine.n_features_in_ = "precomputed", machine.shape_fit_[0]
+    svc = copy(model[-1])
+    svc.kernel, svc.n_features_in_ = "precomputed", svc.shape_fit_[0]
     found = []
     for start in range(0, len(X), ROWS):
         rows = model[:-1].transform(X[start : start + ROWS])
-        kernel = np.zeros((len(rows), machine.n_features_in_))
-        kernel[:, machine.support_] = rbf_kernel(rows, machine.support_vectors_, machine.gamma)
-        found.append(machine.predict(kernel))
+        kernel = np.zeros((len(rows), svc.n_features_in_))
+        kernel[:, svc.support_] = rbf_kernel(rows, svc.support_vectors_, svc.gamma)
+        found.append(svc.predict(kernel))
     return np.concatenate(found)

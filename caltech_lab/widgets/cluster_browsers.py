@@ -74,29 +74,27 @@ class TreeBrowser(FigureBrowser):
     ----------
     embeddings : Embeddings
         All photos.
-    tree : ndarray of float64, shape (n - 1, 4)
+    Z : ndarray of float64, shape (n - 1, 4)
         Their linkage matrix.
     leaves : int
         Number of leaves in the drawing.
     """
 
-    def __init__(
-        self, embeddings: "Embeddings", tree: NDArray[np.float64], leaves: int = 30
-    ) -> None:
-        self.tree = tree
-        self.branches = drawn_branches(tree, leaves)
+    def __init__(self, embeddings: "Embeddings", Z: NDArray[np.float64], leaves: int = 30) -> None:
+        self.Z = Z
+        self.branches = drawn_branches(Z, leaves)
         _, ax = plt.subplots(
             figsize=(10.5, 1 + 0.21 * (self.branches["is_leaf"].sum())), layout="constrained"
         )
         names = embeddings.photos.table["category"].tolist()
-        dendrogram(tree, names, leaves=leaves, ax=ax)
+        dendrogram(Z, names, leaves=leaves, ax=ax)
         super().__init__(
             embeddings, ax, "Click a branch to see its photos below. A line stands for everything "
             "to its right."
         )  # fmt: skip
         drawn = self.branches[self.branches["is_leaf"]]
         order: list[int] = drawn.sort_values("position")["node"].to_numpy().tolist()
-        self.leaves = {node: branch_members(tree, node) for node in order}
+        self.leaves = {node: branch_members(Z, node) for node in order}
         labels = [label.get_text().replace(r"\$", "$") for label in ax.get_yticklabels()]
         self._names = dict(zip(order, labels, strict=True))
         options = {f"{place + 1}. {self._names[node]}": node for place, node in enumerate(order)}
@@ -117,7 +115,7 @@ class TreeBrowser(FigureBrowser):
 
     def _show_branch(self, node: int) -> None:
         joined = float(self.branches.loc[self.branches["node"] == node, "joined"].iloc[0])
-        rows = branch_members(self.tree, node)
+        rows = branch_members(self.Z, node)
         inside = [leaf for leaf, members in self.leaves.items() if members[0] in set(rows.tolist())]
         places = self.branches.set_index("node").loc[inside, "position"]
         self.outline(self.axes[0], 0, places.min() - 4, joined, places.max() + 4)

@@ -82,26 +82,26 @@ def test_few_clusters_and_small_ones_have_a_place(embeddings, clusters):
     assert np.isfinite(cluster_plane(embeddings.X[:4], np.array(clusters))).all()
 
 
-def test_drawn_branches_are_those_of_the_tree(embeddings):
-    tree = linkage(embeddings.X, "ward")
-    branches = drawn_branches(tree, 10)
+def test_drawn_branches_are_those_of_the_linkage_matrix(embeddings):
+    Z = linkage(embeddings.X, "ward")
+    branches = drawn_branches(Z, 10)
     leaves = branches[branches["is_leaf"]]
     assert len(leaves) == 10
     assert sorted(leaves["position"]) == [5 + 10 * i for i in range(10)]
-    assert len(branches) == 18  # all nodes of a tree with ten leaves, but the root
-    groups = [branch_members(tree, node) for node in leaves["node"]]
+    assert len(branches) == 18  # all nodes of a dendrogram with ten leaves, but the root
+    groups = [branch_members(Z, node) for node in leaves["node"]]
     assert sorted(np.concatenate(groups)) == list(range(len(embeddings.X)))
-    cut = fcluster(tree, 10, "maxclust")
+    cut = fcluster(Z, 10, "maxclust")
     assert {frozenset(group.tolist()) for group in groups} == {
         frozenset(np.flatnonzero(cut == c).tolist()) for c in np.unique(cut)
     }
     assert (branches["joined"] > branches["height"]).all()
-    assert branches["joined"].max() == pytest.approx(tree[-1, 2])
+    assert branches["joined"].max() == pytest.approx(Z[-1, 2])
 
 
-def test_a_tree_with_fewer_things_than_branches(embeddings):
-    tree = linkage(embeddings.X[:4], "ward")
-    branches = drawn_branches(tree, 30)
+def test_a_dendrogram_of_fewer_photos_than_branches(embeddings):
+    Z = linkage(embeddings.X[:4], "ward")
+    branches = drawn_branches(Z, 30)
     assert sorted(branches.loc[branches["is_leaf"], "node"]) == [0, 1, 2, 3]
 
 
@@ -176,13 +176,13 @@ def test_clusters(embeddings):
     still(browser)
 
 
-def test_a_branch_of_a_tree(embeddings):
-    tree = linkage(embeddings.X, "ward")
-    browser = browsers.TreeBrowser(embeddings, tree, leaves=12)
+def test_a_branch_of_a_dendrogram(embeddings):
+    Z = linkage(embeddings.X, "ward")
+    browser = browsers.TreeBrowser(embeddings, Z, leaves=12)
     for _, branch in browser.branches.iterrows():
         middle = (branch["height"] + branch["joined"]) / 2
         click(browser, browser.axes[0], middle, branch["position"])
-        members = branch_members(tree, int(branch["node"]))
+        members = branch_members(Z, int(branch["node"]))
         assert f"{len(members)} photos" in shown(browser.text)
         assert set(rows_of(browser.grid)) <= set(members.tolist())
     assert "nearest other branches" in shown(browser.text)
