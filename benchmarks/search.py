@@ -28,7 +28,7 @@ def factories(n: int) -> dict[str, str]:
 
 
 def recall(exact_ids: np.ndarray, ids: np.ndarray) -> float:
-    """Return the share of the exact answers that are found."""
+    """Return the share of the exact results that are found."""
     common = [np.isin(a, b).mean() for a, b in zip(exact_ids, ids, strict=True)]
     return float(np.mean(common))
 
@@ -56,11 +56,11 @@ def approximate(
             index.nprobe = 16
         if name == "HNSW":
             index.hnsw.efSearch = 64
-        marks, answers = [time.perf_counter()], []
+        marks, ids_found = [time.perf_counter()], []
         for query in queries:
-            answers.append(index.search(query[None], 10)[1])
+            ids_found.append(index.search(query[None], 10)[1])
             marks.append(time.perf_counter())
-        ids = np.concatenate(answers)
+        ids = np.concatenate(ids_found)
         exact_ids = ids if exact_ids is None else exact_ids
         rows[name] = {
             "recall": recall(exact_ids, ids),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.model_selection import StratifiedKFold
 
-from caltech_lab.demo.answers import Vector
+from caltech_lab.demo.results import Vector
 from caltech_lab.demo.spaces import LEARNED, Space
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.embedding.views import FusedViews, own_view

@@ -179,7 +179,7 @@ def write_clusters(path: Path, embeddings: Embeddings, clusters: NDArray[np.int6
     return path
 
 
-def answers_table(
+def results_table(
     queries: Sequence[str],
     embeddings: Embeddings,
     ids: Sequence[NDArray[np.int64]],
@@ -203,7 +203,7 @@ def answers_table(
         One row per result: ``query``, ``rank`` (from 1), ``path``, ``category``, ``similarity``.
     """
     found, rows = embeddings.photos.table, np.concatenate(ids)
-    counts = [len(answers) for answers in ids]
+    counts = [len(one) for one in ids]
     asked = np.repeat(np.array(queries, dtype=object), counts)
     return pd.DataFrame(
         {
@@ -217,7 +217,7 @@ def answers_table(
     )
 
 
-def write_answers(path: Path, answers: pd.DataFrame) -> Path:
-    """Write a table from `answers_table` as CSV."""
-    write_csv(path, answers, index=False)
+def write_results(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table from `results_table` as CSV."""
+    write_csv(path, table, index=False)
     return path

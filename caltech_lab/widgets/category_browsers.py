@@ -79,21 +79,23 @@ class ConfusionBrowser(FigureBrowser):
         """Show the photos of a frequent error."""
         self._show_cell(*self._pairs[name])
 
-    def _show_cell(self, category: int, answer: int) -> None:
+    def _show_cell(self, category: int, prediction: int) -> None:
         names = self.embeddings.categories
-        here = (self.embeddings.y[self.rows] == category) & (self.predicted == answer)
+        here = (self.embeddings.y[self.rows] == category) & (self.predicted == prediction)
         rows, p = self.rows[here], self.probabilities[here]
         best = np.argsort(-p, axis=1, kind="stable")[:, :3]
         lines = {
             int(row): [f"{names[c]} {100 * p[i, c]:.0f} %" for c in best[i]]
             for i, row in enumerate(rows)
         }
-        verdict = "correctly " if category == answer else ""
-        self.outline(self.axes[0], answer - 0.5, category - 0.5, answer + 0.5, category + 0.5)
+        verdict = "correctly " if category == prediction else ""
+        self.outline(
+            self.axes[0], prediction - 0.5, category - 0.5, prediction + 0.5, category + 0.5
+        )
         total = int(self.matrix[category].sum())
         self.show(
             f"{len(rows)} of the {total} photos of {names[category]} are {verdict}predicted as "
-            f"{names[answer]}; each is shown with its three most probable categories.",
+            f"{names[prediction]}; each is shown with its three most probable categories.",
             rows, lines,
         )  # fmt: skip
 
@@ -139,14 +141,14 @@ class CategoryBrowser(FigureBrowser):
             embeddings, self._profile(), "Click a column or a line of the list to see the queries "
             "of that category below, the worst first. Click a photo to see its ten results."
         )  # fmt: skip
-        self.grid = PhotoGrid([("answers", "Show its results", "")], self._photo_clicked, 124)
-        self.answers_text, self.answers = HTML(layout=WIDE), PhotoGrid(tile=124)
+        self.grid = PhotoGrid([("results", "Show its results", "")], self._photo_clicked, 124)
+        self.results_text, self.results = HTML(layout=WIDE), PhotoGrid(tile=124)
         self.order.observe(self._sorted, "value")
         self.list.observe(self._listed, "value")
         row = Layout(flex_flow="row wrap", width="100%")
         self.children = [
             Box([self.order], layout=row), self.figure, self.list, self.status,
-            self.text, self.grid, self.answers_text, self.answers,
+            self.text, self.grid, self.results_text, self.results,
         ]  # fmt: skip
         self._fill_list()
 
@@ -195,7 +197,7 @@ class CategoryBrowser(FigureBrowser):
         }  # fmt: skip
         place = self._ranked.index(name)
         self.outline(self.axes[0], place - 0.45, -0.02, place + 0.45, 1.02)
-        self.answers_text.value, self.answers.items = "", []
+        self.results_text.value, self.results.items = "", []
         self.show(f"{name}: {len(mine)} queries, the worst first.",
                   self.rows[mine], lines)  # fmt: skip
 
@@ -203,5 +205,5 @@ class CategoryBrowser(FigureBrowser):
     def _photo_clicked(self, _: str, row: int) -> None:
         i = int(np.flatnonzero(self.rows == row)[0])
         path = str(self.embeddings.photos.table["path"].iat[row])
-        self.answers_text.value = f"<b>Results for {escape(path)}</b>"
-        self.answers.items = [self._item(int(j), []) for j in self.neighbors[i]]
+        self.results_text.value = f"<b>Results for {escape(path)}</b>"
+        self.results.items = [self._item(int(j), []) for j in self.neighbors[i]]

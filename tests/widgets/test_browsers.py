@@ -193,7 +193,7 @@ def test_a_branch_of_a_dendrogram(embeddings):
     still(browser)
 
 
-def test_categories_by_score_and_their_worst_answers(embeddings):
+def test_categories_by_score_and_their_worst_results(embeddings):
     rng = np.random.default_rng(1)
     rows = np.arange(0, len(embeddings.X), 2)
     precision = rng.integers(0, 11, len(rows)) / 10
@@ -222,8 +222,8 @@ def test_categories_by_score_and_their_worst_answers(embeddings):
     click(browser, browser.axes[0], 5, 0.5)
     assert {item["title"] for item in browser.grid.items} == {listed[5]}
     row = rows_of(browser.grid)[0]
-    browser.grid._received(browser.grid, {"action": "answers", "row": row}, [])
-    assert rows_of(browser.answers) == neighbors[rows.tolist().index(row)].tolist()
+    browser.grid._received(browser.grid, {"action": "results", "row": row}, [])
+    assert rows_of(browser.results) == neighbors[rows.tolist().index(row)].tolist()
     still(browser)
 
 
