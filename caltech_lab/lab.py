@@ -176,7 +176,7 @@ class Lab:
 
     def linkage(self, method: str = "ward", metric: str = "euclidean") -> np.ndarray:
         """Return the linkage matrix of all embeddings, float64 of shape (n - 1, 4)."""
-        from caltech_lab.clustering.hierarchical import linkage_matrix
+        from caltech_lab.fast.linkage import linkage_matrix
 
         name, X = f"models/clustering/linkage_{method}_{metric}.npy", self.embeddings.X
         Z: np.ndarray = self.cached(name, linkage_matrix, X, method=method, metric=metric)

@@ -1,4 +1,4 @@
-"""Hierarchical clustering: compute a linkage matrix and cut it into clusters."""
+"""Hierarchical clustering: cuts a linkage matrix, from `fast.linkage`, into clusters."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,9 +6,6 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from caltech_lab.clustering.checks import check_k
-from caltech_lab.fast.linkage import linkage_matrix
-
-__all__ = ["cut", "linkage_matrix"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -22,7 +19,7 @@ def cut(Z: Floats, k: int) -> Ints:
     Parameters
     ----------
     Z : ndarray of float64, shape (n - 1, 4)
-        Linkage matrix, from `linkage_matrix`.
+        Linkage matrix, from `fast.linkage.linkage_matrix`.
     k : int
         Number of clusters, 2 to n.
 

@@ -1,7 +1,7 @@
 """Initial centers for several K-Means runs at once.
 
-In place of scikit-learn's `kmeans_plusplus`: the same centers, see
-tests/clustering/test_clustering.py.
+In place of scikit-learn's `kmeans_plusplus`: the same centers, so that K-Means finds the same
+clusters, see tests/clustering/test_clustering.py.
 
 ``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length.
 """

@@ -80,7 +80,7 @@ def dendrogram(
     Parameters
     ----------
     Z : ndarray of float64, shape (n - 1, 4)
-        A linkage matrix, such as that of `hierarchical.linkage_matrix`.
+        A linkage matrix, such as that of `fast.linkage.linkage_matrix`.
     names : sequence of str, length n
         Name of each observation, for example the category of each photo.
     leaves : int, optional
