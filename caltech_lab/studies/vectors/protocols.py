@@ -1,4 +1,4 @@
-"""Evaluation protocols for the learned vectors.
+"""Evaluation protocols for the learned vectors, used by `report.beyond`.
 
 Models are fitted on training photos only, and all scores are of held-out photos. The seed sets the
 splits and the training, so that two seeds give independent runs.
