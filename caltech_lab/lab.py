@@ -164,7 +164,27 @@ class Lab:
         return Cache(self.folder(), {name: identity[name] for name in names} | {"seed": self.seed})
 
     def cached(self, name: str, make: Callable[..., Any], /, *args: Any, **parameters: Any) -> Any:
-        """Return ``make(*args, **parameters)``, cached as a file of this name; see `Cache.get`."""
+        """Return ``make(*args, **parameters)``, cached as a file.
+
+        Parameters
+        ----------
+        name : str
+            Path of the file in the lab's folder; the suffix chooses the format, as in `Cache.get`.
+        make : callable
+            Computes the result; its code is part of the cache key.
+        *args, **parameters
+            Passed to `make`, and part of the cache key; the parameters are JSON-serializable.
+
+        Returns
+        -------
+        BaseEstimator, ndarray, DataFrame or JSON value
+            The result, computed or loaded.
+
+        Raises
+        ------
+        CacheError
+            When the result is not cached and the folder is not writable.
+        """
         return self.cache.get(name, make, *args, **parameters)
 
     def kmeans(self, k: int = 20) -> "KMeans":
@@ -175,7 +195,21 @@ class Lab:
         return self.cached(name, kmeans, self.embeddings.X, k=k, seed=self.seed)
 
     def linkage(self, method: str = "ward", metric: str = "euclidean") -> np.ndarray:
-        """Return the linkage matrix of all embeddings, float64 of shape (n - 1, 4)."""
+        """Return the linkage matrix of all embeddings.
+
+        Parameters
+        ----------
+        method : {"ward", "average", "complete", "single"}
+            How the distance between two clusters is derived from those between their photos.
+        metric : {"euclidean", "cosine"}
+            Distance between photos; Ward's method requires the Euclidean distance.
+
+        Returns
+        -------
+        ndarray of float64, shape (n - 1, 4)
+            SciPy's linkage matrix, as from `fast.linkage.linkage_matrix`, which has the same
+            errors.
+        """
         from caltech_lab.fast.linkage import linkage_matrix
 
         name, X = f"models/clustering/linkage_{method}_{metric}.npy", self.embeddings.X

@@ -173,6 +173,11 @@ def write_clusters(path: Path, embeddings: Embeddings, clusters: NDArray[np.int6
         The n photos.
     clusters : ndarray of int64, shape (n,)
         Cluster of each photo.
+
+    Returns
+    -------
+    Path
+        The same path.
     """
     table = embeddings.photos.table[["path", "category"]].assign(cluster=clusters)
     write_csv(path, table, index=False)
@@ -218,6 +223,19 @@ def results_table(
 
 
 def write_results(path: Path, table: pd.DataFrame) -> Path:
-    """Write a table from `results_table` as CSV."""
+    """Write a table of results as CSV.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    table : DataFrame
+        From `results_table`.
+
+    Returns
+    -------
+    Path
+        The same path.
+    """
     write_csv(path, table, index=False)
     return path

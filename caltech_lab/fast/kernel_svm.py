@@ -33,7 +33,25 @@ def grid_predictions(
 ) -> Iterator[tuple[dict[str, float], Ints]]:
     """Yield each grid point of one power and the predictions of its SVM for the test photos.
 
-    `X` and `X_test` must already be raised to that power.
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Training embeddings, already raised to the power and normalized by `PowerNormalizer`.
+    y : ndarray of int64, shape (n,)
+        Their categories.
+    X_test : ndarray of float32, shape (m, d)
+        Embeddings to predict, raised and normalized in the same way.
+    power : float
+        That power, only to name it in the grid points.
+    grid : mapping of str to sequence of float
+        Values of ``n_components``, ``C`` and ``gamma``, as for `svm`.
+
+    Yields
+    ------
+    point : dict of str to float
+        ``power``, ``n_components``, ``C`` and ``gamma``.
+    predicted : ndarray of int64, shape (m,)
+        Predicted categories of `X_test`.
     """
     axes, variances = principal_axes(X)
     for share in grid["n_components"]:
@@ -68,6 +86,25 @@ def fitted_through_kernel(
 
     libsvm trains several times as fast on a precomputed kernel: otherwise it recomputes the kernel
     values of two photos of one category for every other category.
+
+    Parameters
+    ----------
+    model : Pipeline
+        An `svm`, which is not changed.
+    X : ndarray of float32, shape (n, d)
+        Training embeddings.
+    y : ndarray of int64, shape (n,)
+        Their categories.
+    X_test : ndarray of float32, shape (m, d)
+        Test embeddings.
+
+    Returns
+    -------
+    svc : SVC
+        Fitted on the precomputed kernel.
+    kernel : ndarray of float64, shape (m, n)
+        Kernel values of each test photo and each training photo, for ``svc.predict`` and
+        ``svc.decision_function``.
     """
     normalizer, gamma = clone(model[0]), model[-1].gamma
     Z, Z_test = normalizer.fit_transform(X), normalizer.transform(X_test)

@@ -119,6 +119,11 @@ def silhouette_bytes(n: int, d: int, n_clusters: int) -> int:
         Shape of the embeddings.
     n_clusters : int
         Total number of clusters in all clusterings.
+
+    Returns
+    -------
+    int
+        Bytes at the peak.
     """
     return 4 * n * d + 3 * 8 * n * n_clusters + 12 * BLOCK**2 * settings().threads
 

@@ -130,6 +130,16 @@ def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Inter
     level : float
         Confidence level, between 0 and 1.
 
+    Returns
+    -------
+    Interval
+        The share of correct photos, and the ends of the interval.
+
+    Raises
+    ------
+    ArgumentError
+        When there is no photo.
+
     References
     ----------
     E. B. Wilson: Probable inference, the law of succession, and statistical inference. Journal of
@@ -155,6 +165,11 @@ def macro_average(values: ArrayLike, y: Ints) -> float:
         One score per photo.
     y : ndarray of int64, shape (n,)
         Category of each photo.
+
+    Returns
+    -------
+    float
+        In the unit of the scores.
 
     Examples
     --------

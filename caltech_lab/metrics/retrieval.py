@@ -66,6 +66,11 @@ class RetrievalScores:
         ----------
         metric : str
             Name of one of the score attributes, for example ``"average_precision"``.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
         """
         return float(np.mean(getattr(self, metric)))
 
@@ -76,6 +81,11 @@ class RetrievalScores:
         ----------
         metric : str
             Name of one of the score attributes, for example ``"average_precision"``.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
         """
         return macro_average(getattr(self, metric), self.labels)
 

@@ -82,7 +82,20 @@ class Thresholds:
 
 
 def near_duplicates(lab: "Lab", *, crops: bool = True) -> pd.DataFrame:
-    """Return `find_duplicates` for all photos of a lab, cached in `results/duplicates/`."""
+    """Find the near-duplicates of a lab, cached in `results/duplicates/`.
+
+    Parameters
+    ----------
+    lab : Lab
+        All of its photos are compared.
+    crops : bool
+        Whether to also find photos that are crops of others.
+
+    Returns
+    -------
+    DataFrame
+        As from `find_duplicates`.
+    """
     name = f"results/duplicates/{'pairs' if crops else 'copies'}.parquet"
     pairs: pd.DataFrame = lab.cached(name, _found, lab.embeddings, crops=crops)
     return pairs
