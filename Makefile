@@ -99,7 +99,7 @@ NBVAL := CALTECH_LAB_CHECKPOINTS=strict $(BIN)/python -m pytest --nbval-lax --ti
 test-notebooks: $(INSTALLED)
 	$(DRAWN) $(ABREAST) $(NBVAL) $(WORKERS) --nbval-cell-timeout=600 notebooks
 
-# Another processor's embeddings differ a little: caltech_lab/embedding/perturbation.py. The rows are those of
+# Another processor's embeddings differ a little: caltech_lab/embedding/processor_noise.py. The rows are those of
 # test-notebooks; the noise is one of those in the record, so that nothing fails by chance.
 test-other-cpu: $(INSTALLED)  ## the notebooks' checkpoints hold on embeddings of another processor
 	$(DRAWN) $(ABREAST) CALTECH_LAB_PERTURB=1 $(NBVAL) $(WORKERS) --nbval-cell-timeout=600 notebooks

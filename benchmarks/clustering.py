@@ -17,9 +17,9 @@ from caltech_lab.fast.silhouette import silhouette
 KS = (10, 20, 30, 40, 50)
 
 
-def cuts(tree: np.ndarray) -> list[np.ndarray]:
-    """Cut one tree at each k."""
-    return [cut(tree, k) for k in KS]
+def cuts(Z: np.ndarray) -> list[np.ndarray]:
+    """Cut one linkage matrix at each k."""
+    return [cut(Z, k) for k in KS]
 
 
 def ward(X: np.ndarray, rounds: int) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def ward(X: np.ndarray, rounds: int) -> dict[str, Any]:
     print(f"Ward's method, cut at k = {', '.join(map(str, KS))}", flush=True)
     values, seconds = alternate(
         {
-            # It builds its tree anew for each k, so that one k is a fifth of what a reader pays.
+            # It links anew for each k, so that one k is a fifth of what a reader pays.
             "scikit-learn, k = 50 alone": lambda: AgglomerativeClustering(50).fit_predict(X),
             "SciPy, one tree": lambda: cuts(linkage(X, "ward")),
             "the lab, one tree": lambda: cuts(linkage_matrix(X)),

@@ -103,11 +103,11 @@ def main() -> None:
     """Measure all steps at all sizes."""
     options, only = arguments(__doc__), os.environ.get("STEPS", "")
     faiss.omp_set_num_threads(1)
-    features = lab(options.quick).embeddings
-    dimensions = min(DIMENSIONS, features.X.shape[1])
-    coordinates, _ = principal_coordinates(features.X, features.X[:1], dimensions)
-    y, m = features.y, len(features.X)
-    k = len(features.categories)
+    embeddings = lab(options.quick).embeddings
+    dimensions = min(DIMENSIONS, embeddings.X.shape[1])
+    coordinates, _ = principal_coordinates(embeddings.X, embeddings.X[:1], dimensions)
+    y, m = embeddings.y, len(embeddings.X)
+    k = len(embeddings.categories)
     random = np.random.default_rng(0)
     path = RESULTS / "growth.json"
     rows: list[dict[str, Any]] = []

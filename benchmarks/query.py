@@ -50,15 +50,15 @@ def main() -> None:
     """Measure plain and learned queries in alternation with the networks alone."""
     options = arguments(__doc__)
     made = lab(options.quick)
-    features, rounds = made.embeddings, 3 if options.quick else 40
-    chosen = np.random.default_rng(0).choice(len(features), rounds, replace=False)
+    embeddings, rounds = made.embeddings, 3 if options.quick else 40
+    chosen = np.random.default_rng(0).choice(len(embeddings), rounds, replace=False)
     engine, plain, eager = compile_backbone(made.backbone), alone(made.backbone), tutorial()
     fused, passes = FusedViews(), [view for group in chosen_views() for view in group]
     networks = {view.backbone: alone(backbone(view.backbone)) for view in passes}
     seconds: dict[str, list[float]] = {}
     cosines = []
     for row in [chosen[0], *chosen]:  # the first compiles, and is not counted
-        content = features.photos.file(int(row)).read_bytes()
+        content = embeddings.photos.file(int(row)).read_bytes()
         pixels = load_pixels(content, made.backbone.size, made.backbone.fit)
         sized = {view: load_pixels(content, view.size, view.fit) for view in passes}
         photo = Image.open(io.BytesIO(content)).convert("RGB")
@@ -74,7 +74,7 @@ def main() -> None:
             },
             1,
         )
-        cosines.append(float(found["a plain query"] @ features.X[row]))
+        cosines.append(float(found["a plain query"] @ embeddings.X[row]))
         for name, (value,) in taken.items():
             seconds.setdefault(name, []).append(value)
     counted = {name: values[1:] for name, values in seconds.items()}

@@ -158,10 +158,10 @@ def overhead(place: Path, dataset: str, network: str, rounds: int) -> dict[str, 
 
 def galleries(place: Path, dataset: str, rounds: int, n_queries: int) -> dict[str, Any]:
     """Hold all stores against exact search: recall, time a query, bytes; and their filters."""
-    features = Lab(open_photos(dataset), backbone("resnet50")).embeddings
-    X, names = features.X, features.photos.table["category"].tolist()
+    embeddings = Lab(open_photos(dataset), backbone("resnet50")).embeddings
+    X, names = embeddings.X, embeddings.photos.table["category"].tolist()
     random = np.random.default_rng(0)
-    rows = random.runtime(len(X), min(n_queries, len(X)), replace=False)
+    rows = random.choice(len(X), min(n_queries, len(X)), replace=False)
     every = np.array(names)
     chosen = [[names[row]] for row in rows]
     told: dict[str, Any] = {"n": len(X), "width": X.shape[1], "queries": len(rows), "rows": {}}

@@ -28,7 +28,7 @@ def factories(n: int) -> dict[str, str]:
 
 
 def recall(exact_ids: np.ndarray, ids: np.ndarray) -> float:
-    """Return the share of the exact answers that are found."""
+    """Return the share of the exact results that are found."""
     common = [np.isin(a, b).mean() for a, b in zip(exact_ids, ids, strict=True)]
     return float(np.mean(common))
 
@@ -56,11 +56,11 @@ def approximate(
             index.nprobe = 16
         if name == "HNSW":
             index.hnsw.efSearch = 64
-        marks, answers = [time.perf_counter()], []
+        marks, ids_found = [time.perf_counter()], []
         for query in queries:
-            answers.append(index.search(query[None], 10)[1])
+            ids_found.append(index.search(query[None], 10)[1])
             marks.append(time.perf_counter())
-        ids = np.concatenate(answers)
+        ids = np.concatenate(ids_found)
         exact_ids = ids if exact_ids is None else exact_ids
         rows[name] = {
             "recall": recall(exact_ids, ids),
@@ -86,9 +86,9 @@ def neighbors(X: np.ndarray, copy: int, n_queries: int = 200) -> np.ndarray:
 def main() -> None:
     """Measure and save."""
     options = arguments(__doc__)
-    features = lab(options.quick).embeddings
-    train, test = split(features.y)
-    X = features.X
+    embeddings = lab(options.quick).embeddings
+    train, test = split(embeddings.y)
+    X = embeddings.X
     dimensions = 64 if options.quick else DIMENSIONS
     coordinates, queries = principal_coordinates(X[train], X[test], dimensions)
     # The test set is sorted by category, so its first photos would be of few categories.

@@ -15,9 +15,9 @@ from caltech_lab.fast.pca import fitted
 def main() -> None:
     """Measure and save."""
     options = arguments(__doc__)
-    features = lab(options.quick, "report51").embeddings
-    X, y = features.X, features.y
-    train, test = split(features.y)
+    embeddings = lab(options.quick, "report51").embeddings
+    X, y = embeddings.X, embeddings.y
+    train, test = split(embeddings.y)
     grid = svm_grid()
     # The same powers, costs and widths, on all dimensions: the same number of points.
     plain_grid = {

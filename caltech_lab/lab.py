@@ -15,7 +15,7 @@ from caltech_lab.embedding.backbones import backbone as look_up
 from caltech_lab.embedding.embeddings import Embeddings, load
 from caltech_lab.embedding.engines import Runtime, choose_runtime
 from caltech_lab.embedding.extraction import ExtractionReport, extract
-from caltech_lab.embedding.perturbation import perturbation
+from caltech_lab.embedding.processor_noise import perturbation
 from caltech_lab.errors import shown_name
 from caltech_lab.retrieval.index import Index
 from caltech_lab.settings import from_folder, settings
@@ -148,7 +148,7 @@ class Lab:
     def folder(self, name: str = "") -> Path:
         """Return a folder under `outputs/<dataset>/<backbone>/`, creating it if needed.
 
-        Results from perturbed embeddings have separate folders; see `perturbation`.
+        Results from perturbed embeddings have separate folders; see `processor_noise`.
         """
         seed, folder = perturbation(), self._folder
         if seed is not None and name != "features":
@@ -164,7 +164,27 @@ class Lab:
         return Cache(self.folder(), {name: identity[name] for name in names} | {"seed": self.seed})
 
     def cached(self, name: str, make: Callable[..., Any], /, *args: Any, **parameters: Any) -> Any:
-        """Return ``make(*args, **parameters)``, cached as a file of this name; see `Cache.get`."""
+        """Return ``make(*args, **parameters)``, cached as a file.
+
+        Parameters
+        ----------
+        name : str
+            Path of the file in the lab's folder; the suffix chooses the format, as in `Cache.get`.
+        make : callable
+            Computes the result; its code is part of the cache key.
+        *args, **parameters
+            Passed to `make`, and part of the cache key; the parameters are JSON-serializable.
+
+        Returns
+        -------
+        BaseEstimator, ndarray, DataFrame or JSON value
+            The result, computed or loaded.
+
+        Raises
+        ------
+        CacheError
+            When the result is not cached and the folder is not writable.
+        """
         return self.cache.get(name, make, *args, **parameters)
 
     def kmeans(self, k: int = 20) -> "KMeans":
@@ -175,8 +195,22 @@ class Lab:
         return self.cached(name, kmeans, self.embeddings.X, k=k, seed=self.seed)
 
     def linkage(self, method: str = "ward", metric: str = "euclidean") -> np.ndarray:
-        """Return the linkage matrix of all embeddings, float64 of shape (n - 1, 4)."""
-        from caltech_lab.clustering.hierarchical import linkage_matrix
+        """Return the linkage matrix of all embeddings.
+
+        Parameters
+        ----------
+        method : {"ward", "average", "complete", "single"}
+            How the distance between two clusters is derived from those between their photos.
+        metric : {"euclidean", "cosine"}
+            Distance between photos; Ward's method requires the Euclidean distance.
+
+        Returns
+        -------
+        ndarray of float64, shape (n - 1, 4)
+            SciPy's linkage matrix, as from `fast.linkage.linkage_matrix`, which has the same
+            errors.
+        """
+        from caltech_lab.fast.linkage import linkage_matrix
 
         name, X = f"models/clustering/linkage_{method}_{metric}.npy", self.embeddings.X
         Z: np.ndarray = self.cached(name, linkage_matrix, X, method=method, metric=metric)

@@ -123,9 +123,9 @@ def test_retrieval_scores_are_kept_and_measured_again_for_other_embeddings(
         for name, value in vars(expected(k)).items():
             np.testing.assert_array_equal(getattr(scores, name), value)
             assert np.asarray(getattr(scores, name)).dtype == np.asarray(value).dtype
-    features, first_report = lab.embeddings, lab.extraction
-    identity = features.identity | {"embeddings_sha256": "other"}
-    other = replace(features, X=np.ascontiguousarray(X[:, ::2]), identity=identity)
+    embeddings, first_report = lab.embeddings, lab.extraction
+    identity = embeddings.identity | {"embeddings_sha256": "other"}
+    other = replace(embeddings, X=np.ascontiguousarray(X[:, ::2]), identity=identity)
     lab = Lab(lab.photos, lab.backbone)
     vars(lab)["_embedded"] = other, first_report
     changed = cached_retrieval_scores(lab, setting)

@@ -67,9 +67,9 @@ def test_names_of_any_kind_are_taken(tmp_path: Path) -> None:
         photo(tmp_path / "photos" / name, number)
     photos = folder.scan(tmp_path / "photos")
     assert sorted(paths(photos)) == sorted(names)
-    features = embedded(photos, tmp_path / "out")
-    assert len(features) == len(names)
-    assert features.photos.table["path"].tolist() == paths(photos)
+    embeddings = embedded(photos, tmp_path / "out")
+    assert len(embeddings) == len(names)
+    assert embeddings.photos.table["path"].tolist() == paths(photos)
     some = photos.subset(np.arange(3), "some")
     goal = tmp_path / "out" / "some" / "pixels" / "features"
     assert extract(some, PIXELS, goal).n_reused == 3
@@ -220,24 +220,24 @@ def test_a_changed_photo_and_a_changed_recipe_are_told(photos: Photos, tmp_path:
 
 
 def test_a_frame_and_a_parquet_file_come_back_the_same(photos: Photos, tmp_path: Path) -> None:
-    features = embedded(photos, tmp_path / "out")
-    path = exports.write_parquet(features, tmp_path / "e.parquet")
-    for frame in (features.to_frame(), pd.read_parquet(path)):
+    embeddings = embedded(photos, tmp_path / "out")
+    path = exports.write_parquet(embeddings, tmp_path / "e.parquet")
+    for frame in (embeddings.to_frame(), pd.read_parquet(path)):
         back = Embeddings.from_frame(frame, photos.root)
-        np.testing.assert_array_equal(back.X, features.X)
-        np.testing.assert_array_equal(back.y, features.y)
+        np.testing.assert_array_equal(back.X, embeddings.X)
+        np.testing.assert_array_equal(back.y, embeddings.y)
         assert back.photos.sha256 == photos.sha256
         assert back.photos.fingerprint == photos.fingerprint
-        assert back.identity["embeddings_sha256"] == features.identity["embeddings_sha256"]
-        assert len(back.add(photos)) == len(features)
+        assert back.identity["embeddings_sha256"] == embeddings.identity["embeddings_sha256"]
+        assert len(back.add(photos)) == len(embeddings)
 
 
 def test_a_table_from_elsewhere_is_taken_or_told_what_it_lacks() -> None:
     frame = pd.DataFrame({"path": ["a", "b"], "x0": [0.6, 1.0], "x1": [0.8, 0.0]})
-    features = Embeddings.from_frame(frame)
-    assert not features.photos.labeled
-    assert features.X.dtype == np.float32
-    assert features.to_frame()["x1"].tolist() == pytest.approx([0.8, 0.0])
+    embeddings = Embeddings.from_frame(frame)
+    assert not embeddings.photos.labeled
+    assert embeddings.X.dtype == np.float32
+    assert embeddings.to_frame()["x1"].tolist() == pytest.approx([0.8, 0.0])
     for wrong, word in (
         (frame.drop(columns="path"), "path"),
         (frame[["path"]], "embedding"),
@@ -250,23 +250,23 @@ def test_a_table_from_elsewhere_is_taken_or_told_what_it_lacks() -> None:
 
 
 def test_npy_and_projector_files_are_as_promised(photos: Photos, tmp_path: Path) -> None:
-    features = embedded(photos, tmp_path / "out")
-    matrix, table = exports.export(features, "npy", tmp_path / "npy")
-    np.testing.assert_array_equal(np.load(matrix, allow_pickle=False), features.X)
-    assert pd.read_csv(table)["label"].tolist() == features.y.tolist()
-    vectors, labels = exports.export(features, "projector", tmp_path / "tsv")
-    np.testing.assert_allclose(np.loadtxt(vectors, delimiter="\t"), features.X, atol=1e-5)
+    embeddings = embedded(photos, tmp_path / "out")
+    matrix, table = exports.export(embeddings, "npy", tmp_path / "npy")
+    np.testing.assert_array_equal(np.load(matrix, allow_pickle=False), embeddings.X)
+    assert pd.read_csv(table)["label"].tolist() == embeddings.y.tolist()
+    vectors, labels = exports.export(embeddings, "projector", tmp_path / "tsv")
+    np.testing.assert_allclose(np.loadtxt(vectors, delimiter="\t"), embeddings.X, atol=1e-5)
     assert labels.read_text("utf-8").splitlines()[0] == "category\tpath"
-    assert len(labels.read_text("utf-8").splitlines()) == len(features) + 1
-    few, _ = exports.export(features, "projector", tmp_path / "few", components=3)
-    assert np.loadtxt(few, delimiter="\t").shape == (len(features), 3)
+    assert len(labels.read_text("utf-8").splitlines()) == len(embeddings) + 1
+    few, _ = exports.export(embeddings, "projector", tmp_path / "few", components=3)
+    assert np.loadtxt(few, delimiter="\t").shape == (len(embeddings), 3)
     with pytest.raises(ArgumentError, match="no format 'xlsx'"):
-        exports.export(features, "xlsx", tmp_path)
+        exports.export(embeddings, "xlsx", tmp_path)
 
 
 def test_scikit_learn_takes_the_pipelines_as_its_own(photos: Photos, tmp_path: Path) -> None:
-    features = embedded(photos, tmp_path / "out")
-    scores = cross_val_score(svm(), features.X, features.y, cv=3)
+    embeddings = embedded(photos, tmp_path / "out")
+    scores = cross_val_score(svm(), embeddings.X, embeddings.y, cv=3)
     assert scores.shape == (3,)
 
 

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 
 from caltech_lab.embedding.backbones import backbone
-from caltech_lab.embedding.costs import forward_milliseconds
+from caltech_lab.embedding.timing import forward_milliseconds
 from caltech_lab.settings import settings
 
 

@@ -1,7 +1,7 @@
 """Records the values and tolerances for the checkpoints of the notebooks.
 
 `python -m tools.recording 03 04` runs each notebook once unchanged, and once per seed on perturbed
-embeddings (see `perturbation`), with the dataset and precision of the environment. The figures of
+embeddings (`processor_noise`), with the dataset and precision of the environment. The figures of
 every run are saved, so that an interrupted recording can be continued. When all runs of a notebook
 are finished, values and tolerances are derived from their figures and written to
 `notebooks/checkpoints.json`. If both precisions were recorded, the tolerances include the
@@ -21,7 +21,7 @@ import nbformat
 from caltech_lab.datasets import open_photos
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.embedding.engines import choose_runtime
-from caltech_lab.embedding.perturbation import PERTURB
+from caltech_lab.embedding.processor_noise import PERTURB
 from caltech_lab.errors import LabError
 from caltech_lab.report.checkpoints import (
     FORMATS,

@@ -28,13 +28,13 @@ from caltech_lab.storage.progress import progress
 Ints = NDArray[np.int64]
 
 
-def _answers(
+def _predicted(
     model: BaseEstimator, X: NDArray[np.float32], y: Ints, X_test: NDArray[np.float32]
 ) -> Ints:
     """Fit a classifier and return its predictions for the test photos."""
     if isinstance(model, Pipeline) and list(model.named_steps) == list(svm().named_steps):
-        machine, kernel = fitted_through_kernel(model, X, y, X_test)
-        return np.asarray(machine.predict(kernel), np.int64)
+        svc, kernel = fitted_through_kernel(model, X, y, X_test)
+        return np.asarray(svc.predict(kernel), np.int64)
     if isinstance(model, Pipeline) and list(model.named_steps) == list(random_forest().named_steps):
         A, B = project(model[0], X, X_test)
         return np.asarray(model[1:].fit(A, y).predict(B), np.int64)
@@ -81,7 +81,7 @@ def repeated_splits(
     for split_seed in progress(range(seed, seed + n_splits), desc="Splits", unit="split"):
         train, test = split(y, split_seed)
         start = time.perf_counter()
-        right = _answers(make_estimator(), X[train], y[train], X[test]) == y[test]
+        right = _predicted(make_estimator(), X[train], y[train], X[test]) == y[test]
         rows.append(
             {
                 "seed": split_seed,
@@ -144,7 +144,7 @@ def learning_curve(
         chosen = order[place < size]
         with warnings.catch_warnings():  # one photo per category is intended
             warnings.filterwarnings("ignore", "The number of unique classes")
-            right = _answers(make_estimator(), X[chosen], y[chosen], X_test) == y_test
+            right = _predicted(make_estimator(), X[chosen], y[chosen], X_test) == y_test
         rows.append(
             {
                 "photos": size,

@@ -61,5 +61,20 @@ def forest_parameters() -> dict[str, float]:
 
 
 def fit_forest(X: NDArray[np.float32], y: NDArray[np.int64], seed: int = 0) -> Pipeline:
-    """Fit `random_forest` on all cores."""
+    """Fit `random_forest` on all cores.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings of the training set.
+    y : ndarray of int64, shape (n,)
+        Their categories.
+    seed : int
+        Seed of the trees.
+
+    Returns
+    -------
+    Pipeline
+        Fitted.
+    """
     return fitted(random_forest(seed, n_jobs=-1), X, y)

@@ -68,11 +68,13 @@ def best_temperature(margins: NDArray[np.float64], y: Ints) -> float:
     """
     codes = np.unique(y, return_inverse=True)[1]
 
-    def surprise(log_temperature: float) -> float:
+    def negative_log_likelihood(log_temperature: float) -> float:
         logs = log_softmax(margins / np.exp(log_temperature), axis=1)
         return -float(logs[np.arange(len(codes)), codes].mean())
 
-    return float(np.exp(minimize_scalar(surprise, bounds=(-7, 3), method="bounded").x))
+    return float(
+        np.exp(minimize_scalar(negative_log_likelihood, bounds=(-7, 3), method="bounded").x)
+    )
 
 
 def out_of_fold_margins(

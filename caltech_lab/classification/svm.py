@@ -59,17 +59,27 @@ class PowerNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
             Embeddings.
         y : None
             Not used.
+
+        Returns
+        -------
+        PowerNormalizer
+            The same object.
         """
         validate_data(self, X, dtype=(np.float64, np.float32))
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """Return the normalized rows, of the shape and the floating type of `X`.
+        """Raise each component to the power, keeping its sign, and normalize the rows.
 
         Parameters
         ----------
         X : array-like of float, shape (n, d)
             Embeddings.
+
+        Returns
+        -------
+        ndarray of float32 or float64, shape (n, d)
+            Rows of unit length, in the floating type of `X`; a row of zeros stays zero.
         """
         check_is_fitted(self, "n_features_in_")
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
@@ -171,6 +181,11 @@ class CalibratedSVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         y : array-like, shape (n,)
             Their categories.
 
+        Returns
+        -------
+        CalibratedSVM
+            The same object, fitted.
+
         Raises
         ------
         ArgumentError
@@ -208,5 +223,20 @@ class CalibratedSVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def fit_svm(X: NDArray[np.float32], y: NDArray[np.int64], **parameters: Any) -> CalibratedSVM:
-    """Fit a `CalibratedSVM` with these parameters."""
+    """Fit a `CalibratedSVM`.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings of the training set only.
+    y : ndarray of int64, shape (n,)
+        Their categories.
+    **parameters
+        Of `CalibratedSVM`.
+
+    Returns
+    -------
+    CalibratedSVM
+        Fitted; `CalibratedSVM.fit` has the same errors.
+    """
     return CalibratedSVM(**parameters).fit(X, y)

@@ -132,7 +132,7 @@ def extract(
     n, d = lab.embeddings.X.shape
     outcome = done or lab.extraction
     data = {**_counts(outcome), "n_embeddings": n, "width": d, "labeled": lab.photos.labeled}
-    lines = [*str(outcome).split("\n"), f"{n:,} embeddings of {d:,} numbers each."]
+    lines = [*str(outcome).split("\n"), f"{n:,} embeddings of {d:,} dimensions."]
     return Result(lines, data, [lab.folder("features")], lab)
 
 
@@ -152,8 +152,8 @@ def _extract_from(source: str, to: str, address: str | None, workers: int | None
     n = outcome.n_extracted + outcome.n_reused
     tables = read_shards(*file_system(to), ["category"])
     labeled = all(bool(table["category"].ne("").all()) for table in tables)
-    n_numbers = f"{n:,} embeddings of {network.width:,} numbers each"
-    lines = [*str(outcome).split("\n"), f"{n_numbers}, in {to}."]
+    made = f"{n:,} embeddings of {network.width:,} dimensions"
+    lines = [*str(outcome).split("\n"), f"{made}, in {to}."]
     data = {**_counts(outcome), "n_embeddings": n, "width": network.width,
             "labeled": labeled, "shards": to}  # fmt: skip
     return Result(lines, data, [] if "://" in to else [Path(to)])

@@ -19,8 +19,8 @@ from packaging.requirements import Requirement
 from caltech_lab.cli.common import Result
 from caltech_lab.datasets import caltech101, drawn, folder
 from caltech_lab.embedding.backbones import backbone
-from caltech_lab.embedding.costs import forward_milliseconds
 from caltech_lab.embedding.engines import choose_runtime, cpu_has_bf16
+from caltech_lab.embedding.timing import forward_milliseconds
 from caltech_lab.errors import LabError
 from caltech_lab.settings import settings
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from caltech_lab.cli.common import Result, open_lab, use_gallery
 from caltech_lab.embedding.engines import compile_backbone
-from caltech_lab.embedding.exports import answers_table, write_answers
+from caltech_lab.embedding.exports import results_table, write_results
 from caltech_lab.embedding.extraction import embed_few
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import ArgumentError, shown_name
@@ -70,10 +70,10 @@ def predict(photos: list[Path], classifier: str, top: int | None) -> Result:
     lines, data = [], []
     for photo, same, share in zip(photos, rows, shares, strict=True):
         best = [int(i) for i in np.argsort(-share, kind="stable")[: top or 3]]
-        answer = [{"category": names[i], "probability": float(share[i])} for i in best]
+        found = [{"category": names[i], "probability": float(share[i])} for i in best]
         known = not trained.isdisjoint(same)
-        data.append({"photo": str(photo), "in_training_set": known, "best": answer})
-        words = ", ".join(f"{a['category']} {a['probability']:.3f}" for a in answer)
+        data.append({"photo": str(photo), "in_training_set": known, "best": found})
+        words = ", ".join(f"{a['category']} {a['probability']:.3f}" for a in found)
         lines.append(f"{photo}: {words}" + (" (a training photo)" if known else ""))
     return Result(lines, {"classifier": classifier, "predictions": data}, [], lab)
 
@@ -127,22 +127,22 @@ def retrieve(
     ]
     ids, similarities = [ids for _, ids in results], [near for near, _ in results]
     asked = [*(("photo", str(photo)) for photo in photos), *(("text", words) for words in texts)]
-    table = answers_table([name for _, name in asked], lab.embeddings, ids, similarities)
-    answers = iter(table.itertuples(index=False))
+    table = results_table([name for _, name in asked], lab.embeddings, ids, similarities)
+    table_rows = iter(table.itertuples(index=False))
     queries: list[dict[str, Any]] = []
     lines = []
     for (kind, name), its_ids in zip(asked, ids, strict=True):
         title = f'"{name}"' if kind == "text" else name
         lines.append(f"{title}:" if len(its_ids) else f"{title}: no results")
         queries.append({kind: name, "answers": []})
-        for _, rank, path, label, similarity in islice(answers, len(its_ids)):
+        for _, rank, path, label, similarity in islice(table_rows, len(its_ids)):
             queries[-1]["answers"].append(
                 {"rank": rank, "path": path, "category": label or None, "similarity": similarity}
             )
             lines.append(f"{rank:>4}  {similarity:.3f}  {path}")
     wrote = []
     if csv is not None:
-        wrote.append(write_answers(csv, table))
+        wrote.append(write_results(csv, table))
     if sheet is not None:
         _draw(sheet, lab, [*photos, *texts], ids, similarities)
         wrote.append(sheet)

@@ -7,9 +7,23 @@ from caltech_lab.errors import ArgumentError
 
 
 def check_k(k: int, most: int, X: NDArray[np.float32] | None = None) -> None:
-    """Raise an `ArgumentError` unless k is a number of clusters between 2 and `most`.
+    """Check that k is a possible number of clusters.
 
     Copies of a photo cannot be told apart: with `X`, k is at most the number of different photos.
+
+    Parameters
+    ----------
+    k : int
+        Number of clusters.
+    most : int
+        The largest number allowed; the smallest is 2.
+    X : ndarray of float32, shape (n, d), optional
+        The embeddings to cluster.
+
+    Raises
+    ------
+    ArgumentError
+        When k is too small or too large.
     """
     if not 2 <= k <= most:
         raise ArgumentError(f"k must be between 2 and {most} for this number of photos, not {k}.")

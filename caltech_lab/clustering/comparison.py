@@ -64,9 +64,9 @@ def compare_clusterings(
     """
     check_k(k, len(X) - 1, X)
     rows, clusterings = {}, []
-    recipes = _clusterings(X, k, seed, ward)
+    found = _clusterings(X, k, seed, ward)
     start = time.perf_counter()
-    for name, clusters in progress(recipes, total=len(LINKAGES) + 4, desc="Clustering", unit="run"):
+    for name, clusters in progress(found, total=len(LINKAGES) + 4, desc="Clustering", unit="run"):
         seconds = time.perf_counter() - start
         rows[name] = {
             "davies_bouldin": float(davies_bouldin_score(X, clusters)),
@@ -87,9 +87,9 @@ def _clusterings(
 ) -> Iterator[tuple[str, Ints]]:
     """Yield the name and the clusters of each clustering that `compare_clusterings` scores."""
     given = [] if ward is None else [ward]  # the first of the linkages
-    trees = chain(given, linkage_matrices(X, LINKAGES[len(given) :]))
-    for (method, metric), tree in zip(LINKAGES, trees, strict=True):
-        yield f"{method} linkage, {metric}", cut(tree, k)
+    linkages = chain(given, linkage_matrices(X, LINKAGES[len(given) :]))
+    for (method, metric), Z in zip(LINKAGES, linkages, strict=True):
+        yield f"{method} linkage, {metric}", cut(Z, k)
     yield "K-Means", kmeans(X, k, seed, 3).labels_
     means = smooth_with_neighbors(X)
     ward, average = linkage_matrices(means, [("ward", "euclidean"), ("average", "cosine")])

@@ -1,4 +1,4 @@
-"""Hierarchical clustering: compute a linkage matrix and cut it into clusters."""
+"""Hierarchical clustering: cuts a linkage matrix, from `fast.linkage`, into clusters."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,23 +6,20 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from caltech_lab.clustering.checks import check_k
-from caltech_lab.fast.linkage import linkage_matrix
-
-__all__ = ["cut", "linkage_matrix"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def cut(tree: Floats, k: int) -> Ints:
+def cut(Z: Floats, k: int) -> Ints:
     """Cut a linkage matrix into exactly k clusters.
 
     Unlike SciPy's `fcluster` with ``maxclust``, this gives k clusters even when merges tie.
 
     Parameters
     ----------
-    tree : ndarray of float64, shape (n - 1, 4)
-        Linkage matrix, from `linkage_matrix`.
+    Z : ndarray of float64, shape (n - 1, 4)
+        Linkage matrix, from `fast.linkage.linkage_matrix`.
     k : int
         Number of clusters, 2 to n.
 
@@ -36,10 +33,10 @@ def cut(tree: Floats, k: int) -> Ints:
     ArgumentError
         When `k` is not between 2 and n.
     """
-    n = len(tree) + 1
+    n = len(Z) + 1
     check_k(k, n)
     # As edges of a graph, the first n - k merges leave k connected components.
-    children = tree[: n - k, :2].astype(np.int64)
+    children = Z[: n - k, :2].astype(np.int64)
     parents = np.arange(n, 2 * n - k)
     ends = np.concatenate([children[:, 0], children[:, 1]]), np.tile(parents, 2)
     graph = coo_array((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(2 * n - k,) * 2)

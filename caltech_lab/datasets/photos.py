@@ -136,6 +136,11 @@ def hash_files(files: list[Path], desc: str | None = None) -> list[str]:
         Files to read, in several threads.
     desc : str, optional
         Title of the progress bar; without a title, no bar is shown.
+
+    Returns
+    -------
+    list of str
+        Hexadecimal hashes, in the order of `files`.
     """
 
     def digest(path: Path) -> str:

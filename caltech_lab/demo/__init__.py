@@ -4,19 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from caltech_lab.demo.answers import Answer, Part, Query, SearchOptions
     from caltech_lab.demo.encoder import Encoder
     from caltech_lab.demo.explainer import Explainer
     from caltech_lab.demo.page import RetrievalDemo, open_page
+    from caltech_lab.demo.results import Part, Query, Results, SearchOptions
     from caltech_lab.demo.searcher import Searcher
     from caltech_lab.demo.session import SearchSession
 
 __all__ = [
-    "Answer",
     "Encoder",
     "Explainer",
     "Part",
     "Query",
+    "Results",
     "RetrievalDemo",
     "SearchOptions",
     "SearchSession",
@@ -25,15 +25,15 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "Answer": "answers",
     "Encoder": "encoder",
     "Explainer": "explainer",
-    "Part": "answers",
-    "Query": "answers",
+    "Part": "results",
+    "Query": "results",
+    "Results": "results",
     "RetrievalDemo": "page",
     "SearchSession": "session",
     "Searcher": "searcher",
-    "SearchOptions": "answers",
+    "SearchOptions": "results",
     "open_page": "page",
 }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from caltech_lab.demo.answers import Box, Part, Query, timed
+from caltech_lab.demo.results import Box, Part, Query, timed
 from caltech_lab.embedding.engines import Engine, compile_backbone
 from caltech_lab.embedding.extraction import unit_rows
 from caltech_lab.embedding.images import load_pixels, read_photo

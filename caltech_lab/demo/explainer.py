@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from caltech_lab.demo.answers import Match, Query
+from caltech_lab.demo.results import Match, Query
 from caltech_lab.demo.similarity_map import region_at, shares_of_the_cosine, similarity_to_region
 from caltech_lab.embedding.backbones import feature_map
 from caltech_lab.embedding.engines import Engine, compile_backbone

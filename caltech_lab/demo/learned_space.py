@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.model_selection import StratifiedKFold
 
-from caltech_lab.demo.answers import Vector
+from caltech_lab.demo.results import Vector
 from caltech_lab.demo.spaces import LEARNED, Space
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.embedding.views import FusedViews, own_view
@@ -82,11 +82,11 @@ def held_out_pairs(lab: "Lab", k: int) -> tuple[Similarities, NDArray[np.bool_]]
     X, y = fused.X[train], fused.y[train]
     found = []
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=lab.seed)
-    for rest, asking in folds.split(X, y):
-        model = projection(RECIPE, seed=lab.seed).fit(X[rest], y[rest])
-        index, queries = Index(model.transform(X[rest])), model.transform(X[asking])
-        similarities, ids = index.search(queries, min(k, len(rest)))
-        found.append((similarities, y[rest][ids] == y[asking, None]))
+    for gallery, queries in folds.split(X, y):
+        model = projection(RECIPE, seed=lab.seed).fit(X[gallery], y[gallery])
+        index = Index(model.transform(X[gallery]))
+        similarities, ids = index.search(model.transform(X[queries]), min(k, len(gallery)))
+        found.append((similarities, y[gallery][ids] == y[queries, None]))
     most = min(len(similarities[0]) for similarities, _ in found)
     similarities, relevant = (np.concatenate([part[:, :most] for part in parts])
                               for parts in zip(*found, strict=True))  # fmt: skip

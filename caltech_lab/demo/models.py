@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caltech_lab.clustering.checks import possible_k
-from caltech_lab.demo.answers import Vector
+from caltech_lab.demo.results import Vector
 from caltech_lab.errors import ArgumentError
 from caltech_lab.fast.kernel_svm import predictions
 from caltech_lab.retrieval.calibration import leave_one_out

@@ -20,13 +20,13 @@ from ipywidgets import Layout
 
 from caltech_lab.datasets.formats import SUFFIXES
 from caltech_lab.demo import takeaway
-from caltech_lab.demo.answers import Answer, Match, Query
 from caltech_lab.demo.gallery_map import place_of, places
+from caltech_lab.demo.results import Match, Query, Results
 from caltech_lab.demo.searcher import LOADING, NoModels
 from caltech_lab.demo.session import SearchSession
 from caltech_lab.demo.upload import LIMITS, Upload
-from caltech_lab.embedding.decoding import MAX_BYTES
 from caltech_lab.embedding.images import read_photo
+from caltech_lab.embedding.pillow_readers import MAX_BYTES
 from caltech_lab.errors import ArgumentError, LabError, shown_name
 from caltech_lab.lab import open_lab
 from caltech_lab.retrieval.feedback import NEAR_DUPLICATE
@@ -96,7 +96,7 @@ class RetrievalDemo(anywidget.AnyWidget):
         self._do_shelf("")
         for item in self.shelf["items"]:  # the first whose file is still there
             self.act("search", row=item["row"])
-            if session.answer is not None:
+            if session.results is not None:
                 break
         self.opening = ""
 
@@ -122,8 +122,8 @@ class RetrievalDemo(anywidget.AnyWidget):
         """Show the current query again, and leave alone what the person has opened or read."""
         before = self.status
         self._show_dataset()
-        if self.session.answer is not None:
-            self.query = self._described(self._answer)
+        if self.session.results is not None:
+            self.query = self._described(self._current)
             self._place_query()
             self._show_results()
             if before.get("loading"):
@@ -132,12 +132,12 @@ class RetrievalDemo(anywidget.AnyWidget):
                 self.status = before
 
     def _show_dataset(self) -> None:
-        session, features = self.session, self.session.gallery
+        session, embeddings = self.session, self.session.gallery
         searcher = session.searcher
         self.dataset = {
-            "name": shown_name(features.photos.origin.rstrip(".")),
+            "name": shown_name(embeddings.photos.origin.rstrip(".")),
             "backbone": session.lab.backbone.title,
-            "categories": [shown_name(name) for name in features.categories],
+            "categories": [shown_name(name) for name in embeddings.categories],
             "max_k": searcher.max_k,
             "spaces": SPACES if searcher.models.classifier else {"plain": SPACES["plain"]},
             "clusters": searcher.models.kmeans is not None,
@@ -231,13 +231,13 @@ class RetrievalDemo(anywidget.AnyWidget):
     def _do_part(self, box: list[float]) -> None:
         self._announce()
         left, top, right, bottom = box
-        self._ask(self.session.encoder.part(self._answer.query, (left, top, right, bottom)))
+        self._ask(self.session.encoder.part(self._current.query, (left, top, right, bottom)))
 
     def _do_whole(self) -> None:
-        self._ask(self._answer.query.whole or self._answer.query)
+        self._ask(self._current.query.whole or self._current.query)
 
     def _do_remove(self, number: int, of: int) -> None:
-        if of != len(self._answer.query.parts):
+        if of != len(self._current.query.parts):
             return  # the second of two clicks, of which the first has changed the numbers
         self.session.remove(number)
         self._show()
@@ -294,17 +294,17 @@ class RetrievalDemo(anywidget.AnyWidget):
     # ---- photos, map, and what can be taken away -------------------------------------------
 
     def _do_shelf(self, category: str) -> None:
-        features = self.session.gallery
-        rows = np.arange(len(features))
+        embeddings = self.session.gallery
+        rows = np.arange(len(embeddings))
         if category:
-            rows = np.flatnonzero(features.y == self.dataset["categories"].index(category))
+            rows = np.flatnonzero(embeddings.y == self.dataset["categories"].index(category))
         picked = self._rng.permutation(rows)[:N_SHELF].tolist()
         items = [{"row": row, "src": self._source(row), "name": self._name(row)} for row in picked]
         self.shelf = {"category": category, "items": items}
 
     def _do_photo(self, row: int, size: str) -> None:
         """Send a photo of the gallery, or the query, for the map's preview or the lightbox."""
-        query = self._answer.query.first
+        query = self._current.query.first
         if row == QUERY:
             data, name = thumbnail(query.photo, LARGE) if query.photo else b"", query.name
         elif size == "large":
@@ -346,7 +346,7 @@ class RetrievalDemo(anywidget.AnyWidget):
                 if marked
                 else "There are no results to export: remove a filter."
             )
-        query = self._answer.query
+        query = self._current.query
         if kind == "copies":
             if not folder.strip():
                 raise ArgumentError("The folder is empty: enter one such as found/lotus.")
@@ -364,10 +364,10 @@ class RetrievalDemo(anywidget.AnyWidget):
     # ---- what the page shows ---------------------------------------------------------------
 
     @property
-    def _answer(self) -> Answer:
-        if self.session.answer is None:
+    def _current(self) -> Results:
+        if self.session.results is None:
             raise ArgumentError("There is no query yet: search first.")
-        return self.session.answer
+        return self.session.results
 
     def _announce(self) -> None:
         if not self.session.encoder.is_compiled:
@@ -376,25 +376,25 @@ class RetrievalDemo(anywidget.AnyWidget):
     def _show(self) -> None:
         self._do_close_why()
         self._searches += 1
-        self.query = self._described(self._answer)
+        self.query = self._described(self._current)
         self._place_query()
         self._show_results()
         self._say_results()  # last, when the results are on the page
 
     def _say_results(self) -> None:
-        answer = self._answer
-        times = ", ".join(f"{step} {1000 * s:.0f} ms" for step, s in answer.seconds.items())
-        found = f"Results for {answer.query.name}" + (f" ({times})." if times else ".")
+        results = self._current
+        times = ", ".join(f"{step} {1000 * s:.0f} ms" for step, s in results.seconds.items())
+        found = f"Results for {results.query.name}" + (f" ({times})." if times else ".")
         loading = self.session.searcher.is_loading
         self.say(f"{found} {LOADING}" if loading else found, loading=loading)
 
     def _place_query(self) -> None:
         """Give the query its place on the map: for an upload, among its nearest photos."""
         if self.map:
-            answer = self._answer
+            results = self._current
             points = np.frombuffer(self.map["points"], np.float32).reshape(-1, 2)
-            xy = place_of(points, answer.order).tolist()
-            self.query = {**self.query, "row": answer.query.row, "xy": xy}
+            xy = place_of(points, results.order).tolist()
+            self.query = {**self.query, "row": results.query.row, "xy": xy}
 
     def _show_results(self) -> None:
         session, ranking = self.session, self.session.ranking
@@ -453,14 +453,14 @@ class RetrievalDemo(anywidget.AnyWidget):
         except LabError:  # the tile of this photo says that the file is missing
             return b""
 
-    def _described(self, answer: Answer) -> dict[str, Any]:
-        query, searcher = answer.query, self.session.searcher
+    def _described(self, results: Results) -> dict[str, Any]:
+        query, searcher = results.query, self.session.searcher
         warning = ""
         # The threshold is one of photos; words and sums of vectors are farther away.
-        if answer.is_novel and query.photo is not None:
+        if results.is_novel and query.photo is not None:
             warning = (
                 "Unlike anything in the gallery: its familiarity score is "
-                f"{answer.familiarity:.2f}, below the threshold of "
+                f"{results.familiarity:.2f}, below the threshold of "
                 f"{searcher.models.threshold:.2f}. Do not trust the results."
             )
         return {
@@ -480,9 +480,9 @@ class RetrievalDemo(anywidget.AnyWidget):
             ],
             "place": self._where(query),
             "warning": warning,
-            "classes": self._classes(answer),
+            "classes": self._classes(results),
             "no_classifier": searcher.models.no_classifier,
-            "cluster": self._cluster(answer),
+            "cluster": self._cluster(results),
         }
 
     def _where(self, query: Query) -> str:
@@ -497,34 +497,34 @@ class RetrievalDemo(anywidget.AnyWidget):
         name = self._name(query.row)
         return f"In the gallery as {name}; the classifier was {seen}trained on it."
 
-    def _classes(self, answer: Answer) -> list[dict[str, Any]]:
-        if answer.probabilities is None:
+    def _classes(self, results: Results) -> list[dict[str, Any]]:
+        if results.probabilities is None:
             return []
-        best = [(label, float(answer.probabilities[label])) for label in answer.best_categories()]
+        best = [(label, float(results.probabilities[label])) for label in results.best_categories()]
         names = self.dataset["categories"]
         return [{"name": names[label], "p": p} for label, p in best if p >= LEAST_SHOWN]
 
-    def _cluster(self, answer: Answer) -> str:
-        features, models = self.session.gallery, self.session.searcher.models
+    def _cluster(self, results: Results) -> str:
+        embeddings, models = self.session.gallery, self.session.searcher.models
         if isinstance(models, NoModels):
             return models.no_classifier
-        if answer.cluster is None or models.kmeans is None:
+        if results.cluster is None or models.kmeans is None:
             return "There are no clusters: they need at least three photos, not all identical."
-        members = models.cluster_members(answer.cluster)
+        members = models.cluster_members(results.cluster)
         found = (
-            f"Cluster {answer.cluster + 1} of {models.kmeans.n_clusters}, "
+            f"Cluster {results.cluster + 1} of {models.kmeans.n_clusters}, "
             f"with {_photos(len(members))}"
         )
-        if len(features.categories) < 2 or (features.y < 0).any():
+        if len(embeddings.categories) < 2 or (embeddings.y < 0).any():
             return f"{found}."
-        counts = np.bincount(features.y[members], minlength=len(features.categories))
+        counts = np.bincount(embeddings.y[members], minlength=len(embeddings.categories))
         most = [label for label in np.argsort(-counts, kind="stable")[:3] if counts[label]]
         names = ", ".join(f"{self.dataset['categories'][label]} {counts[label]}" for label in most)
         return f"{found}, mostly {names}."
 
     def _summary(self) -> str:
-        session, answer, options = self.session, self._answer, self.session.options
-        y, rows, ranking = session.gallery.y, answer.query.rows, session.ranking
+        session, results, options = self.session, self._current, self.session.options
+        y, rows, ranking = session.gallery.y, results.query.rows, session.ranking
         assert ranking is not None
         n = len(ranking.ids)
         if len(rows) == len(y):
@@ -539,8 +539,8 @@ class RetrievalDemo(anywidget.AnyWidget):
         if options.categories or options.cluster is not None or options.hide_near_duplicates:
             found += " that match the filters"
         found += f", of {len(y) - len(rows):,}{' without the query' if rows else ''}."
-        if answer.query.row is not None and y[answer.query.row] >= 0:
-            right = int((y[ranking.ids] == y[answer.query.row]).sum())
+        if results.query.row is not None and y[results.query.row] >= 0:
+            right = int((y[ranking.ids] == y[results.query.row]).sum())
             found += f" Same category as the query: {right} of {n}."
         return found
 
@@ -549,7 +549,7 @@ class RetrievalDemo(anywidget.AnyWidget):
         if not session.explainer.is_compiled:
             self.say(COMPILING)
         match = session.explain(row, point)
-        query = self._answer.query.first
+        query = self._current.query.first
         self._why, self.status = row, before
         self.why = {
             "row": row,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from caltech_lab.demo.answers import Answer, Query, Ranking, SearchOptions, Vector, timed
+from caltech_lab.demo.results import Query, Ranking, Results, SearchOptions, Vector, timed
 from caltech_lab.demo.spaces import LEARNED, PLAIN, Space, plain_space
 from caltech_lab.errors import ArgumentError
 from caltech_lab.retrieval.calibration import same_category_probability
@@ -191,7 +191,7 @@ class Searcher:
 
     # ---- from a query to its results -------------------------------------------------------
 
-    def ask(self, query: Query, k: int | None = None) -> Answer:
+    def ask(self, query: Query, k: int | None = None) -> Results:
         """Search the gallery for a query, and classify and cluster it if the models are there.
 
         Parameters
@@ -203,7 +203,7 @@ class Searcher:
 
         Returns
         -------
-        Answer
+        Results
             Photos, probabilities, cluster, and the duration of each step. If the query is the only
             photo in the gallery, there are no results.
 
@@ -223,7 +223,7 @@ class Searcher:
             ids = order[:k]
             ids = ids[cosines[ids] > UNSEEN]
         if isinstance(self.models, NoModels):
-            return Answer(query, ids, cosines[ids], None, None, seconds, cosines, order)
+            return Results(query, ids, cosines[ids], None, None, seconds, cosines, order)
         with timed(seconds, "search"):
             familiar = self._familiarity(query, cosines[order])
         with timed(seconds, "classify"):
@@ -232,17 +232,17 @@ class Searcher:
             cluster = self.models.cluster(query.vector)
         is_novel = familiar < self.models.threshold
         same = self._same_category(query, cosines[ids], np.arange(len(ids)), is_novel)
-        return Answer(
+        return Results(
             query, ids, cosines[ids], probabilities, cluster, seconds,
             cosines, order, same, familiar, is_novel,
         )  # fmt: skip
 
-    def rank(self, answer: Answer, options: SearchOptions, k: int) -> Ranking:
+    def rank(self, results: Results, options: SearchOptions, k: int) -> Ranking:
         """Rerank the gallery according to a user's feedback and filters.
 
         Parameters
         ----------
-        answer : Answer
+        results : Results
             From `ask`.
         options : SearchOptions
             Marked photos move the query by `feedback.rocchio`; the other options are filters.
@@ -254,8 +254,8 @@ class Searcher:
         Ranking
             Fewer than k photos if the filters leave fewer.
         """
-        query, gallery = answer.query, self.gallery
-        cosines = answer.cosines
+        query, gallery = results.query, self.gallery
+        cosines = results.cosines
         if self._store_in_use is not None and options.categories:
             cosines = self._scores(query, categories=options.categories)
         scores = cosines
@@ -269,8 +269,8 @@ class Searcher:
             allowed &= np.isin(gallery.y, list(options.categories))
         if options.cluster is not None and self.models.kmeans:
             allowed &= self.models.kmeans.labels_ == options.cluster
-        order = answer.order
-        if scores is not answer.cosines:
+        order = results.order
+        if scores is not results.cosines:
             order = np.argsort(-scores, kind="stable")
         ids = order[allowed[order]]
         if options.hide_near_duplicates:
@@ -279,9 +279,9 @@ class Searcher:
         # The probabilities were fitted on rankings without feedback or filters, so they depend on
         # the rank in such a ranking.
         places = np.empty(len(gallery), dtype=np.int64)
-        places[answer.order] = np.arange(len(gallery))
+        places[results.order] = np.arange(len(gallery))
         near = cosines[ids]
-        same = self._same_category(query, near, places[ids], answer.is_novel)
+        same = self._same_category(query, near, places[ids], results.is_novel)
         return Ranking(ids, near, same)
 
     def _by(self, query: Query) -> Vector:

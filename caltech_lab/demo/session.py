@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caltech_lab.demo.answers import Answer, Match, Part, Query, Ranking, SearchOptions
 from caltech_lab.demo.encoder import Encoder
 from caltech_lab.demo.explainer import Explainer
+from caltech_lab.demo.results import Match, Part, Query, Ranking, Results, SearchOptions
 from caltech_lab.demo.searcher import Searcher
 from caltech_lab.embedding.engines import Engine
 from caltech_lab.embedding.images import read_photo
@@ -59,7 +59,7 @@ class SearchSession:
         Turns queries into results.
     explainer : Explainer
         Explains the similarity of two photos.
-    answer : Answer or None
+    results : Results or None
         Results of the current query.
     options : SearchOptions
         Marks and filters.
@@ -90,7 +90,7 @@ class SearchSession:
         self.encoder = Encoder(lab, engine)
         self.searcher = Searcher(lab, say, predicts)
         self.explainer = Explainer(lab)
-        self.answer: Answer | None = None
+        self.results: Results | None = None
         self.options = SearchOptions()
         self.ranking: Ranking | None = None
         self.k = min(K, self.searcher.max_k)
@@ -101,21 +101,21 @@ class SearchSession:
 
     # ---- queries and their history ---------------------------------------------------------
 
-    def search(self, query: Query) -> Answer:
+    def search(self, query: Query) -> Results:
         """Search for a query, and append it to the history, which keeps the last `HISTORY`."""
-        answer = self.searcher.ask(query)
+        results = self.searcher.ask(query)
         del self._visits[self._place + 1 :]
-        self._visits = [*self._visits, _Visit(answer.query)][-HISTORY:]
+        self._visits = [*self._visits, _Visit(results.query)][-HISTORY:]
         self._place = len(self._visits) - 1
-        return self._show(answer)
+        return self._show(results)
 
-    def add(self, query: Query, sign: int = 1) -> Answer:
+    def add(self, query: Query, sign: int = 1) -> Results:
         """Add a query to the current one, or subtract it (sign -1), and search for both."""
-        if self.answer is None:
+        if self.results is None:
             if sign < 0:
                 raise ArgumentError("There is no query yet to subtract from: search first.")
             return self.search(query)
-        current = self.answer.query
+        current = self.results.query
         parts = current.parts or (Part(current),)
         if any(
             p.query.name == query.name and np.array_equal(p.query.vector, query.vector)
@@ -124,7 +124,7 @@ class SearchSession:
             raise ArgumentError(f"{query.name} is already a part of the query.")
         return self.search(self.encoder.mixture([*parts, Part(query, sign)]))
 
-    def remove(self, number: int) -> Answer:
+    def remove(self, number: int) -> Results:
         """Remove one part of the current query, counted from 0, and search for the others."""
         query = self._current().query
         if not 0 <= number < len(query.parts):
@@ -144,14 +144,14 @@ class SearchSession:
         """Whether there is a later query."""
         return self._place < len(self._visits) - 1
 
-    def go(self, step: int) -> Answer:
+    def go(self, step: int) -> Results:
         """Return to an earlier query (-1) or to a later one (1), with its marks."""
         place = self._place + step
         while 0 <= place < len(self._visits):
             if self.searcher.can_search(query := self._visits[place].query):
-                answer = self.searcher.ask(query)
+                results = self.searcher.ask(query)
                 self._place = place
-                return self._show(answer)
+                return self._show(results)
             place += step
         raise ArgumentError("There is no further query in the history.")
 
@@ -160,7 +160,7 @@ class SearchSession:
         before = self.searcher.space.name
         self.searcher.use(name)
         try:
-            if self.answer is not None:
+            if self.results is not None:
                 self._show(self.searcher.ask(self._visits[self._place].query))
         except Exception:
             self.searcher.use(before)  # the results on the page must come from the vectors in use
@@ -169,7 +169,7 @@ class SearchSession:
     def predict_by(self, models: "Models", plain: "Space") -> None:
         """Use models from `Searcher.load_models` from now on, and search again with them."""
         self.searcher.predict_by(models, plain)
-        if self.answer is not None:
+        if self.results is not None:
             self._show(self.searcher.ask(self._visits[self._place].query))
 
     # ---- marks and filters -----------------------------------------------------------------
@@ -265,28 +265,28 @@ class SearchSession:
         """Return the category of a gallery photo; empty if it has none."""
         return str(self.gallery.photos.table["category"].iat[row])
 
-    def _current(self) -> Answer:
-        if self.answer is None:
+    def _current(self) -> Results:
+        if self.results is None:
             raise ArgumentError("There is no query yet: search first.")
-        return self.answer
+        return self.results
 
-    def _show(self, answer: Answer) -> Answer:
-        self.answer = answer
-        self._visits[self._place].query = answer.query  # with its learned vector
+    def _show(self, results: Results) -> Results:
+        self.results = results
+        self._visits[self._place].query = results.query  # with its learned vector
         self._rank()
-        return answer
+        return results
 
     def _marked(self, marks: dict[int, str]) -> None:
         self._visits[self._place].marks.append(marks)
         self._rank()
 
     def _rank(self) -> None:
-        if self.answer is None:
+        if self.results is None:
             return
         good, bad = (tuple(r for r, m in self.marks.items() if m == mark) for mark in MARKS)
-        cluster = self.answer.cluster if self._own_cluster else None
+        cluster = self.results.cluster if self._own_cluster else None
         self.options = replace(self.options, good=good, bad=bad, cluster=cluster)
-        self.ranking = self.searcher.rank(self.answer, self.options, self.k)
+        self.ranking = self.searcher.rank(self.results, self.options, self.k)
 
     def _thumbnail(self, row: int) -> bytes:
         file = self.gallery.photos.file(row)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from caltech_lab.demo.answers import Vector
+from caltech_lab.demo.results import Vector
 from caltech_lab.retrieval.calibration import same_category_curves
 from caltech_lab.retrieval.index import Index, Similarities
 

@@ -52,8 +52,8 @@ def demo_speed(demo: RetrievalDemo, uploads: int = UPLOADS) -> pd.DataFrame:
     categories, most = demo.dataset["categories"], session.searcher.max_k
     for number, file in enumerate(files):
         timed("upload", "upload", **upload(number, file.read_bytes() + b"  "))
-        assert session.answer is not None
-        taken["upload"][-1] -= 1000 * session.answer.seconds["embed"]
+        assert session.results is not None
+        taken["upload"][-1] -= 1000 * session.results.seconds["embed"]
         for k in (most, min(10, most)):
             timed(f"k = {k}", "show", k=k)
         category = categories[number % len(categories)]

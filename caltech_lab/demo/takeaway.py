@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from caltech_lab.demo.answers import Query, Ranking
-from caltech_lab.embedding.exports import answers_table
+from caltech_lab.demo.results import Query, Ranking
+from caltech_lab.embedding.exports import results_table
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.errors import ArgumentError, DatasetError, shown_name
 from caltech_lab.storage.files import explain, make_folder, valid_unicode
@@ -28,8 +28,8 @@ UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # what Windows does not allow in 
 
 
 def csv_bytes(gallery: "Embeddings", query: Query, ranking: Ranking) -> bytes:
-    """Return the results as CSV in UTF-8; see `exports.answers_table` for the columns."""
-    table = answers_table([query.name], gallery, [ranking.ids], [ranking.similarities])
+    """Return the results as CSV in UTF-8; see `exports.results_table` for the columns."""
+    table = results_table([query.name], gallery, [ranking.ids], [ranking.similarities])
     if ranking.same_category is not None:
         table["same_category_probability"] = ranking.same_category.round(4)
     with TemporaryDirectory() as folder:
@@ -136,13 +136,13 @@ def _copied(source: Path, goal: Path) -> Path:
 
 def python_line(session: "SearchSession") -> str:
     """Return Python that repeats the query of a session, with its marks and filters."""
-    if session.answer is None:
+    if session.results is None:
         return ""
     lines = ["import caltech_lab", "from caltech_lab.demo import SearchSession", ""]
     lines.append(f"session = SearchSession({_lab(session.lab)})")
     if session.searcher.space.name != "plain":
         lines.append(f"session.use({session.searcher.space.name!r})")
-    query = session.answer.query
+    query = session.results.query
     parts = [(part.query, part.sign) for part in query.parts] or [(query, 1)]
     # What is added comes first, because there must be something to subtract from.
     for number, (part, sign) in enumerate(sorted(parts, key=lambda part: -part[1])):

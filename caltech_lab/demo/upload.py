@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from caltech_lab.datasets.formats import FORMATS_LISTED
-from caltech_lab.embedding.decoding import MAX_BYTES, MAX_JPEG_PIXELS, MAX_PIXELS, MAX_SIDE
+from caltech_lab.embedding.pillow_readers import MAX_BYTES, MAX_JPEG_PIXELS, MAX_PIXELS, MAX_SIDE
 from caltech_lab.errors import PhotoError
 
 LIMITS = (

@@ -23,7 +23,7 @@ from caltech_lab.embedding.extraction import (
     read_items,
     what_changed,
 )
-from caltech_lab.embedding.perturbation import perturbed
+from caltech_lab.embedding.processor_noise import perturbed
 from caltech_lab.errors import ArgumentError, CacheError
 from caltech_lab.storage.files import load_array
 

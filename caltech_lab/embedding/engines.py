@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from caltech_lab.embedding.backbones import Backbone
-from caltech_lab.embedding.networks import import_openvino, kept_network
+from caltech_lab.embedding.openvino_cache import import_openvino, kept_network
 from caltech_lab.errors import ArgumentError
 from caltech_lab.settings import settings
 

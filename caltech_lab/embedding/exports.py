@@ -19,13 +19,13 @@ FORMATS = ("parquet", "npy", "projector")
 
 
 def export(
-    features: Embeddings, kind: str, folder: Path, components: int | None = None
+    embeddings: Embeddings, kind: str, folder: Path, components: int | None = None
 ) -> list[Path]:
     """Write embeddings with their labels and paths.
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         The embeddings to write.
     kind : {"parquet", "npy", "projector"}
         See `write_parquet`, `write_npy` and `write_projector`.
@@ -50,18 +50,18 @@ def export(
     if components is not None and kind != "projector":
         raise ArgumentError("Components are for the projector; the other formats hold all numbers.")
     if kind == "parquet":
-        return [write_parquet(features, folder / "embeddings.parquet")]
+        return [write_parquet(embeddings, folder / "embeddings.parquet")]
     if kind == "npy":
-        return write_npy(features, folder)
-    return write_projector(features, folder, components)
+        return write_npy(embeddings, folder)
+    return write_projector(embeddings, folder, components)
 
 
-def write_parquet(features: Embeddings, path: Path) -> Path:
+def write_parquet(embeddings: Embeddings, path: Path) -> Path:
     """Write one Parquet file, readable by pandas, Polars, DuckDB and others.
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         The embeddings to write.
     path : Path
         The file, with one row per photo: ``path``, ``category``, ``sha256`` (strings; bytes of a
@@ -73,15 +73,15 @@ def write_parquet(features: Embeddings, path: Path) -> Path:
     Path
         The same path. ``Embeddings.from_frame(pandas.read_parquet(path))`` reads it back.
     """
-    table = features.photos.table.assign(sha256=features.photos.sha256)
-    n, d = features.X.shape
-    numbers = pa.array(np.ascontiguousarray(features.X).ravel())
+    table = embeddings.photos.table.assign(sha256=embeddings.photos.sha256)
+    n, d = embeddings.X.shape
+    numbers = pa.array(np.ascontiguousarray(embeddings.X).ravel())
     columns = {
         name: pa.array([valid_unicode(text) for text in table[name]], pa.string())
         for name in ("path", "category", "sha256")
     }
     columns["embedding"] = pa.FixedSizeListArray.from_arrays(numbers, d)
-    attributes = {"name": features.photos.name, "identity": features.identity}
+    attributes = {"name": embeddings.photos.name, "identity": embeddings.identity}
     # pandas reads the value of this key into the attrs of the frame.
     metadata = {"PANDAS_ATTRS": json.dumps(attributes), "n_photos": str(n)}
     with write_atomically(path) as temporary:
@@ -89,12 +89,12 @@ def write_parquet(features: Embeddings, path: Path) -> Path:
     return path
 
 
-def write_npy(features: Embeddings, folder: Path) -> list[Path]:
+def write_npy(embeddings: Embeddings, folder: Path) -> list[Path]:
     """Write the matrix as ``embeddings.npy`` and the photos of its rows as ``photos.csv``.
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         The embeddings to write.
     folder : Path
         The output folder: ``embeddings.npy`` is float32 of shape (n, d); ``photos.csv`` has
@@ -107,20 +107,20 @@ def write_npy(features: Embeddings, folder: Path) -> list[Path]:
         The two files.
     """
     paths = [folder / "embeddings.npy", folder / "photos.csv"]
-    save_array(paths[0], features.X)
-    table = features.photos.table.assign(sha256=features.photos.sha256, label=features.y)
+    save_array(paths[0], embeddings.X)
+    table = embeddings.photos.table.assign(sha256=embeddings.photos.sha256, label=embeddings.y)
     write_csv(paths[1], table[["path", "category", "label", "sha256"]], index=False)
     return paths
 
 
 def write_projector(
-    features: Embeddings, folder: Path, components: int | None = None
+    embeddings: Embeddings, folder: Path, components: int | None = None
 ) -> list[Path]:
     """Write the two files that the TensorFlow embedding projector loads.
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         The embeddings to write.
     folder : Path
         The output folder: ``vectors.tsv`` has one row per photo and no header, and
@@ -139,7 +139,7 @@ def write_projector(
     D. Smilkov et al.: Embedding projector: interactive visualization and interpretation of
     embeddings. arXiv:1611.05469, 2016.
     """
-    X = features.X
+    X = embeddings.X
     if components is not None:
         if not 2 <= components <= (most := min(X.shape)):
             fault = "few: the projector needs 2"
@@ -152,7 +152,7 @@ def write_projector(
     paths = [folder / "vectors.tsv", folder / "metadata.tsv"]
     with write_atomically(paths[0]) as temporary:
         np.savetxt(temporary, X, fmt="%.6g", delimiter="\t")
-    table = features.photos.table[["category", "path"]]
+    table = embeddings.photos.table[["category", "path"]]
     # The projector does not support quotes: a tab or a newline in a name would end the cell.
     table = table.replace(r"\s", " ", regex=True)
     with write_atomically(paths[1]) as temporary:
@@ -162,26 +162,31 @@ def write_projector(
     return paths
 
 
-def write_clusters(path: Path, features: Embeddings, clusters: NDArray[np.int64]) -> Path:
+def write_clusters(path: Path, embeddings: Embeddings, clusters: NDArray[np.int64]) -> Path:
     """Write ``path``, ``category`` and ``cluster`` of each photo as CSV.
 
     Parameters
     ----------
     path : Path
         The file.
-    features : Embeddings
+    embeddings : Embeddings
         The n photos.
     clusters : ndarray of int64, shape (n,)
         Cluster of each photo.
+
+    Returns
+    -------
+    Path
+        The same path.
     """
-    table = features.photos.table[["path", "category"]].assign(cluster=clusters)
+    table = embeddings.photos.table[["path", "category"]].assign(cluster=clusters)
     write_csv(path, table, index=False)
     return path
 
 
-def answers_table(
+def results_table(
     queries: Sequence[str],
-    features: Embeddings,
+    embeddings: Embeddings,
     ids: Sequence[NDArray[np.int64]],
     similarities: Sequence[NDArray[np.float32]],
 ) -> pd.DataFrame:
@@ -191,7 +196,7 @@ def answers_table(
     ----------
     queries : sequence of str
         Names of the q queries.
-    features : Embeddings
+    embeddings : Embeddings
         The gallery.
     ids, similarities : sequence of ndarray, shape (k,)
         For each query, the gallery rows of the results, the best first, and their cosine
@@ -202,8 +207,8 @@ def answers_table(
     DataFrame
         One row per result: ``query``, ``rank`` (from 1), ``path``, ``category``, ``similarity``.
     """
-    found, rows = features.photos.table, np.concatenate(ids)
-    counts = [len(answers) for answers in ids]
+    found, rows = embeddings.photos.table, np.concatenate(ids)
+    counts = [len(one) for one in ids]
     asked = np.repeat(np.array(queries, dtype=object), counts)
     return pd.DataFrame(
         {
@@ -217,7 +222,20 @@ def answers_table(
     )
 
 
-def write_answers(path: Path, answers: pd.DataFrame) -> Path:
-    """Write a table from `answers_table` as CSV."""
-    write_csv(path, answers, index=False)
+def write_results(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table of results as CSV.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    table : DataFrame
+        From `results_table`.
+
+    Returns
+    -------
+    Path
+        The same path.
+    """
+    write_csv(path, table, index=False)
     return path

@@ -26,7 +26,7 @@ from caltech_lab.datasets.photos import Photos
 from caltech_lab.embedding.backbones import Backbone
 from caltech_lab.embedding.engines import Engine, Runtime, choose_runtime, compile_backbone
 from caltech_lab.embedding.images import load_pixels
-from caltech_lab.embedding.perturbation import perturbed
+from caltech_lab.embedding.processor_noise import perturbed
 from caltech_lab.errors import CacheError, DatasetError, LabError, PhotoError, shown_name
 from caltech_lab.storage.files import (
     explain,

@@ -18,7 +18,7 @@ from PIL.ImageFile import ImageFile
 
 from caltech_lab.datasets.formats import FORMATS_LISTED, format_of
 from caltech_lab.datasets.photos import Photos
-from caltech_lab.embedding.decoding import (
+from caltech_lab.embedding.pillow_readers import (
     MAX_BYTES,
     METADATA_OF_PNG,
     UPRIGHT,
@@ -149,15 +149,15 @@ def readable(
         except PhotoError as error:
             return error
 
-    answers = list(progress(map_ahead(attempt, asked), total=len(asked), desc="Decoding"))
-    failed = [answer for answer in answers if isinstance(answer, PhotoError)]
+    outcomes = list(progress(map_ahead(attempt, asked), total=len(asked), desc="Decoding"))
+    failed = [outcome for outcome in outcomes if isinstance(outcome, PhotoError)]
     if failed and len(failed) == len(asked):
         raise PhotoError(f"None of the {len(asked):,} photos can be read; the first: {failed[0]}")
     if failed:
         count = f"{len(failed):,} of {len(asked):,} photos"
         print(f"{count} cannot be read and are left out; the first: {failed[0]}")
-    kept = [(i, a) for i, a in zip(asked, answers, strict=True) if not isinstance(a, PhotoError)]
-    return np.array([i for i, _ in kept], dtype=np.int64), [answer for _, answer in kept]
+    kept = [(i, a) for i, a in zip(asked, outcomes, strict=True) if not isinstance(a, PhotoError)]
+    return np.array([i for i, _ in kept], dtype=np.int64), [outcome for _, outcome in kept]
 
 
 def load_pixels(

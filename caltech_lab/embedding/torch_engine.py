@@ -12,7 +12,7 @@ import torch
 
 from caltech_lab.embedding.backbones import Backbone
 from caltech_lab.embedding.engines import padded
-from caltech_lab.embedding.networks import import_openvino
+from caltech_lab.embedding.openvino_cache import import_openvino
 from caltech_lab.settings import settings
 
 TORCH_BATCH = 32  # kernels may differ with the batch size; this was the fastest when measured

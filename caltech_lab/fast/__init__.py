@@ -1,5 +1,7 @@
-"""Faster drop-in replacements for functions of the libraries, with the same results.
+"""A few algorithms of the libraries, computed faster; the rooms above build on them.
 
-Each module names what it replaces and the test that compares the two; benchmarks/README.md lists
-the speedups.
+Each module names the function in whose place it stands, and where the two are compared. The results
+of K-Means starts, linkage, silhouette, PCA and SVM are those of the library up to rounding, and
+tests compare them. t-SNE is the exception: its map is a different one of about the same quality,
+which a benchmark compares. benchmarks/README.md lists the speedups.
 """

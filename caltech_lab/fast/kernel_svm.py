@@ -1,7 +1,8 @@
 """SVMs trained on precomputed kernel matrices, with distances shared over a parameter grid.
 
-In place of `SVC(kernel="rbf")` in a `GridSearchCV` over `svm`: the same accuracies, see
-tests/classification/test_classification.py.
+In place of `SVC(kernel="rbf")`, alone and in a `GridSearchCV` over `svm`. The accuracies and the
+predictions are the same, and the margins to 2e-3, because libsvm stops its iterations at 1e-3: see
+tests/classification/test_classification.py and tests/classification/test_probabilities.py.
 
 ``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length.
 """
@@ -32,7 +33,25 @@ def grid_predictions(
 ) -> Iterator[tuple[dict[str, float], Ints]]:
     """Yield each grid point of one power and the predictions of its SVM for the test photos.
 
-    `X` and `X_test` must already be raised to that power.
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Training embeddings, already raised to the power and normalized by `PowerNormalizer`.
+    y : ndarray of int64, shape (n,)
+        Their categories.
+    X_test : ndarray of float32, shape (m, d)
+        Embeddings to predict, raised and normalized in the same way.
+    power : float
+        That power, only to name it in the grid points.
+    grid : mapping of str to sequence of float
+        Values of ``n_components``, ``C`` and ``gamma``, as for `svm`.
+
+    Yields
+    ------
+    point : dict of str to float
+        ``power``, ``n_components``, ``C`` and ``gamma``.
+    predicted : ndarray of int64, shape (m,)
+        Predicted categories of `X_test`.
     """
     axes, variances = principal_axes(X)
     for share in grid["n_components"]:
@@ -67,13 +86,32 @@ def fitted_through_kernel(
 
     libsvm trains several times as fast on a precomputed kernel: otherwise it recomputes the kernel
     values of two photos of one category for every other category.
+
+    Parameters
+    ----------
+    model : Pipeline
+        An `svm`, which is not changed.
+    X : ndarray of float32, shape (n, d)
+        Training embeddings.
+    y : ndarray of int64, shape (n,)
+        Their categories.
+    X_test : ndarray of float32, shape (m, d)
+        Test embeddings.
+
+    Returns
+    -------
+    svc : SVC
+        Fitted on the precomputed kernel.
+    kernel : ndarray of float64, shape (m, n)
+        Kernel values of each test photo and each training photo, for ``svc.predict`` and
+        ``svc.decision_function``.
     """
     normalizer, gamma = clone(model[0]), model[-1].gamma
     Z, Z_test = normalizer.fit_transform(X), normalizer.transform(X_test)
     A, B = project(model[1], Z, Z_test)
-    machine = clone(model[-1]).set_params(kernel="precomputed")
-    machine.fit(_gaussian(_squared_distances(A, A), gamma), y)
-    return machine, _gaussian(_squared_distances(B, A), gamma)
+    svc = clone(model[-1]).set_params(kernel="precomputed")
+    svc.fit(_gaussian(_squared_distances(A, A), gamma), y)
+    return svc, _gaussian(_squared_distances(B, A), gamma)
 
 
 def predictions(model: Pipeline, X: NDArray[np.float32]) -> NDArray[Any]:
@@ -81,12 +119,12 @@ def predictions(model: Pipeline, X: NDArray[np.float32]) -> NDArray[Any]:
 
     libsvm computes them one by one, which takes several times as long for many rows.
     """
-    machine = copy(model[-1])
-    machine.kernel, machine.n_features_in_ = "precomputed", machine.shape_fit_[0]
+    svc = copy(model[-1])
+    svc.kernel, svc.n_features_in_ = "precomputed", svc.shape_fit_[0]
     found = []
     for start in range(0, len(X), ROWS):
         rows = model[:-1].transform(X[start : start + ROWS])
-        kernel = np.zeros((len(rows), machine.n_features_in_))
-        kernel[:, machine.support_] = rbf_kernel(rows, machine.support_vectors_, machine.gamma)
-        found.append(machine.predict(kernel))
+        kernel = np.zeros((len(rows), svc.n_features_in_))
+        kernel[:, svc.support_] = rbf_kernel(rows, svc.support_vectors_, svc.gamma)
+        found.append(svc.predict(kernel))
     return np.concatenate(found)

@@ -1,7 +1,7 @@
 """Initial centers for several K-Means runs at once.
 
-In place of scikit-learn's `kmeans_plusplus`: the same centers, see
-tests/clustering/test_clustering.py.
+In place of scikit-learn's `kmeans_plusplus`: the same centers, so that K-Means finds the same
+clusters, see tests/clustering/test_clustering.py.
 
 ``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length.
 """
@@ -19,10 +19,31 @@ ROWS_AT_ONCE = 512  # of the distance matrix
 def shared_starts(
     X: NDArray[np.float32], k: int, generators: Sequence[np.random.RandomState], n_trials: int
 ) -> list[NDArray[np.float32]]:
-    """Draw the initial centers of K-Means, one array of shape (k, d) per generator.
+    """Draw the initial centers of several runs of K-Means.
 
     They are the centers of scikit-learn's greedy k-means++, which reads all photos once per center
     and run. Here the runs advance together and share each pass over the photos.
+
+    Parameters
+    ----------
+    X : ndarray of float32 or float64, shape (n, d)
+        Embeddings.
+    k : int
+        Number of centers, 1 to n.
+    generators : sequence of RandomState
+        One per run.
+    n_trials : int
+        Number of candidates drawn for each center, of which the best is kept.
+
+    Returns
+    -------
+    list of ndarray, shape (k, d)
+        The centers of each run, which are rows of `X`.
+
+    References
+    ----------
+    D. Arthur, S. Vassilvitskii: k-means++: the advantages of careful seeding. Symposium on Discrete
+    Algorithms, 2007.
     """
     n, ones = len(X), np.ones(len(X), X.dtype)
     squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)

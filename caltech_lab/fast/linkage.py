@@ -1,7 +1,7 @@
 """Linkage matrices for thousands of photos.
 
-In place of `scipy.cluster.hierarchy.linkage`: the same merges, see
-tests/clustering/test_clustering.py.
+In place of `scipy.cluster.hierarchy.linkage`: the same merges, at the same heights to 1e-9, see
+tests/clustering/test_clustering.py. Where distances tie, the order of the merges may differ.
 
 ``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length.
 """

@@ -1,7 +1,7 @@
 """Silhouettes of several clusterings in one pass over the distances.
 
-In place of `sklearn.metrics.silhouette_samples`: the same values to 1e-6, see
-tests/metrics/test_evaluation.py.
+In place of `sklearn.metrics.silhouette_samples`: the same values to 1e-6, or to 1e-4 if some photos
+are identical, see tests/metrics/test_evaluation.py.
 
 ``X`` is a matrix of embeddings, float32 of shape (n, d) with rows of unit length.
 """
@@ -65,7 +65,7 @@ def silhouette(
     -----
     The distances are computed in blocks: the memory must hold a centered copy of `X`, a few blocks
     of 4 MiB per thread and n sums of distances per cluster, not the full distance matrix. Rounding
-    affects the sixth decimal and beyond.
+    affects the sixth decimal and beyond, or the fourth if some photos are identical.
 
     References
     ----------
@@ -119,6 +119,11 @@ def silhouette_bytes(n: int, d: int, n_clusters: int) -> int:
         Shape of the embeddings.
     n_clusters : int
         Total number of clusters in all clusterings.
+
+    Returns
+    -------
+    int
+        Bytes at the peak.
     """
     return 4 * n * d + 3 * 8 * n * n_clusters + 12 * BLOCK**2 * settings().threads
 

@@ -90,17 +90,17 @@ def category_audit(
     """
     rows = []
     for label in np.unique(y):
-        answers = np.bincount(predicted[y == label], minlength=len(categories))
-        right, n = int(answers[label]), int(answers.sum())
-        answers[label] = 0
-        wrong = int(answers.argmax())
+        counts = np.bincount(predicted[y == label], minlength=len(categories))
+        right, n = int(counts[label]), int(counts.sum())
+        counts[label] = 0
+        wrong = int(counts.argmax())
         rows.append(
             {
                 "category": categories[label],
                 "n": n,
                 **proportion_interval(right, n)._asdict(),
                 "confused_with": categories[wrong] if right < n else None,
-                "confused_share": answers[wrong] / n,
+                "confused_share": counts[wrong] / n,
             }
         )
     audit = pd.DataFrame(rows).rename(columns={"estimate": "accuracy"}).set_index("category")

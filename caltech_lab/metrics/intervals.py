@@ -128,6 +128,16 @@ def proportion_interval(successes: int, n: int) -> Interval:
     n : int
         Number of photos.
 
+    Returns
+    -------
+    Interval
+        The share of correct photos, and the ends of the interval.
+
+    Raises
+    ------
+    ArgumentError
+        When there is no photo.
+
     References
     ----------
     E. B. Wilson: Probable inference, the law of succession, and statistical inference. Journal of
@@ -153,6 +163,11 @@ def macro_average(values: ArrayLike, y: Ints) -> float:
         One score per photo.
     y : ndarray of int64, shape (n,)
         Category of each photo.
+
+    Returns
+    -------
+    float
+        In the unit of the scores.
 
     Examples
     --------

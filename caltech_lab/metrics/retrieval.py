@@ -66,6 +66,11 @@ class RetrievalScores:
         ----------
         metric : str
             Name of one of the score attributes, for example ``"average_precision"``.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
         """
         return float(np.mean(getattr(self, metric)))
 
@@ -76,6 +81,11 @@ class RetrievalScores:
         ----------
         metric : str
             Name of one of the score attributes, for example ``"average_precision"``.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
         """
         return macro_average(getattr(self, metric), self.labels)
 
@@ -129,9 +139,9 @@ def retrieval_scores(
     leave_one_out = queries is None
     Q = X if queries is None else queries
     labels = np.asarray(y if query_labels is None else query_labels)
-    answers = len(X) - leave_one_out
-    if not 1 <= k <= answers:
-        raise ArgumentError(f"k must be between 1 and {answers} for this gallery, not {k}.")
+    n_results = len(X) - leave_one_out
+    if not 1 <= k <= n_results:
+        raise ArgumentError(f"k must be between 1 and {n_results} for this gallery, not {k}.")
 
     counts = pd.Series(y).value_counts()
     n_relevant = counts.reindex(labels, fill_value=0).to_numpy() - leave_one_out
@@ -148,7 +158,7 @@ def retrieval_scores(
         similarity = Q[rows] @ X.T
         if leave_one_out:
             similarity[np.arange(len(rows)), rows] = -np.inf  # ranked last, cut off below
-        ranking = _ranking(similarity)[:, :answers]
+        ranking = _ranking(similarity)[:, :n_results]
         blocks.append(_measures(y[ranking] == labels[rows, None], n_relevant[rows], k))
     return RetrievalScores(
         k=k,

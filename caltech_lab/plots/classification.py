@@ -1,4 +1,4 @@
-"""Figures of classifiers: decision boundaries, tuning, comparisons and errors."""
+"""Figures of classifiers: decision boundaries and the confusion matrix."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -70,7 +70,7 @@ def cluster_contents(counts: "pd.DataFrame", named: int = 3, ax: Axes | None = N
 
 
 def dendrogram(
-    tree: Floats,
+    Z: Floats,
     names: Sequence[str],
     leaves: int | None = None,
     ax: Axes | None = None,
@@ -79,8 +79,8 @@ def dendrogram(
 
     Parameters
     ----------
-    tree : ndarray of float64, shape (n - 1, 4)
-        A linkage matrix, such as that of `hierarchical.linkage_matrix`.
+    Z : ndarray of float64, shape (n - 1, 4)
+        A linkage matrix, such as that of `fast.linkage.linkage_matrix`.
     names : sequence of str, length n
         Name of each observation, for example the category of each photo.
     leaves : int, optional
@@ -94,9 +94,9 @@ def dendrogram(
     Axes
         The horizontal axis is the distance at which two branches merge.
     """
-    n = len(tree) + 1
+    n = len(Z) + 1
     shown = n if leaves is None else min(leaves, n)
-    branches = hierarchy.to_tree(tree, rd=True)[1]
+    branches = hierarchy.to_tree(Z, rd=True)[1]
 
     def title(branch: int) -> str:
         counts = Counter(names[leaf] for leaf in branches[branch].pre_order())
@@ -106,7 +106,7 @@ def dendrogram(
 
     ax = _axes(ax, 8.0, 0.8 + 0.16 * shown)
     hierarchy.dendrogram(
-        tree,
+        Z,
         orientation="left",
         truncate_mode="lastp",
         p=shown,

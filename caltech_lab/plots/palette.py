@@ -1,4 +1,7 @@
-"""The colors of figures and widgets, safe for color-blind readers."""
+"""The colors of figures and widgets, safe for color-blind readers.
+
+Apart from `style`, whose seaborn takes seconds to import: the demo needs no more than the colors.
+"""
 
 # The palette of Okabe and Ito, in the order in which it is used, with gray instead of its yellow,
 # which is hard to see on white.

@@ -1,4 +1,7 @@
-"""Scores of the vectors of notebook 08 and the clusters of notebook 09, for the final report."""
+"""Scores of the best vectors and the best clusters, added to the final report by `make report`.
+
+Notebooks 08 and 09 explain the methods, but compute their own scores: they do not use this module.
+"""
 
 from typing import TYPE_CHECKING, Any
 

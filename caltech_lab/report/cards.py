@@ -75,8 +75,8 @@ def model_card(lab: "Lab") -> str:
     M. Mitchell et al.: Model cards for model reporting. Conference on Fairness, Accountability,
     and Transparency, 2019.
     """
-    report, features = final_report(lab), lab.embeddings
-    X, y, names = features.X, features.y, features.categories
+    report, embeddings = final_report(lab), lab.embeddings
+    X, y, names = embeddings.X, embeddings.y, embeddings.categories
     train, test = lab.split()
     svm = lab.svm()
     predicted = svm.predict(X[test])
@@ -107,7 +107,7 @@ def model_card(lab: "Lab") -> str:
         highest=max(by_split),
         overall=_markdown(overall.rename_axis("test set")),
         ece=expected_calibration_error(p, best),
-        quarters=_markdown(_by_size(features.photos.counts, audit)),
+        quarters=_markdown(_by_size(embeddings.photos.counts, audit)),
         worst=_markdown(_worst(audit)),
         robustness=_robustness(lab),
         fewest=int(audit["n"].min()),

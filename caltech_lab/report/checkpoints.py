@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from caltech_lab.embedding.perturbation import PERTURB, perturbation
+from caltech_lab.embedding.processor_noise import PERTURB, perturbation
 from caltech_lab.errors import LabError
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import read_json, write_atomically, write_json

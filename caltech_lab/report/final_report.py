@@ -46,7 +46,7 @@ def final_report(lab: "Lab") -> dict[str, Any]:
     """
     path = lab.folder() / "final_report.json"
     made = _measured(lab)
-    for name in ("vectors", "clusters"):  # results of notebooks 08 and 09, see `beyond`
+    for name in ("vectors", "clusters"):  # measured by `beyond`, if it was run
         if found := lab.cache.peek(f"results/beyond/{name}.json"):
             made.setdefault("beyond", {})[name] = found
     summary = path.with_name("performance_summary.png")

@@ -62,6 +62,11 @@ class Index:
         index : faiss.Index
             An inner-product index. Only an `IndexFlatIP` also supports `add`, `save` and
             `similarities`.
+
+        Returns
+        -------
+        Index
+            It shares the faiss index, which is not copied.
         """
         made = cls.__new__(cls)
         made.faiss = index
@@ -79,6 +84,11 @@ class Index:
             Expected dimension of the vectors.
         count : int
             Expected number of vectors.
+
+        Returns
+        -------
+        Index
+            With the vectors of the file.
 
         Raises
         ------

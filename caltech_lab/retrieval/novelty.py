@@ -69,6 +69,11 @@ class NoveltyDetector(BaseEstimator):  # type: ignore[misc]
             Embeddings, rows of unit length.
         y : ndarray of int64, shape (n,)
             Their categories, at least two with at least two photos each.
+
+        Returns
+        -------
+        NoveltyDetector
+            The same object, fitted.
         """
         X, y = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=4)
         n_held = max(len(X) // 5, len(np.unique(y)))  # one per category, for the stratified split
@@ -107,7 +112,22 @@ class NoveltyDetector(BaseEstimator):  # type: ignore[misc]
 
 
 def fit_novelty(X: NDArray[np.float32], y: NDArray[np.int64], seed: int) -> NoveltyDetector:
-    """Return a fitted `NoveltyDetector`."""
+    """Fit a `NoveltyDetector`.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Embeddings, rows of unit length.
+    y : ndarray of int64, shape (n,)
+        Their categories, at least two with at least two photos each.
+    seed : int
+        Seed of the split and of the principal components.
+
+    Returns
+    -------
+    NoveltyDetector
+        Fitted.
+    """
     return NoveltyDetector(seed=seed).fit(X, y)
 
 

@@ -20,8 +20,8 @@ from pyarrow import fs
 from caltech_lab.datasets.folder import categorized, made_by_a_program
 from caltech_lab.datasets.formats import FORMATS_LISTED, HEAD, is_photo, suffix_of
 from caltech_lab.datasets.photos import Photos
-from caltech_lab.embedding.decoding import MAX_BYTES
 from caltech_lab.embedding.extraction import CANNOT_BE_OPENED
+from caltech_lab.embedding.pillow_readers import MAX_BYTES
 from caltech_lab.errors import DatasetError
 
 PHOTOS_A_PART = 256

@@ -127,7 +127,23 @@ class Cache:
     def key(
         self, make: Callable[..., Any], args: Sequence[Any], parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Return everything that an entry depends on, after a JSON round trip."""
+        """Return everything that an entry depends on.
+
+        Parameters
+        ----------
+        make : callable
+            Computes the entry.
+        args : sequence
+            Its positional arguments.
+        parameters : mapping of str
+            Its keyword arguments, JSON-serializable.
+
+        Returns
+        -------
+        dict
+            `made_from`, a hash of the arguments, the parameters, and hashes of the code with the
+            versions of the libraries, as they are after a JSON round trip.
+        """
         arguments = hashlib.sha256()
         _add_to(arguments, make)
         _add_to(arguments, args)

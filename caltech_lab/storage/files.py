@@ -67,7 +67,20 @@ def flush_folder(folder: Path) -> None:
 
 
 def explain(error: OSError, path: Path) -> CacheError | OSError:
-    """Turn common write errors into a `CacheError` with advice; return others unchanged."""
+    """Turn common write errors into a `CacheError` with advice.
+
+    Parameters
+    ----------
+    error : OSError
+        Error of writing the file.
+    path : Path
+        The file.
+
+    Returns
+    -------
+    CacheError or OSError
+        Says what to do; the same error if it is not a common one.
+    """
     outputs = settings().outputs
     ours = path.is_relative_to(outputs)
     folder = outputs if ours else path.parent  # the folder that the user named

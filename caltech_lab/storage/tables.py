@@ -68,7 +68,20 @@ def load_table(path: Path) -> pd.DataFrame:
 
 
 def csv_text(table: pd.DataFrame, index: bool = False) -> str:
-    """Return a table as CSV with all text quoted, as pandas does not quote a carriage return."""
+    """Return a table as CSV with all text quoted, as pandas does not quote a carriage return.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The table.
+    index : bool
+        Whether its index is the first column.
+
+    Returns
+    -------
+    str
+        Lines that end in a line feed.
+    """
     text: str = table.to_csv(index=index, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     return text
 
@@ -78,6 +91,20 @@ def write_csv(path: Path, table: pd.DataFrame, index: bool = True) -> None:
 
     A name that a spreadsheet would interpret as a formula gets a leading apostrophe, and bytes
     that are not valid Unicode are escaped.
+
+    Parameters
+    ----------
+    path : Path
+        File to write, in UTF-8.
+    table : DataFrame
+        The table.
+    index : bool
+        Whether its index is the first column.
+
+    Raises
+    ------
+    CacheError
+        When the file cannot be written.
 
     References
     ----------

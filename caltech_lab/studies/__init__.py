@@ -1,1 +1,1 @@
-"""Studies: one module or folder per advanced notebook."""
+"""Studies: longer computations of the advanced notebooks, the reports and the demo."""

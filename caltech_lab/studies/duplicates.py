@@ -82,7 +82,20 @@ class Thresholds:
 
 
 def near_duplicates(lab: "Lab", *, crops: bool = True) -> pd.DataFrame:
-    """Return `find_duplicates` for all photos of a lab, cached in `results/duplicates/`."""
+    """Find the near-duplicates of a lab, cached in `results/duplicates/`.
+
+    Parameters
+    ----------
+    lab : Lab
+        All of its photos are compared.
+    crops : bool
+        Whether to also find photos that are crops of others.
+
+    Returns
+    -------
+    DataFrame
+        As from `find_duplicates`.
+    """
     name = f"results/duplicates/{'pairs' if crops else 'copies'}.parquet"
     pairs: pd.DataFrame = lab.cached(name, _found, lab.embeddings, crops=crops)
     return pairs
@@ -93,13 +106,13 @@ def _found(embeddings: Embeddings, crops: bool) -> pd.DataFrame:
 
 
 def find_duplicates(
-    features: Embeddings, *, crops: bool = True, thresholds: Thresholds | None = None
+    embeddings: Embeddings, *, crops: bool = True, thresholds: Thresholds | None = None
 ) -> pd.DataFrame:
     """Find near-duplicate pairs of photos, with progress bars.
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         Photos and their embeddings.
     crops : bool
         Whether to find crops too; this takes most of the time, about a millisecond per candidate.
@@ -109,9 +122,9 @@ def find_duplicates(
     Returns
     -------
     DataFrame
-        One row per pair, the most similar first: ``a``, ``b`` (rows of `features`, a < b), ``kind``
-        ("same bytes", "copy" or "crop"), ``hash_distance`` (0 to 64 bits, between the matching
-        regions), ``cosine`` (of the embeddings).
+        One row per pair, the most similar first: ``a``, ``b`` (rows of `embeddings`, a < b),
+        ``kind`` ("same bytes", "copy" or "crop"), ``hash_distance`` (0 to 64 bits, between the
+        matching regions), ``cosine`` (of the embeddings).
 
     Raises
     ------
@@ -119,19 +132,19 @@ def find_duplicates(
         When no photo can be read; single unreadable photos are named and left out.
     """
     t = thresholds or Thresholds()
-    views = gray_views(features.photos)
+    views = gray_views(embeddings.photos)
     one = {row: perceptual_hash(view) for row, view in views.items()}
     none = np.zeros_like(next(iter(one.values())))
-    hashes = np.stack([one.get(row, none) for row in range(len(features))])
+    hashes = np.stack([one.get(row, none) for row in range(len(embeddings))])
     first_of: dict[str, int] = {}
-    shas = features.photos.sha256
+    shas = embeddings.photos.sha256
     first = np.array([first_of.setdefault(sha, row) for row, sha in enumerate(shas)], np.int64)
     # One photo represents all with the same bytes; otherwise n copies would give n^2 pairs.
     kept = np.array([row for row in np.flatnonzero(first == np.arange(len(first))) if row in views])
     tables = [_same_bytes(first)]
-    tables += [_copies(features.X, hashes, kept, t)]
+    tables += [_copies(embeddings.X, hashes, kept, t)]
     if crops and len(kept) > 1:
-        tables += [_crops(features.X, views, kept, t)]
+        tables += [_crops(embeddings.X, views, kept, t)]
     pairs = pd.concat(tables, ignore_index=True).drop_duplicates(["a", "b"])
     order = ["cosine", "a", "b"]
     return pairs.sort_values(order, ascending=[False, True, True], ignore_index=True)

@@ -74,13 +74,13 @@ class Decisions:
         return table.astype(object)
 
     def decide(
-        self, features: Embeddings, row: int, decision: Decision | None, label: str | None = None
+        self, embeddings: Embeddings, row: int, decision: Decision | None, label: str | None = None
     ) -> None:
         """Save the decision about a photo, replacing any earlier decision.
 
         Parameters
         ----------
-        features : Embeddings
+        embeddings : Embeddings
             All photos.
         row : int
             Row of the photo.
@@ -98,10 +98,10 @@ class Decisions:
         """
         if decision not in (None, *get_args(Decision)):
             raise ArgumentError(f"The decision must be keep, relabel or drop, not {decision!r}.")
-        category = str(features.photos.table["category"].iat[row])
-        if decision == "relabel" and label not in features.categories:
+        category = str(embeddings.photos.table["category"].iat[row])
+        if decision == "relabel" and label not in embeddings.categories:
             raise ArgumentError(f"Relabeling needs one of the categories, not {label!r}.")
-        sha, path = features.photos.sha256[row], str(features.photos.table["path"].iat[row])
+        sha, path = embeddings.photos.sha256[row], str(embeddings.photos.table["path"].iat[row])
         with lock(self.path):
             table = self.table().drop(index=sha, errors="ignore")
             if decision is not None:
@@ -111,12 +111,12 @@ class Decisions:
                 text = csv_text(table.rename_axis("sha256"), index=True)
                 temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
 
-    def apply(self, features: Embeddings, rows: Ints) -> tuple[Ints, Ints]:
+    def apply(self, embeddings: Embeddings, rows: Ints) -> tuple[Ints, Ints]:
         """Apply the decisions: return the rows that are not dropped, and their labels.
 
         Parameters
         ----------
-        features : Embeddings
+        embeddings : Embeddings
             All photos; they are not changed.
         rows : ndarray of int64, shape (n,)
             Some of them, such as the training set.
@@ -127,9 +127,9 @@ class Decisions:
             Remaining rows, and their labels.
         """
         table = self.table()
-        sha = pd.Index([features.photos.sha256[i] for i in rows])
+        sha = pd.Index([embeddings.photos.sha256[i] for i in rows])
         decision = table["decision"].reindex(sha).to_numpy()
-        label = pd.Index(features.categories).get_indexer(pd.Index(table["label"].reindex(sha)))
-        y = np.where((decision == "relabel") & (label >= 0), label, features.y[rows])
+        label = pd.Index(embeddings.categories).get_indexer(pd.Index(table["label"].reindex(sha)))
+        y = np.where((decision == "relabel") & (label >= 0), label, embeddings.y[rows])
         kept = decision != "drop"
         return rows[kept], y[kept].astype(np.int64)

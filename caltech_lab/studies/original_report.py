@@ -37,12 +37,12 @@ Reading = tuple[str, str, float]
 Split = tuple[np.ndarray, np.ndarray]
 
 
-def readings(features: Embeddings, seed: int = 0) -> pd.DataFrame:
+def readings(embeddings: Embeddings, seed: int = 0) -> pd.DataFrame:
     """Measure each reported score under each definition that the report may have used.
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         Embeddings; the report's own photos are the subset `report51`.
     seed : int
         Seed of the 80/20 split and the PCA.
@@ -54,8 +54,8 @@ def readings(features: Embeddings, seed: int = 0) -> pd.DataFrame:
         `measured` and `off`, the measured score minus the reported one. About a minute on two cores
         for 5,163 photos.
     """
-    X, y = features.X, features.y
-    parts = split(features.y, seed)
+    X, y = embeddings.X, embeddings.y
+    parts = split(embeddings.y, seed)
     spaces = {f"{X.shape[1]:,} dimensions": X}
     for d in DIMENSIONS:
         if d < min(X.shape):

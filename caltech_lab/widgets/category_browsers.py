@@ -13,8 +13,8 @@ from sklearn.metrics import confusion_matrix
 
 from caltech_lab.classification.comparison import confused_pairs
 from caltech_lab.errors import LabError
-from caltech_lab.plots.browsers import category_profile
 from caltech_lab.plots.classification import confusion_heatmap
+from caltech_lab.plots.overviews import category_profile
 from caltech_lab.widgets.figure_browser import NEITHER, FigureBrowser
 from caltech_lab.widgets.parts import WIDE, PhotoGrid, guarded
 
@@ -29,35 +29,37 @@ class ConfusionBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         All photos.
     rows : ndarray of int64, shape (m,)
         Photos that the classifier was tested on.
     probabilities : ndarray of float64, shape (m, number of categories)
-        Predicted probabilities, in the order of ``features.categories``.
+        Predicted probabilities, in the order of ``embeddings.categories``.
     predicted : ndarray of int64, shape (m,), optional
         Predicted categories, if they are not always the most probable ones.
     """
 
     def __init__(
         self,
-        features: "Embeddings",
+        embeddings: "Embeddings",
         rows: Ints,
         probabilities: NDArray[np.float64],
         predicted: Ints | None = None,
     ) -> None:
-        names = features.categories
+        names = embeddings.categories
         self.rows, self.probabilities = rows, probabilities
         self.predicted = probabilities.argmax(axis=1) if predicted is None else predicted
         self.matrix = confusion_matrix(
-            features.y[rows], self.predicted, labels=np.arange(len(names))
+            embeddings.y[rows], self.predicted, labels=np.arange(len(names))
         )
         _, ax = plt.subplots(figsize=(10.5, 9), layout="constrained")
         confusion_heatmap(self.matrix, names, ax=ax)
         super().__init__(
-            features, ax, "Click a cell to see its photos and their predicted probabilities below."
+            embeddings,
+            ax,
+            "Click a cell to see its photos and their predicted probabilities below.",
         )
-        pairs = confused_pairs(features.y[rows], self.predicted, names)
+        pairs = confused_pairs(embeddings.y[rows], self.predicted, names)
         self._pairs = {
             f"{a} predicted as {b}: {n}": (names.index(a), names.index(b))
             for a, b, n in pairs[["category", "taken_for", "mistakes"]].to_numpy()
@@ -77,21 +79,23 @@ class ConfusionBrowser(FigureBrowser):
         """Show the photos of a frequent error."""
         self._show_cell(*self._pairs[name])
 
-    def _show_cell(self, category: int, answer: int) -> None:
-        names = self.features.categories
-        here = (self.features.y[self.rows] == category) & (self.predicted == answer)
+    def _show_cell(self, category: int, prediction: int) -> None:
+        names = self.embeddings.categories
+        here = (self.embeddings.y[self.rows] == category) & (self.predicted == prediction)
         rows, p = self.rows[here], self.probabilities[here]
         best = np.argsort(-p, axis=1, kind="stable")[:, :3]
         lines = {
             int(row): [f"{names[c]} {100 * p[i, c]:.0f} %" for c in best[i]]
             for i, row in enumerate(rows)
         }
-        verdict = "correctly " if category == answer else ""
-        self.outline(self.axes[0], answer - 0.5, category - 0.5, answer + 0.5, category + 0.5)
+        verdict = "correctly " if category == prediction else ""
+        self.outline(
+            self.axes[0], prediction - 0.5, category - 0.5, prediction + 0.5, category + 0.5
+        )
         total = int(self.matrix[category].sum())
         self.show(
             f"{len(rows)} of the {total} photos of {names[category]} are {verdict}predicted as "
-            f"{names[answer]}; each is shown with its three most probable categories.",
+            f"{names[prediction]}; each is shown with its three most probable categories.",
             rows, lines,
         )  # fmt: skip
 
@@ -101,7 +105,7 @@ class CategoryBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         All photos.
     table : DataFrame
         One row per category (its name is the index): ``accuracy``, ``precision@10``, ``photos``.
@@ -112,12 +116,12 @@ class CategoryBrowser(FigureBrowser):
     predicted : ndarray of int64, shape (m,)
         Predicted category of each query.
     neighbors : ndarray of int64, shape (m, k)
-        Results of each query, as rows of `features`.
+        Results of each query, as rows of `embeddings`.
     """
 
     def __init__(
         self,
-        features: "Embeddings",
+        embeddings: "Embeddings",
         table: pd.DataFrame,
         rows: Ints,
         precision: NDArray[np.float64],
@@ -134,17 +138,17 @@ class CategoryBrowser(FigureBrowser):
         self.list.add_class("cl-table")
         self._ranked: list[str] = []
         super().__init__(
-            features, self._profile(), "Click a column or a line of the list to see the queries of "
-            "that category below, the worst first. Click a photo to see its ten results."
+            embeddings, self._profile(), "Click a column or a line of the list to see the queries "
+            "of that category below, the worst first. Click a photo to see its ten results."
         )  # fmt: skip
-        self.grid = PhotoGrid([("answers", "Show its results", "")], self._photo_clicked, 124)
-        self.answers_text, self.answers = HTML(layout=WIDE), PhotoGrid(tile=124)
+        self.grid = PhotoGrid([("results", "Show its results", "")], self._photo_clicked, 124)
+        self.results_text, self.results = HTML(layout=WIDE), PhotoGrid(tile=124)
         self.order.observe(self._sorted, "value")
         self.list.observe(self._listed, "value")
         row = Layout(flex_flow="row wrap", width="100%")
         self.children = [
             Box([self.order], layout=row), self.figure, self.list, self.status,
-            self.text, self.grid, self.answers_text, self.answers,
+            self.text, self.grid, self.results_text, self.results,
         ]  # fmt: skip
         self._fill_list()
 
@@ -179,8 +183,8 @@ class CategoryBrowser(FigureBrowser):
 
     def chosen(self, name: str) -> None:
         """Show the queries of a category, the worst first."""
-        names = self.features.categories
-        mine = np.flatnonzero(self.features.y[self.rows] == names.index(name))
+        names = self.embeddings.categories
+        mine = np.flatnonzero(self.embeddings.y[self.rows] == names.index(name))
         right = self.predicted[mine] == names.index(name)
         mine = mine[np.lexsort((right, self.precision[mine]))]
         lines = {
@@ -193,13 +197,13 @@ class CategoryBrowser(FigureBrowser):
         }  # fmt: skip
         place = self._ranked.index(name)
         self.outline(self.axes[0], place - 0.45, -0.02, place + 0.45, 1.02)
-        self.answers_text.value, self.answers.items = "", []
+        self.results_text.value, self.results.items = "", []
         self.show(f"{name}: {len(mine)} queries, the worst first.",
                   self.rows[mine], lines)  # fmt: skip
 
     @guarded
     def _photo_clicked(self, _: str, row: int) -> None:
         i = int(np.flatnonzero(self.rows == row)[0])
-        path = str(self.features.photos.table["path"].iat[row])
-        self.answers_text.value = f"<b>Results for {escape(path)}</b>"
-        self.answers.items = [self._item(int(j), []) for j in self.neighbors[i]]
+        path = str(self.embeddings.photos.table["path"].iat[row])
+        self.results_text.value = f"<b>Results for {escape(path)}</b>"
+        self.results.items = [self._item(int(j), []) for j in self.neighbors[i]]

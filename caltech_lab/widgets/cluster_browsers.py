@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from caltech_lab.plots.browsers import clusters_and_contents
 from caltech_lab.plots.clustering import dendrogram
+from caltech_lab.plots.overviews import clusters_and_contents
 from caltech_lab.widgets.cluster_portraits import branch_members, drawn_branches, portrait
 from caltech_lab.widgets.figure_browser import NEITHER, FigureBrowser
 
@@ -25,7 +25,7 @@ class ClusterBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         All photos.
     clusters : ndarray of int64, shape (n,)
         Cluster of each photo.
@@ -33,12 +33,12 @@ class ClusterBrowser(FigureBrowser):
         Coordinates of each photo in the plane.
     """
 
-    def __init__(self, features: "Embeddings", clusters: Ints, places: Floats) -> None:
+    def __init__(self, embeddings: "Embeddings", clusters: Ints, places: Floats) -> None:
         self.clusters, self.places = clusters, places
         self.groups = {int(c): np.flatnonzero(clusters == c) for c in np.unique(clusters)}
-        counts = pd.crosstab(clusters, np.asarray(features.photos.table["category"]))
+        counts = pd.crosstab(clusters, np.asarray(embeddings.photos.table["category"]))
         super().__init__(
-            features,
+            embeddings,
             clusters_and_contents(places, clusters, counts),
             "Click a point or a bar to see the photos of its cluster below.",
         )
@@ -72,29 +72,29 @@ class TreeBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         All photos.
-    tree : ndarray of float64, shape (n - 1, 4)
+    Z : ndarray of float64, shape (n - 1, 4)
         Their linkage matrix.
     leaves : int
         Number of leaves in the drawing.
     """
 
-    def __init__(self, features: "Embeddings", tree: NDArray[np.float64], leaves: int = 30) -> None:
-        self.tree = tree
-        self.branches = drawn_branches(tree, leaves)
+    def __init__(self, embeddings: "Embeddings", Z: NDArray[np.float64], leaves: int = 30) -> None:
+        self.Z = Z
+        self.branches = drawn_branches(Z, leaves)
         _, ax = plt.subplots(
             figsize=(10.5, 1 + 0.21 * (self.branches["is_leaf"].sum())), layout="constrained"
         )
-        names = features.photos.table["category"].tolist()
-        dendrogram(tree, names, leaves=leaves, ax=ax)
+        names = embeddings.photos.table["category"].tolist()
+        dendrogram(Z, names, leaves=leaves, ax=ax)
         super().__init__(
-            features, ax, "Click a branch to see its photos below. A line stands for everything to "
-            "its right."
+            embeddings, ax, "Click a branch to see its photos below. A line stands for everything "
+            "to its right."
         )  # fmt: skip
         drawn = self.branches[self.branches["is_leaf"]]
         order: list[int] = drawn.sort_values("position")["node"].to_numpy().tolist()
-        self.leaves = {node: branch_members(tree, node) for node in order}
+        self.leaves = {node: branch_members(Z, node) for node in order}
         labels = [label.get_text().replace(r"\$", "$") for label in ax.get_yticklabels()]
         self._names = dict(zip(order, labels, strict=True))
         options = {f"{place + 1}. {self._names[node]}": node for place, node in enumerate(order)}
@@ -115,7 +115,7 @@ class TreeBrowser(FigureBrowser):
 
     def _show_branch(self, node: int) -> None:
         joined = float(self.branches.loc[self.branches["node"] == node, "joined"].iloc[0])
-        rows = branch_members(self.tree, node)
+        rows = branch_members(self.Z, node)
         inside = [leaf for leaf, members in self.leaves.items() if members[0] in set(rows.tolist())]
         places = self.branches.set_index("node").loc[inside, "position"]
         self.outline(self.axes[0], 0, places.min() - 4, joined, places.max() + 4)
@@ -149,13 +149,13 @@ def show_portrait(
     names : dict, optional
         Names of the other groups; their numbers and most frequent categories by default.
     """
-    features = browser.features
-    about = portrait(features.X, features.y, features.categories, rows, others)
+    embeddings = browser.embeddings
+    about = portrait(embeddings.X, embeddings.y, embeddings.categories, rows, others)
     contents = ", ".join(f"{name} {n}" for name, n in about.contents[:4])
     near = []
     for number, cosine in about.nearest[:3]:
-        top = np.bincount(features.y[others[number]]).argmax()
-        name = names[number] if names else f"{number}, mostly {features.categories[top]}"
+        top = np.bincount(embeddings.y[others[number]]).argmax()
+        name = names[number] if names else f"{number}, mostly {embeddings.categories[top]}"
         near.append(f"{name} (cosine {cosine:.2f})")
     shown = about.rows
     if first is not None:

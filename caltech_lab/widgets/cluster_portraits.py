@@ -61,22 +61,22 @@ def portrait(
     Portrait
         Photos, purity, categories and nearest other groups.
     """
-    middle = _middle(X, rows)
+    centroid = _centroid(X, rows)
     counts = np.bincount(y[rows], minlength=len(categories))
     order = np.argsort(-counts, kind="stable")
-    near = {name: float(middle @ _middle(X, members)) for name, members in others.items()}
+    near = {name: float(centroid @ _centroid(X, members)) for name, members in others.items()}
     return Portrait(
-        rows[np.argsort(-(X[rows] @ middle), kind="stable")],
+        rows[np.argsort(-(X[rows] @ centroid), kind="stable")],
         float(counts.max() / len(rows)),
         [(categories[c], int(counts[c])) for c in order if counts[c]],
         sorted(near.items(), key=lambda item: -item[1]),
     )
 
 
-def _middle(X: Floats, rows: Ints) -> NDArray[np.float64]:
+def _centroid(X: Floats, rows: Ints) -> NDArray[np.float64]:
     mean = X[rows].mean(axis=0, dtype=np.float64)
-    middle: NDArray[np.float64] = mean / max(float(np.linalg.norm(mean)), 1e-12)
-    return middle
+    centroid: NDArray[np.float64] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+    return centroid
 
 
 def cluster_plane(X: Floats, clusters: Ints, seed: int = 0) -> Floats:
@@ -101,10 +101,10 @@ def cluster_plane(X: Floats, clusters: Ints, seed: int = 0) -> Floats:
         Coordinates of each photo, without unit.
     """
     groups = [np.flatnonzero(clusters == c) for c in np.unique(clusters)]
-    middles = np.stack([_middle(X, rows) for rows in groups])
+    centroids = np.stack([_centroid(X, rows) for rows in groups])
     spots = np.zeros((1, 2))
     if len(groups) > 1:
-        apart = np.sqrt(np.clip(2 - 2 * middles @ middles.T, 0, None))
+        apart = np.sqrt(np.clip(2 - 2 * centroids @ centroids.T, 0, None))
         perplexity = min(5.0, (len(groups) - 1) / 2)
         layout = TSNE(perplexity=perplexity, metric="precomputed", init="random", random_state=seed)
         spots = layout.fit_transform(apart)
@@ -120,12 +120,12 @@ def cluster_plane(X: Floats, clusters: Ints, seed: int = 0) -> Floats:
     return places
 
 
-def drawn_branches(tree: NDArray[np.float64], leaves: int) -> pd.DataFrame:
+def drawn_branches(Z: NDArray[np.float64], leaves: int) -> pd.DataFrame:
     """Compute the positions of the branches in a dendrogram of the last merges.
 
     Parameters
     ----------
-    tree : ndarray of float64, shape (n - 1, 4)
+    Z : ndarray of float64, shape (n - 1, 4)
         A linkage matrix.
     leaves : int
         Number of leaves in the drawing, as in `plots.clustering.dendrogram`.
@@ -138,15 +138,15 @@ def drawn_branches(tree: NDArray[np.float64], leaves: int) -> pd.DataFrame:
         of its split (0 for a leaf of the drawing), ``joined``, the height of its merge, and
         ``is_leaf``.
     """
-    n = len(tree) + 1
+    n = len(Z) + 1
     leaves = min(leaves, n)
-    drawing = dendrogram(tree, truncate_mode="lastp", p=leaves, no_plot=True)
+    drawing = dendrogram(Z, truncate_mode="lastp", p=leaves, no_plot=True)
     positions = {int(node): 10.0 * i + 5 for i, node in enumerate(drawing["leaves"])}
     heights = dict.fromkeys(positions, 0.0)
     rows, drawn = [], set(positions)
     for merge in range(n - leaves, n - 1):  # later merges join what earlier ones made
-        node, height = n + merge, float(tree[merge, 2])
-        children = [int(child) for child in tree[merge, :2]]
+        node, height = n + merge, float(Z[merge, 2])
+        children = [int(child) for child in Z[merge, :2]]
         for child in children:
             rows.append((child, positions[child], heights[child], height, child in drawn))
         positions[node] = float(np.mean([positions[child] for child in children]))
@@ -154,13 +154,13 @@ def drawn_branches(tree: NDArray[np.float64], leaves: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["node", "position", "height", "joined", "is_leaf"])
 
 
-def branch_members(tree: NDArray[np.float64], node: int) -> Ints:
+def branch_members(Z: NDArray[np.float64], node: int) -> Ints:
     """Return the photos below a node of a linkage matrix, as ndarray of int64."""
-    n, found, open_nodes = len(tree) + 1, [], [int(node)]
+    n, found, open_nodes = len(Z) + 1, [], [int(node)]
     while open_nodes:
         current = open_nodes.pop()
         if current < n:
             found.append(current)
         else:
-            open_nodes.extend(int(child) for child in tree[current - n, :2])
+            open_nodes.extend(int(child) for child in Z[current - n, :2])
     return np.sort(np.array(found, dtype=np.int64))

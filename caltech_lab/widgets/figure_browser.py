@@ -36,7 +36,7 @@ class FigureBrowser(Panel):
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         Embeddings whose photos are shown.
     axes : Axes or sequence of Axes
         Axes of one figure, which is closed.
@@ -44,9 +44,11 @@ class FigureBrowser(Panel):
         One sentence on how to use the figure.
     """
 
-    def __init__(self, features: "Embeddings", axes: "Axes | tuple[Axes, ...]", hint: str) -> None:
+    def __init__(
+        self, embeddings: "Embeddings", axes: "Axes | tuple[Axes, ...]", hint: str
+    ) -> None:
         super().__init__()
-        self.features = features
+        self.embeddings = embeddings
         self.hint = hint
         self.figure = Picture(clickable=True, layout=Layout(width="100%"))
         self.figure.on_click(self._figure_clicked)
@@ -142,8 +144,8 @@ class FigureBrowser(Panel):
                            rows[:SHOWN].tolist()]  # fmt: skip
 
     def _item(self, row: int, lines: list[str]) -> dict[str, Any]:
-        path = str(self.features.photos.table["path"].iat[row])
-        category = self.features.categories[self.features.y[row]]
+        path = str(self.embeddings.photos.table["path"].iat[row])
+        category = self.embeddings.categories[self.embeddings.y[row]]
         name = path.removeprefix(f"{category}/")
         return {
             "row": row, "title": category, "lines": [name, *lines], "path": path, "mark": "",
@@ -151,7 +153,7 @@ class FigureBrowser(Panel):
         }  # fmt: skip
 
     def _thumbnail(self, row: int) -> bytes | None:
-        file = self.features.photos.file(row)
+        file = self.embeddings.photos.file(row)
         try:
             return small_jpeg(file) or thumbnail(read_photo(file))
         except LabError:  # the card of this photo says that the file is missing

@@ -38,24 +38,24 @@ class LabelReview(FigureBrowser):
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         All photos.
     issues : DataFrame
-        One row per suspicious label, the most suspicious first: ``row`` in `features`, ``category``
-        (the label), ``p_category`` (its predicted probability), ``suggested`` (another category)
-        and ``p_suggested`` (the probability of that).
+        One row per suspicious label, the most suspicious first: ``row`` in `embeddings`,
+        ``category`` (the label), ``p_category`` (its predicted probability), ``suggested``
+        (another category) and ``p_suggested`` (the probability of that).
     path : Path
         CSV file of the decisions; earlier decisions in it are shown and kept.
     """
 
-    def __init__(self, features: "Embeddings", issues: pd.DataFrame, path: Path) -> None:
+    def __init__(self, embeddings: "Embeddings", issues: pd.DataFrame, path: Path) -> None:
         self.issues = issues.reset_index(drop=True)
         self.decisions = Decisions(path)
         self._place = {int(row): i for i, row in enumerate(self.issues["row"])}
         self._chosen_row: int | None = None
-        decided = self._decided(features)
+        decided = self._decided(embeddings)
         super().__init__(
-            features, _plot(self.issues, decided),
+            embeddings, _plot(self.issues, decided),
             "Use the buttons to keep the label of a photo, relabel it as suggested, or drop it. "
             "For another category, click the photo and choose from the list.",
         )  # fmt: skip
@@ -64,7 +64,7 @@ class LabelReview(FigureBrowser):
         self.after = Button(description="Next", layout=Layout(width="auto"))
         self.before.on_click(lambda _: self._turn(-1))
         self.after.on_click(lambda _: self._turn(1))
-        self.category = Dropdown(options=[NEITHER, *features.categories], disabled=True,
+        self.category = Dropdown(options=[NEITHER, *embeddings.categories], disabled=True,
                                  layout=Layout(width="auto"))  # fmt: skip
         self.category.observe(self._category_chosen, "value")
         pairs = Counter(self.issues[["category", "suggested"]].itertuples(index=False, name=None))
@@ -80,16 +80,16 @@ class LabelReview(FigureBrowser):
         self._page = int(undecided[0]) // PAGE if len(undecided) else 0
         self._show_page()
 
-    def _decided(self, features: "Embeddings") -> list[str]:
+    def _decided(self, embeddings: "Embeddings") -> list[str]:
         decision = self.decisions.table()["decision"]
-        shas = [features.photos.sha256[row] for row in self.issues["row"]]
+        shas = [embeddings.photos.sha256[row] for row in self.issues["row"]]
         return [str(one) for one in decision.reindex(shas).fillna("")]
 
     def _show_page(self) -> None:
         pages = max(1, -(-len(self._listed) // PAGE))
         self._page = min(max(self._page, 0), pages - 1)
         places = self._listed[self._page * PAGE : (self._page + 1) * PAGE]
-        table, names = self.decisions.table(), self.features.photos.sha256
+        table, names = self.decisions.table(), self.embeddings.photos.sha256
         here = self.issues.iloc[places]
         lines = {
             int(row): [f"label {p:.2f}", f"{other} {q:.2f}"]
@@ -106,7 +106,7 @@ class LabelReview(FigureBrowser):
         self.before.disabled, self.after.disabled = self._page == 0, self._page == pages - 1
 
     def _item(self, row: int, lines: list[str]) -> dict[str, Any]:
-        table, sha = self.decisions.table(), self.features.photos.sha256[row]
+        table, sha = self.decisions.table(), self.embeddings.photos.sha256[row]
         item = super()._item(row, lines)
         if sha in table.index:
             decision = str(table.at[sha, "decision"])
@@ -123,9 +123,9 @@ class LabelReview(FigureBrowser):
     def _clicked(self, action: str, row: int) -> None:
         if action == "choose":
             self._chosen_row, self.category.disabled = row, False
-            self.say(f"Choose the category of {self.features.photos.table['path'].iat[row]}.")
+            self.say(f"Choose the category of {self.embeddings.photos.table['path'].iat[row]}.")
             return
-        table, sha = self.decisions.table(), self.features.photos.sha256[row]
+        table, sha = self.decisions.table(), self.embeddings.photos.sha256[row]
         suggested = str(self.issues["suggested"].iat[self._place[row]])
         there = sha in table.index and table.at[sha, "decision"] == action
         if there and action == "relabel":  # revoked only if relabeled as suggested
@@ -138,11 +138,11 @@ class LabelReview(FigureBrowser):
         if row is None or name == NEITHER:
             return
         self._chosen_row, self.category.disabled, self.category.value = None, True, NEITHER
-        same = name == self.features.photos.table["category"].iat[row]
+        same = name == self.embeddings.photos.table["category"].iat[row]
         self._decide(row, "keep" if same else "relabel", name)
 
     def _decide(self, row: int, decision: Decision | None, label: str) -> None:
-        self.decisions.decide(self.features, row, decision, label)
+        self.decisions.decide(self.embeddings, row, decision, label)
         self._show_page()
 
     def clicked(self, ax: Axes, x: float, y: float) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from caltech_lab.plots.evaluation import embedding_map
+from caltech_lab.plots.embedding_map import embedding_map
 from caltech_lab.widgets.figure_browser import NEITHER, SHOWN, FigureBrowser
 from caltech_lab.widgets.parts import guarded
 from caltech_lab.widgets.photo_map import PhotoMap
@@ -29,7 +29,7 @@ class MapBrowser(FigureBrowser):
 
     Parameters
     ----------
-    features : Embeddings
+    embeddings : Embeddings
         All photos.
     places : ndarray of float32, shape (n, 2)
         Coordinates of each photo, such as from t-SNE.
@@ -37,19 +37,19 @@ class MapBrowser(FigureBrowser):
         Categories to emphasize.
     """
 
-    def __init__(self, features: "Embeddings", places: Floats, highlighted: Ints) -> None:
+    def __init__(self, embeddings: "Embeddings", places: Floats, highlighted: Ints) -> None:
         places, first = np.asarray(places), highlighted.tolist()
-        super().__init__(features, embedding_map(places, features.y, features.categories, first),
-                         HINT)  # fmt: skip
+        ax = embedding_map(places, embeddings.y, embeddings.categories, first)
+        super().__init__(embeddings, ax, HINT)
         self.places = places
-        self.choice.options = [NEITHER, *features.categories]
-        self.map = PhotoMap(places, features.y, features.categories, first,
+        self.choice.options = [NEITHER, *embeddings.categories]
+        self.map = PhotoMap(places, embeddings.y, embeddings.categories, first,
                             self._hovered, self._point_clicked, self._selected)  # fmt: skip
         self.children = [self.map, *self.children[1:]]
 
     def chosen(self, name: str) -> None:
         """Show the photos of a category, and mark them on the map."""
-        rows = np.flatnonzero(self.features.y == self.features.categories.index(name))
+        rows = np.flatnonzero(self.embeddings.y == self.embeddings.categories.index(name))
         self._show(f"The photos of {name}.", rows)
 
     @guarded
@@ -69,9 +69,9 @@ class MapBrowser(FigureBrowser):
         if not len(rows):
             self.say("There are no photos in this area: drag around some points.", wrong=True)
             return
-        counts = np.bincount(self.features.y[rows], minlength=len(self.features.categories))
+        counts = np.bincount(self.embeddings.y[rows], minlength=len(self.embeddings.categories))
         top = np.argsort(-counts, kind="stable")[:4]
-        names = ", ".join(f"{self.features.categories[c]} {counts[c]}" for c in top if counts[c])
+        names = ", ".join(f"{self.embeddings.categories[c]} {counts[c]}" for c in top if counts[c])
         self._show(f"{len(rows):,} photos selected: {names}.", rows)
 
     def _show(self, sentence: str, rows: Ints) -> None:

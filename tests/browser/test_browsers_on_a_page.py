@@ -18,33 +18,33 @@ from caltech_lab.metrics.categories import category_audit
 from caltech_lab.widgets import *
 
 lab = caltech_lab.open_lab()
-features = lab.embeddings
-X, y = features.X, features.y
+embeddings = lab.embeddings
+X, y = embeddings.X, embeddings.y
 train, test = lab.split()
-names = np.array(features.categories)
+names = np.array(embeddings.categories)
 """,
     "clusters": """
 clusters = lab.kmeans(14).labels_
-ClusterBrowser(features, clusters, cluster_plane(X, clusters))
+ClusterBrowser(embeddings, clusters, cluster_plane(X, clusters))
 """,
-    "tree": "TreeBrowser(features, lab.linkage(), leaves=20)",
+    "tree": "TreeBrowser(embeddings, lab.linkage(), leaves=20)",
     "confusion": """
 everything = np.arange(len(X))
 vague = lab.svm().predict_proba(X + 0.03 * np.random.default_rng(0).normal(size=X.shape))
-ConfusionBrowser(features, everything, vague)
+ConfusionBrowser(embeddings, everything, vague)
 """,
     "categories": """
 _, ten = lab.index().search(X[test], 10, exclude=test)
 asked = (y[ten] == y[test, None]).mean(axis=1)
 predicted = lab.svm().predict(X[test])
-table = category_audit(y[test], predicted, features.categories)
-table["photos"] = features.photos.counts[table.index]
+table = category_audit(y[test], predicted, embeddings.categories)
+table["photos"] = embeddings.photos.counts[table.index]
 table["precision@10"] = pd.Series(asked).groupby(names[y[test]]).mean()
-CategoryBrowser(features, table, test, asked, predicted, ten)
+CategoryBrowser(embeddings, table, test, asked, predicted, ten)
 """,
     "map": """
 places = TSNE(perplexity=20, init="pca", random_state=0).fit_transform(X)
-MapBrowser(features, places, np.arange(8))
+MapBrowser(embeddings, places, np.arange(8))
 """,
 }
 

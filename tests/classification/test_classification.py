@@ -63,7 +63,7 @@ def test_classifiers_tell_easy_categories_apart(make, tmp_path):
 
 
 @pytest.mark.parametrize("make", [svm, random_forest])
-def test_the_same_seed_gives_the_same_answers(make):
+def test_the_same_seed_gives_the_same_predictions(make):
     X, y = blobs([20, 20, 20], noise=2)
     first, second = (make().fit(X[::2], y[::2]).predict(X[1::2]) for _ in range(2))
     np.testing.assert_array_equal(first, second)

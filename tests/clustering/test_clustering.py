@@ -116,39 +116,37 @@ def test_sweep_refuses_before_it_starts(blobs, monkeypatch):
         kmeans_sweep(X, [3, 150])
 
 
-# Trees
+# Linkage matrices
 
 
 @pytest.mark.parametrize("method", ["ward", "average", "complete", "single"])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_tree_is_scipys(blobs, method, metric):
+def test_linkage_matrix_is_scipys(blobs, method, metric):
     if method == "ward" and metric == "cosine":
         pytest.skip("not defined")
     X, _ = blobs
-    tree = linkage_matrix(X, method, metric)
+    Z = linkage_matrix(X, method, metric)
     expected = linkage(pdist(X.astype(np.float64), metric), method)
-    assert is_valid_linkage(tree)
-    assert tree.shape == (149, 4)
-    np.testing.assert_allclose(tree[:, 2], expected[:, 2], atol=1e-9)
-    np.testing.assert_array_equal(tree[:, 3], expected[:, 3])
-    np.testing.assert_array_equal(np.sort(tree[:, :2], axis=1), np.sort(expected[:, :2], axis=1))
+    assert is_valid_linkage(Z)
+    assert Z.shape == (149, 4)
+    np.testing.assert_allclose(Z[:, 2], expected[:, 2], atol=1e-9)
+    np.testing.assert_array_equal(Z[:, 3], expected[:, 3])
+    np.testing.assert_array_equal(np.sort(Z[:, :2], axis=1), np.sort(expected[:, :2], axis=1))
 
 
 def test_ward_heights_by_hand():
     # Merging {0} and {1}: sqrt(2/2 · 1²) = 1. {0, 1} and {5}: sqrt(2 · 2 · 1 / 3 · 4.5²).
-    tree = linkage_matrix(np.array([[0], [1], [5]], np.float32))
-    np.testing.assert_allclose(tree, [[0, 1, 1, 2], [2, 3, np.sqrt(4 / 3) * 4.5, 3]])
+    Z = linkage_matrix(np.array([[0], [1], [5]], np.float32))
+    np.testing.assert_allclose(Z, [[0, 1, 1, 2], [2, 3, np.sqrt(4 / 3) * 4.5, 3]])
 
 
-def test_tree_across_blocks():
+def test_linkage_matrix_across_blocks():
     X = np.random.default_rng(0).normal(size=(1100, 4)).astype(np.float32)
-    tree = linkage_matrix(X, "average")
-    np.testing.assert_allclose(
-        tree[:, 2], linkage(X.astype(np.float64), "average")[:, 2], atol=1e-9
-    )
+    Z = linkage_matrix(X, "average")
+    np.testing.assert_allclose(Z[:, 2], linkage(X.astype(np.float64), "average")[:, 2], atol=1e-9)
 
 
-def test_trees_that_share_their_distances_are_the_same_as_alone(blobs, monkeypatch):
+def test_linkage_matrices_that_share_their_distances_are_the_same_as_alone(blobs, monkeypatch):
     X = blobs[0] * np.linspace(0.5, 2, 150, dtype=np.float32)[:, None]
     X[7] = 0
     computed = []
@@ -161,17 +159,17 @@ def test_trees_that_share_their_distances_are_the_same_as_alone(blobs, monkeypat
     # Each linkage comes first once: none may change the distances that those after it read.
     for shift in range(len(LINKAGES)):
         pairs = LINKAGES[shift:] + LINKAGES[:shift]
-        for pair, tree in zip(pairs, linkage_matrices(X, pairs), strict=True):
+        for pair, Z in zip(pairs, linkage_matrices(X, pairs), strict=True):
             expected = linkage_matrix(X, *pair)
-            np.testing.assert_allclose(tree[:, 2], expected[:, 2], atol=1e-12)
+            np.testing.assert_allclose(Z[:, 2], expected[:, 2], atol=1e-12)
             for k in (2, 5, 20):
-                np.testing.assert_array_equal(cut(tree, k), cut(expected, k))
+                np.testing.assert_array_equal(cut(Z, k), cut(expected, k))
     computed.clear()
     assert len(list(linkage_matrices(X, LINKAGES))) == 5
     assert computed == ["euclidean"]
 
 
-def test_faults_of_a_tree_are_sentences(blobs):
+def test_faults_of_a_linkage_are_sentences(blobs):
     X, _ = blobs
     with pytest.raises(
         ArgumentError, match=r"^Ward's method needs the Euclidean distance, not cosine\.$"
@@ -187,9 +185,9 @@ def test_faults_of_a_tree_are_sentences(blobs):
 @pytest.mark.parametrize("method", ["ward", "average", "complete", "single"])
 @pytest.mark.parametrize("k", [2, 5, 31, 149])
 def test_cut_is_fclusters(blobs, method, k):
-    tree = linkage_matrix(blobs[0], method)
-    clusters = cut(tree, k)
-    expected = fcluster(tree, k, criterion="maxclust")
+    Z = linkage_matrix(blobs[0], method)
+    clusters = cut(Z, k)
+    expected = fcluster(Z, k, criterion="maxclust")
     assert adjusted_rand_score(clusters, expected) == 1
     assert clusters.dtype == np.int64
     sizes = np.bincount(clusters)
@@ -204,10 +202,10 @@ def test_cut_names_the_largest_first(blobs):
 
 def test_cut_gives_k_clusters_where_heights_tie():
     # Four equal distances: fcluster gives one cluster or four here.
-    tree = linkage_matrix(np.eye(4, dtype=np.float32), "single")
+    Z = linkage_matrix(np.eye(4, dtype=np.float32), "single")
     for k in (2, 3, 4):
-        assert len(np.unique(cut(tree, k))) == k
-    assert len(np.unique(fcluster(tree, 3, criterion="maxclust"))) == 1
+        assert len(np.unique(cut(Z, k))) == k
+    assert len(np.unique(fcluster(Z, 3, criterion="maxclust"))) == 1
 
 
 def test_the_sweep_keeps_the_best_start(blobs):

@@ -92,12 +92,12 @@ def test_the_bar_of_the_comparison_ends_at_its_total(noisy, monkeypatch):
 def test_comparison_is_that_of_each_recipe_alone(noisy):
     X, y = noisy
     ward, means = linkage_matrix(X), smooth_with_neighbors(X)
-    own, given = (compare_clusterings(X, y, 6, 2, tree) for tree in (None, ward))
+    own, given = (compare_clusterings(X, y, 6, 2, Z) for Z in (None, ward))
     assert given.drop(columns="seconds").equals(own.drop(columns="seconds"))
     alone = {f"{m} linkage, {d}": linkage_matrix(X, m, d) for m, d in LINKAGES}
     alone["ward linkage, smoothed"] = linkage_matrix(means)
-    for name, tree in alone.items():
-        scores = cluster_scores(X, cut(tree, 6), y)
+    for name, Z in alone.items():
+        scores = cluster_scores(X, cut(Z, 6), y)
         assert given.loc[name, list(scores)].to_dict() == pytest.approx(scores, abs=1e-6)
 
 

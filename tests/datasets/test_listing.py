@@ -220,14 +220,14 @@ def test_names_come_back_exactly(tmp_path: Path) -> None:
     photos = folder.with_known_hashes(folder.scan(root), tmp_path / "record.parquet")
     assert set(photos.categories) == {*NAMES}
     extract(photos, PIXELS, goal)
-    features = load(goal, photos)
-    assert features.photos.table["path"].tolist() == [
+    embeddings = load(goal, photos)
+    assert embeddings.photos.table["path"].tolist() == [
         path for path in paths(photos) if not path.startswith("tab")
     ]
     again = folder.with_known_hashes(folder.scan(root), tmp_path / "record.parquet")
     assert again.fingerprint == photos.fingerprint
     assert extract(again, PIXELS, goal).failed.keys() == {"tab\t/tab\t.png"}
-    some = features.photos.subset(np.arange(5), "some")
+    some = embeddings.photos.subset(np.arange(5), "some")
     assert extract(some, PIXELS, tmp_path / "out" / "y" / "pixels" / "features").n_reused == 5
 
 

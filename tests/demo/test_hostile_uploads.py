@@ -1,4 +1,4 @@
-"""Odd and hostile uploads: each ends in an answer or in a sentence, soon and in little memory."""
+"""Odd and hostile uploads: each ends in results or in a sentence, soon and in little memory."""
 
 import io
 import logging
@@ -84,7 +84,7 @@ def flipped(data: bytes, seed: int, n: int = 20) -> bytes:
 
 
 def hostile() -> dict[str, bytes]:
-    """Return uploads by name, the answered ones beginning with `ok`."""
+    """Return uploads by name, those with results beginning with `ok`."""
     jpeg, whole = saved(photo(), "JPEG"), saved(photo(), "PNG")
     frames = [photo(), photo().rotate(90), photo().rotate(180)]
     animated = {"save_all": True, "append_images": frames[1:], "duration": 50}
@@ -232,7 +232,7 @@ def forget_peak() -> int:
 
 @pytest.mark.parametrize("name", CASES)
 def test_it_ends_in_an_answer_or_in_a_sentence(demo, upload, name, caplog, recwarn):
-    before, memory = demo.session.answer, forget_peak()
+    before, memory = demo.session.results, forget_peak()
     demo.say("nothing yet")
     began = time.process_time()  # other tests may run beside
     with caplog.at_level(logging.WARNING):
@@ -241,13 +241,13 @@ def test_it_ends_in_an_answer_or_in_a_sentence(demo, upload, name, caplog, recwa
     said = demo.status["text"]
     if demo.status["wrong"]:
         assert not name.startswith("ok")
-        assert demo.session.answer is before
+        assert demo.session.results is before
         assert re.fullmatch(rf"{re.escape(name)} [^\n]+\.", said), said
         assert len(re.findall(r"\. |\.$", said)) == 1, said
     else:
         assert said.startswith(f"Results for {name} ("), said
-        assert demo.session.answer is not before
-        assert np.isfinite(demo.session.answer.query.vector).all()
+        assert demo.session.results is not before
+        assert np.isfinite(demo.session.results.query.vector).all()
     assert caplog.records == []
     assert [str(w.message) for w in recwarn] == []
     assert seconds < SECONDS, f"{seconds:.1f} processor seconds"

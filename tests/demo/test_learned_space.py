@@ -73,12 +73,12 @@ def test_a_row_that_is_known_takes_no_pass(lab, monkeypatch):
 def test_an_upload_is_searched_where_the_gallery_is(encoder, search, lab):
     model, vectors = projected(lab, "posterior")
     data = search.gallery.photos.file(8).read_bytes() + b" "
-    answer = search.ask(encoder.photo(data, "again"), 5)
-    assert answer.query.row is None
-    assert answer.query.learned.shape == (len(search.gallery.categories),)
-    assert answer.ids[0] == 8  # the same picture
-    assert answer.similarities[0] > 0.99
-    np.testing.assert_allclose(answer.cosines, vectors.X @ answer.query.learned, atol=1e-6)
+    results = search.ask(encoder.photo(data, "again"), 5)
+    assert results.query.row is None
+    assert results.query.learned.shape == (len(search.gallery.categories),)
+    assert results.ids[0] == 8  # the same picture
+    assert results.similarities[0] > 0.99
+    np.testing.assert_allclose(results.cosines, vectors.X @ results.query.learned, atol=1e-6)
     assert len(model.steps) == 2
 
 
@@ -102,19 +102,19 @@ def test_a_part_is_embedded_by_itself(encoder, search):
 
 
 def test_marks_and_filters_work_in_the_learned_space(encoder, search):
-    answer = search.ask(encoder.gallery_photo(8), 5)
-    bad, label = int(answer.ids[0]), int(search.gallery.y[50])
-    ranking = search.rank(answer, SearchOptions(bad=(bad,), categories=frozenset({label})), 5)
+    results = search.ask(encoder.gallery_photo(8), 5)
+    bad, label = int(results.ids[0]), int(search.gallery.y[50])
+    ranking = search.rank(results, SearchOptions(bad=(bad,), categories=frozenset({label})), 5)
     assert bad not in ranking.ids
     assert set(search.gallery.y[ranking.ids]) == {label}
 
 
 def test_probabilities_come_from_projections_that_had_not_seen_the_query(encoder, search):
     y, rows = search.gallery.y, np.arange(0, len(search.gallery), 3)
-    answers = [search.ask(encoder.gallery_photo(int(row)), 5) for row in rows]
-    said = np.mean([answer.same_category for answer in answers])
+    several = [search.ask(encoder.gallery_photo(int(row)), 5) for row in rows]
+    said = np.mean([results.same_category for results in several])
     trained = [row in search.models.trained_on for row in rows]
-    right = np.array([(y[a.ids] == y[a.query.row]).mean() for a in answers])
+    right = np.array([(y[a.ids] == y[a.query.row]).mean() for a in several])
     # Photos that the projection was fitted on find their own nearly always; the probabilities
     # do not take that for granted.
     assert right[trained].mean() > said
@@ -122,14 +122,14 @@ def test_probabilities_come_from_projections_that_had_not_seen_the_query(encoder
 
 def test_the_demo_changes_the_space_and_answers_again(lab):
     demo = RetrievalDemo(SearchSession(lab))
-    session, before = demo.session, demo.session.answer
+    session, before = demo.session, demo.session.results
     demo.act("space", name=LEARNED)
     assert demo.controls["space"] == session.searcher.space.name == LEARNED
-    assert session.answer.query.name == before.query.name
-    assert session.answer.query.learned is not None
+    assert session.results.query.name == before.query.name
+    assert session.results.query.learned is not None
     assert "Results for" in demo.status["text"]
     demo.act("space", name=PLAIN)
-    np.testing.assert_array_equal(session.answer.ids, before.ids)
+    np.testing.assert_array_equal(session.results.ids, before.ids)
 
 
 def test_several_photos_are_searched_in_the_learned_space(encoder, search):

@@ -45,8 +45,8 @@ def test_it_opens_with_results(demo):
     assert demo.opening == ""
     assert not demo.status["wrong"]
     assert said(demo).startswith("Results for ")
-    answer, session = demo.session.answer, demo.session
-    assert answer.query.row == demo.shelf["items"][0]["row"]
+    results, session = demo.session.results, demo.session
+    assert results.query.row == demo.shelf["items"][0]["row"]
     assert len(demo.results["items"]) == 24
     for place, item in enumerate(demo.results["items"]):
         row = int(session.ranking.ids[place])
@@ -70,12 +70,12 @@ def test_all_that_it_shows_is_json(demo):
 def test_an_upload_is_answered(demo, upload, photo_bytes):
     upload(demo, photo_bytes(demo.session, 30) + b" ", "my photo.jpg")
     assert not demo.status["wrong"]
-    assert demo.session.answer.query.row is None
+    assert demo.session.results.query.row is None
     assert rows_of(demo)[0] == 30
     assert demo.query["name"] == "my photo.jpg"
     assert demo.query["place"] == "Not in the gallery."
     upload(demo, photo_bytes(demo.session, 31), "my photo.jpg", chunk=10**9)
-    assert demo.session.answer.query.row == 31
+    assert demo.session.results.query.row == 31
     assert demo.query["place"].startswith(f"In the gallery as {demo.session.category(31)};")
     upload(demo, photo_bytes(demo.session, 30) + b" ", "second.jpg", how="add")
     assert [part["name"] for part in demo.query["parts"]] == [demo.session.path(31), "second.jpg"]
@@ -83,16 +83,16 @@ def test_an_upload_is_answered(demo, upload, photo_bytes):
 
 
 def test_what_is_no_photo_is_one_sentence_and_the_page_goes_on(demo, upload, photo_bytes):
-    before = demo.session.answer
+    before = demo.session.results
     for content in (b"", b"Dear all, this is no photo.", b"\xff\xd8\xff"):
         upload(demo, content)
         assert demo.status["wrong"]
         assert said(demo).startswith("holiday.jpg ")
         assert said(demo).removeprefix("holiday.jpg").count(".") == 1
-        assert demo.session.answer is before
+        assert demo.session.results is before
     upload(demo, photo_bytes(demo.session, 3))
     assert not demo.status["wrong"]
-    assert demo.session.answer.query.row == 3
+    assert demo.session.results.query.row == 3
 
 
 def test_an_unexpected_error_is_shown_and_logged(demo, monkeypatch, caplog):
@@ -142,11 +142,11 @@ def test_an_unexpected_error_is_shown_and_logged(demo, monkeypatch, caplog):
     ids=str,
 )
 def test_a_message_that_is_wrong_changes_nothing(demo, message, caplog):
-    before, rows = demo.session.answer, rows_of(demo)
+    before, rows = demo.session.results, rows_of(demo)
     demo._received(demo, message, [])
     assert demo.status["wrong"]
     assert said(demo).endswith(".")
-    assert demo.session.answer is before
+    assert demo.session.results is before
     assert rows_of(demo) == rows
     demo._received(demo, {"do": "search", "row": 5}, [])
     assert not demo.status["wrong"]
@@ -165,7 +165,7 @@ def test_surprises_are_gallery_photos_and_differ(demo):
     rows = set()
     for _ in range(6):
         demo.act("surprise")
-        rows.add(demo.session.answer.query.row)
+        rows.add(demo.session.results.query.row)
     assert len(rows) > 2
     assert None not in rows
 
@@ -227,13 +227,13 @@ def test_filters_are_shown(demo):
 
 
 def test_a_part_is_searched_and_the_whole_again(demo):
-    query = demo.session.answer.query
+    query = demo.session.results.query
     demo.act("part", box=[0.1, 0.1, 0.9, 0.8])
-    assert demo.session.answer.query.whole is query
+    assert demo.session.results.query.whole is query
     assert demo.query["name"] == f"a part of {query.name}"
     assert demo.query["part"]
     demo.act("whole")
-    assert demo.session.answer.query is query
+    assert demo.session.results.query is query
 
 
 def test_an_unfamiliar_query_is_flagged(demo):
@@ -251,7 +251,7 @@ def test_the_column_tells_category_cluster_and_training(demo):
         shares = [entry["p"] for entry in demo.query["classes"]]
         assert 1 <= len(shares) <= 5
         assert all(f"{100 * share:.1f}" != "0.0" for share in shares)
-        cluster = demo.session.answer.cluster + 1
+        cluster = demo.session.results.cluster + 1
         assert demo.query["cluster"].startswith(f"Cluster {cluster} of 20, with ")
 
 
@@ -339,10 +339,10 @@ def test_the_map_places_gallery_and_query(demo, upload, photo_bytes):
     labels = np.frombuffer(demo.map["labels"], np.int32)
     np.testing.assert_array_equal(labels, demo.session.gallery.y)
     assert ((points >= 0) & (points <= 1)).all()
-    assert demo.query["row"] == demo.session.answer.query.row
+    assert demo.query["row"] == demo.session.results.query.row
     upload(demo, photo_bytes(demo.session, 30) + b" ")
     assert demo.query["row"] is None
-    near = points[demo.session.answer.order[:5]]
+    near = points[demo.session.results.order[:5]]
     assert demo.query["xy"] == pytest.approx(np.median(near, axis=0).tolist())
 
 
@@ -520,7 +520,7 @@ def test_words_are_not_warned_of(lab):
     spoken = SearchSession(Lab(lab.photos, replace(lab.backbone, text=lambda _: far)))
     page = RetrievalDemo(spoken)
     page.act("words", text="a red boat")
-    assert spoken.answer.is_novel
+    assert spoken.results.is_novel
     assert page.query["warning"] == ""
     assert {item["chance"] for item in page.results["items"]} == {None}
 
@@ -532,7 +532,7 @@ def test_the_page_opens_although_a_file_is_gone(lab, monkeypatch):
         photos, "file", lambda self, row: Path("nowhere.jpg") if row == first else file(self, row)
     )
     page = RetrievalDemo(SearchSession(lab))
-    assert page.session.answer is not None
+    assert page.session.results is not None
     assert not page.status["wrong"]
 
 
@@ -670,10 +670,10 @@ def test_what_a_person_does_meanwhile_is_neither_lost_nor_undone(lab, gate):
     loading.join(60)
     session = page.session
     assert said(page) == "results.csv is ready: 10 photos."  # and is not talked over
-    assert session.answer.query.row == 40
+    assert session.results.query.row == 40
     assert session.marks == {marked: "good"}
     assert (page.controls["k"], page.controls["hide_near_duplicates"]) == (10, True)
-    assert session.options.cluster == session.answer.cluster is not None
+    assert session.options.cluster == session.results.cluster is not None
     assert page.query["classes"]
     assert all(item["chance"] for item in page.results["items"])
     page.act("go", step=-1)
@@ -697,11 +697,11 @@ def test_a_click_waits_while_predictions_are_put_in(early, monkeypatch):
     click = Thread(target=early.act, args=("search",), kwargs={"row": 40})
     click.start()
     click.join(0.2)
-    assert early.session.answer.query.row != 40  # not answered by half of the models
+    assert early.session.results.query.row != 40  # no results by half of the models
     go_on.set()
     loading.join(60)
     click.join(60)
-    assert early.session.answer.query.row == 40
+    assert early.session.results.query.row == 40
     assert early.query["classes"]
     assert all(item["chance"] for item in early.results["items"])
 

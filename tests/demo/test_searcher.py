@@ -39,26 +39,26 @@ def vectors(lab):
 
 def test_a_gallery_photo_is_answered_exactly_and_without_itself(encoder, search, X):
     for row in (0, 17, len(X) - 1):
-        answer = search.ask(encoder.gallery_photo(row), search.max_k)
+        results = search.ask(encoder.gallery_photo(row), search.max_k)
         cosine = X @ X[row]
         cosine[row] = -2
         np.testing.assert_allclose(
-            answer.similarities, np.sort(cosine)[::-1][: search.max_k], atol=1e-5
+            results.similarities, np.sort(cosine)[::-1][: search.max_k], atol=1e-5
         )
-        np.testing.assert_allclose(cosine[answer.ids], answer.similarities, atol=1e-5)
-        assert row not in answer.ids
+        np.testing.assert_allclose(cosine[results.ids], results.similarities, atol=1e-5)
+        assert row not in results.ids
 
 
 def test_an_unknown_photo_finds_its_double(lab, encoder, search, photo_bytes):
     data = photo_bytes(SearchSession(lab), 23) + b" "  # the same picture in another file
     query = encoder.photo(data, "double.jpg")
-    answer = search.ask(query, 3)
+    results = search.ask(query, 3)
     assert query.row is None
     assert query.name == "double.jpg"
-    assert answer.ids[0] == 23
-    assert answer.similarities[0] == pytest.approx(1, abs=1e-5)
-    assert list(answer.seconds) == ["read", "embed", "search", "classify", "cluster"]
-    assert all(0 <= seconds < 60 for seconds in answer.seconds.values())
+    assert results.ids[0] == 23
+    assert results.similarities[0] == pytest.approx(1, abs=1e-5)
+    assert list(results.seconds) == ["read", "embed", "search", "classify", "cluster"]
+    assert all(0 <= seconds < 60 for seconds in results.seconds.values())
 
 
 def test_a_gallery_photo_is_recognized_wherever_it_comes_from(lab, encoder, search, tmp_path):
@@ -158,8 +158,8 @@ def test_words_need_a_text_tower(lab, encoder, X):
 
 def test_a_query_may_be_any_vector(search, X):
     vector = X[3] + X[70]
-    answer = search.ask(Query(vector / np.linalg.norm(vector), "two at once", None, b""), 5)
-    assert {3, 70} <= set(answer.ids)
+    results = search.ask(Query(vector / np.linalg.norm(vector), "two at once", None, b""), 5)
+    assert {3, 70} <= set(results.ids)
 
 
 # ---- results ---------------------------------------------------------------------------------
@@ -183,14 +183,14 @@ def test_k_may_not_exceed_a_small_gallery(lab):
 def test_probabilities_and_cluster(lab, encoder, search, X):
     same = 0
     for row in search.models.trained_on.tolist():
-        answer = search.ask(encoder.gallery_photo(row), 1)
-        assert answer.probabilities.sum() == pytest.approx(1)
-        best = answer.best_categories()
+        results = search.ask(encoder.gallery_photo(row), 1)
+        assert results.probabilities.sum() == pytest.approx(1)
+        best = results.best_categories()
         assert len(best) == 5
-        assert (np.diff(answer.probabilities[best]) <= 0).all()
-        assert answer.probabilities[best[0]] == answer.probabilities.max()
-        assert answer.cluster == search.models.kmeans.labels_[row]
-        assert row in search.models.cluster_members(answer.cluster)
+        assert (np.diff(results.probabilities[best]) <= 0).all()
+        assert results.probabilities[best[0]] == results.probabilities.max()
+        assert results.cluster == search.models.kmeans.labels_[row]
+        assert row in search.models.cluster_members(results.cluster)
         same += best[0] == search.models.classifier.predict(X[[row]])[0]
     assert (
         same / len(search.models.trained_on) > 0.95
@@ -219,38 +219,38 @@ def test_calibration_happens_once(lab, search, monkeypatch):
     assert Searcher(lab).models.classifier.temperature_ == search.models.classifier.temperature_ > 0
 
 
-def test_without_marks_the_ranking_is_the_answer(encoder, search):
-    answer = search.ask(encoder.gallery_photo(9), 20)
-    ranking = search.rank(answer, SearchOptions(), 20)
-    np.testing.assert_array_equal(ranking.ids, answer.ids)
-    np.testing.assert_array_equal(ranking.similarities, answer.similarities)
-    np.testing.assert_array_equal(ranking.same_category, answer.same_category)
+def test_without_marks_the_ranking_is_the_results(encoder, search):
+    results = search.ask(encoder.gallery_photo(9), 20)
+    ranking = search.rank(results, SearchOptions(), 20)
+    np.testing.assert_array_equal(ranking.ids, results.ids)
+    np.testing.assert_array_equal(ranking.similarities, results.similarities)
+    np.testing.assert_array_equal(ranking.same_category, results.same_category)
     assert ((ranking.same_category > 0) & (ranking.same_category < 1)).all()
 
 
 def test_an_answer_is_ranked_once(lab, encoder, search, monkeypatch):
-    answer = search.ask(encoder.gallery_photo(9), 20)
-    falling = np.lexsort((np.arange(len(lab.embeddings)), -answer.cosines))
-    np.testing.assert_array_equal(answer.order, falling)
+    results = search.ask(encoder.gallery_photo(9), 20)
+    falling = np.lexsort((np.arange(len(lab.embeddings)), -results.cosines))
+    np.testing.assert_array_equal(results.order, falling)
     monkeypatch.setattr(np, "argsort", lambda *_, **__: pytest.fail("ranked again"))
     for options in (SearchOptions(), SearchOptions(categories=frozenset({2}))):
-        assert len(search.rank(answer, options, 5).ids) == 5
+        assert len(search.rank(results, options, 5).ids) == 5
 
 
 def test_probabilities_depend_on_the_rank_without_marks(encoder, search):
-    answer = search.ask(encoder.gallery_photo(9), 50)
-    last = int(answer.ids[-1])
-    ranking = search.rank(answer, SearchOptions(good=(last,)), 50)
-    places = [answer.ids.tolist().index(row) for row in ranking.ids if row in answer.ids]
-    kept = np.isin(ranking.ids, answer.ids)
+    results = search.ask(encoder.gallery_photo(9), 50)
+    last = int(results.ids[-1])
+    ranking = search.rank(results, SearchOptions(good=(last,)), 50)
+    places = [results.ids.tolist().index(row) for row in ranking.ids if row in results.ids]
+    kept = np.isin(ranking.ids, results.ids)
     assert ranking.ids.tolist().index(last) < 10  # where the curve is that of the first ten
-    np.testing.assert_array_equal(ranking.same_category[kept], answer.same_category[places])
+    np.testing.assert_array_equal(ranking.same_category[kept], results.same_category[places])
 
 
 def test_marks_move_the_ranking(encoder, search, X):
-    answer = search.ask(encoder.gallery_photo(9), 20)
-    good, bad = (int(answer.ids[12]),), (int(answer.ids[0]), int(answer.ids[3]))
-    ranking = search.rank(answer, SearchOptions(good=good, bad=bad), 50)
+    results = search.ask(encoder.gallery_photo(9), 20)
+    good, bad = (int(results.ids[12]),), (int(results.ids[0]), int(results.ids[3]))
+    ranking = search.rank(results, SearchOptions(good=good, bad=bad), 50)
     assert not set(bad) & set(ranking.ids)
     assert 9 not in ranking.ids
     assert ranking.ids.tolist().index(good[0]) < 5
@@ -260,16 +260,16 @@ def test_marks_move_the_ranking(encoder, search, X):
 
 
 def test_filters(lab, encoder, search, X):
-    answer = search.ask(encoder.gallery_photo(9), 20)
+    results = search.ask(encoder.gallery_photo(9), 20)
     y, labels = lab.embeddings.y, frozenset({2, 5})
-    only = search.rank(answer, SearchOptions(categories=labels), 50)
+    only = search.rank(results, SearchOptions(categories=labels), 50)
     assert set(y[only.ids]) == labels
     assert len(only.ids) == 12
-    own = search.rank(answer, SearchOptions(cluster=answer.cluster), 50)
-    assert set(own.ids) | {9} == set(search.models.cluster_members(answer.cluster)) | {9}
+    own = search.rank(results, SearchOptions(cluster=results.cluster), 50)
+    assert set(own.ids) | {9} == set(search.models.cluster_members(results.cluster)) | {9}
     bad = tuple(only.ids)
-    assert len(search.rank(answer, SearchOptions(categories=labels, bad=bad), 5).ids) == 0
-    kept = search.rank(answer, SearchOptions(hide_near_duplicates=True), 30).ids
+    assert len(search.rank(results, SearchOptions(categories=labels, bad=bad), 5).ids) == 0
+    kept = search.rank(results, SearchOptions(hide_near_duplicates=True), 30).ids
     cosine = X[[9, *kept]] @ X[[9, *kept]].T
     np.fill_diagonal(cosine, 0)
     assert cosine.max() < NEAR_DUPLICATE
@@ -285,9 +285,9 @@ def test_only_some_rows_of_a_ranking(encoder, search):
 
 def test_noise_is_unlike_anything_and_the_gallery_is_not(encoder, search, X):
     noise = -np.ones(len(X[0]), dtype=np.float32)
-    answer = search.ask(Query(noise / np.linalg.norm(noise), "noise", None, b""), 5)
-    assert answer.is_novel
-    assert answer.familiarity < search.models.threshold
+    results = search.ask(Query(noise / np.linalg.norm(noise), "noise", None, b""), 5)
+    assert results.is_novel
+    assert results.familiarity < search.models.threshold
     novel = [search.ask(encoder.gallery_photo(int(i))).is_novel for i in search.models.trained_on]
     assert np.mean(novel) < 0.1
 

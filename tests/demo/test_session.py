@@ -18,7 +18,7 @@ def session_with_a_query(session):
 
 
 def test_before_the_first_query_there_is_nothing_to_act_on(session):
-    assert session.answer is session.ranking is None
+    assert session.results is session.ranking is None
     assert session.marks == {}
     assert not any([session.can_undo, session.can_go_back, session.can_go_forward])
     for act in (
@@ -33,7 +33,7 @@ def test_before_the_first_query_there_is_nothing_to_act_on(session):
     session.undo()
     session.clear_marks()
     session.add(session.encoder.gallery_photo(3))  # the first one is the query itself
-    assert session.answer.query.row == 3
+    assert session.results.query.row == 3
 
 
 def test_the_history_goes_back_and_forward_with_its_marks(asked):
@@ -64,7 +64,7 @@ def test_the_history_keeps_the_last_queries(asked, monkeypatch):
     asked.go(-1)
     asked.go(-1)
     assert not asked.can_go_back
-    assert asked.answer.query.row == 40
+    assert asked.results.query.row == 40
 
 
 def test_marks_are_undone_step_by_step(asked):
@@ -99,10 +99,10 @@ def test_filters_stay_for_later_queries(asked):
     asked.search(asked.encoder.gallery_photo(60))
     assert set(asked.gallery.y[rows(asked)]) == labels
     asked.filter(categories=frozenset(), cluster=True)
-    members = asked.searcher.models.cluster_members(asked.answer.cluster)
+    members = asked.searcher.models.cluster_members(asked.results.cluster)
     assert set(rows(asked)) <= set(members)
     asked.search(asked.encoder.gallery_photo(9))  # the cluster is that of the new query
-    assert set(rows(asked)) <= set(asked.searcher.models.cluster_members(asked.answer.cluster))
+    assert set(rows(asked)) <= set(asked.searcher.models.cluster_members(asked.results.cluster))
     asked.filter(cluster=False, hide_near_duplicates=True)
     assert asked.options.hide_near_duplicates
     assert asked.options.cluster is None
@@ -123,14 +123,14 @@ def test_photos_are_added_subtracted_and_removed(asked):
     plain, encoder = rows(asked), asked.encoder
     asked.add(encoder.gallery_photo(30))
     asked.add(encoder.gallery_photo(50), -1)
-    assert [part.sign for part in asked.answer.query.parts] == [1, 1, -1]
+    assert [part.sign for part in asked.results.query.parts] == [1, 1, -1]
     assert not {9, 30, 50} & set(rows(asked))
     with pytest.raises(ArgumentError, match="already a part"):
         asked.add(encoder.gallery_photo(30))
     asked.remove(2)
     asked.remove(1)
-    assert asked.answer.query.parts == ()
-    assert asked.answer.query.row == 9
+    assert asked.results.query.parts == ()
+    assert asked.results.query.row == 9
     assert rows(asked) == plain
     asked.add(encoder.gallery_photo(50), -1)
     before = rows(asked)
@@ -143,7 +143,7 @@ def test_photos_are_added_subtracted_and_removed(asked):
 
 def test_a_failed_step_changes_nothing(asked, monkeypatch):
     asked.search(asked.encoder.gallery_photo(30))
-    before, answer = rows(asked), asked.answer
+    before, results = rows(asked), asked.results
 
     def fails(*_):
         raise ArgumentError("Not today.")
@@ -156,7 +156,7 @@ def test_a_failed_step_changes_nothing(asked, monkeypatch):
     ):
         with pytest.raises(ArgumentError, match="Not today"):
             act()
-    assert (rows(asked), asked.answer) == (before, answer)
+    assert (rows(asked), asked.results) == (before, results)
     assert asked.can_go_back
     assert not asked.can_go_forward
 

@@ -54,8 +54,8 @@ def test_photos_without_labels_have_search_and_clusters_and_no_classifier(
     assert re.search(r"Cluster \d+ of 11, with \d+ photos?\.", text(demo))
     assert {item["chance"] for item in demo.results["items"]} == {None}
     assert {item["name"] for item in demo.results["items"]} <= {f"p{i:02d}.png" for i in range(12)}
-    assert demo.session.answer is not None
-    assert demo.session.answer.best_categories().tolist() == []
+    assert demo.session.results is not None
+    assert demo.session.results.best_categories().tolist() == []
     assert demo.query["classes"] == []
     for mark in ("good", "bad"):
         demo.act("mark", row=demo.results["items"][0]["row"], mark=mark)
@@ -92,8 +92,8 @@ def test_a_small_gallery_opens_and_says_what_is_missing(
     new = demo.session.gallery.photos.file(0).read_bytes() + b" "
     upload(demo, new)
     assert not demo.status["wrong"]
-    assert demo.session.answer is not None
-    assert len(demo.session.answer.ids) == max(1, min(10, sum(sizes.values()) - 1))
+    assert demo.session.results is not None
+    assert len(demo.session.results.ids) == max(1, min(10, sum(sizes.values()) - 1))
 
 
 def test_copies_of_one_photo_have_no_clusters(opened: Open) -> None:
@@ -110,12 +110,12 @@ def test_a_lonely_category_is_found_but_never_predicted(
     assert capsys.readouterr().out.count("`misc` has 1 photo and is left out") == 1
     encoder, searcher = session.encoder, session.searcher
     assert searcher.models.classifier is not None
-    answer = searcher.ask(encoder.gallery_photo(12))
+    results = searcher.ask(encoder.gallery_photo(12))
     assert session.category(12) == "misc"
-    assert answer.probabilities is not None
-    assert answer.probabilities[2] == 0
-    assert answer.probabilities.sum() == pytest.approx(1)
-    assert sorted(answer.best_categories().tolist()) == [0, 1]
+    assert results.probabilities is not None
+    assert results.probabilities[2] == 0
+    assert results.probabilities.sum() == pytest.approx(1)
+    assert sorted(results.best_categories().tolist()) == [0, 1]
     assert 12 in searcher.ask(encoder.gallery_photo(0), 12).ids
     demo = RetrievalDemo(session)
     demo.act("search", row=12)
@@ -125,5 +125,5 @@ def test_a_lonely_category_is_found_but_never_predicted(
 def test_the_familiarity_of_a_photo_does_not_count_itself(opened: Open) -> None:
     session = SearchSession(opened(flat=3))
     X = session.gallery.X
-    answer = session.searcher.ask(session.encoder.gallery_photo(0), 2)
-    assert answer.familiarity == pytest.approx((X[1:] @ X[0]).mean(), abs=1e-6)
+    results = session.searcher.ask(session.encoder.gallery_photo(0), 2)
+    assert results.familiarity == pytest.approx((X[1:] @ X[0]).mean(), abs=1e-6)

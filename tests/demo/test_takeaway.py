@@ -30,20 +30,20 @@ def session_with_a_query(session):
 
 
 def test_the_table_has_one_row_per_result(asked):
-    answer, ranking = asked.answer, asked.ranking
+    results, ranking = asked.results, asked.ranking
     table = pd.read_csv(
-        io.BytesIO(takeaway.csv_bytes(asked.gallery, answer.query, ranking)), encoding="utf-8"
+        io.BytesIO(takeaway.csv_bytes(asked.gallery, results.query, ranking)), encoding="utf-8"
     )
     assert table["rank"].tolist() == list(range(1, 13))
     assert table["path"].tolist() == [asked.path(row) for row in ranking.ids]
-    assert set(table["query"]) == {answer.query.name}
+    assert set(table["query"]) == {results.query.name}
     np.testing.assert_allclose(table["similarity"], ranking.similarities, atol=1e-5)
     shown = table["same_category_probability"]
     np.testing.assert_allclose(shown, ranking.same_category, atol=1e-4)
 
 
 def test_a_name_is_no_formula_in_the_table(asked):
-    query = replace(asked.answer.query, name="=cmd|'/c calc'!A1 \udcff")
+    query = replace(asked.results.query, name="=cmd|'/c calc'!A1 \udcff")
     text = takeaway.csv_bytes(asked.gallery, query, asked.ranking).decode()
     assert "'=cmd" in text
     assert "\\udcff" in text
@@ -52,7 +52,7 @@ def test_a_name_is_no_formula_in_the_table(asked):
 @pytest.mark.parametrize("k", [1, 50])
 def test_the_sheet_is_a_picture_of_sensible_size(asked, k):
     asked.show(k)
-    data = takeaway.sheet_png(asked.gallery, asked.answer.query, asked.ranking)
+    data = takeaway.sheet_png(asked.gallery, asked.results.query, asked.ranking)
     with Image.open(io.BytesIO(data)) as picture:
         assert picture.format == "PNG"
         assert 300 < picture.width < 3000

@@ -79,6 +79,6 @@ def test_a_photo_that_could_not_be_read_has_no_row(photos: Photos, tmp_path: Pat
     damaged = folder.scan(photos.root)
     goal = tmp_path / "outputs" / "photos" / "pixels" / "features"
     extract(damaged, backbone("pixels"), goal)
-    features = load(goal, damaged)
-    assert features.photos.table["path"].tolist() == damaged.table["path"].drop(1).tolist()
-    np.testing.assert_array_equal(features.X, np.delete(load(whole, photos).X, 1, axis=0))
+    embeddings = load(goal, damaged)
+    assert embeddings.photos.table["path"].tolist() == damaged.table["path"].drop(1).tolist()
+    np.testing.assert_array_equal(embeddings.X, np.delete(load(whole, photos).X, 1, axis=0))

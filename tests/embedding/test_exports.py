@@ -22,14 +22,14 @@ NAMES = [
 ]
 
 
-def features() -> Embeddings:
+def embeddings() -> Embeddings:
     X = np.eye(len(NAMES), dtype=np.float32)
     table = pd.DataFrame(X, columns=[f"x{i}" for i in range(len(NAMES))])
     return Embeddings.from_frame(table.assign(path=[f"{n}.png" for n in NAMES], category=NAMES))
 
 
 def test_a_name_stays_in_its_cell_of_the_projector(tmp_path: Path) -> None:
-    vectors, labels = write_projector(features(), tmp_path)
+    vectors, labels = write_projector(embeddings(), tmp_path)
     text = labels.read_bytes().decode()
     assert text.endswith("\n")
     assert len(text.splitlines()) == len(vectors.read_text().splitlines()) + 1
@@ -39,14 +39,14 @@ def test_a_name_stays_in_its_cell_of_the_projector(tmp_path: Path) -> None:
 
 
 def test_a_table_for_people_keeps_every_name(tmp_path: Path) -> None:
-    _, path = write_npy(features(), tmp_path)
+    _, path = write_npy(embeddings(), tmp_path)
     kept = pd.read_csv(path, keep_default_na=False)
     assert kept["category"].tolist() == NAMES
     assert kept["path"].tolist() == [f"{name}.png" for name in NAMES]
 
 
 def test_parquet_keeps_every_name_and_escapes_what_is_no_unicode(tmp_path: Path) -> None:
-    given = features()
+    given = embeddings()
     odd = given.photos.table.astype(object)
     odd.loc[0, "path"] = "q\udcff.png"
     path = write_parquet(

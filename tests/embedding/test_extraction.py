@@ -30,10 +30,10 @@ def expected_rows(photos: Photos) -> np.ndarray:
 
 def test_rows_are_unit_vectors_of_the_photos_in_order(photos: Photos, goal: Path) -> None:
     outcome = extract(photos, PIXELS, goal)
-    features = load(goal, photos)
+    embeddings = load(goal, photos)
     assert outcome.n_extracted == len(photos)
-    assert features.X.dtype == np.float32
-    np.testing.assert_allclose(features.X, expected_rows(photos), atol=1e-6)
+    assert embeddings.X.dtype == np.float32
+    np.testing.assert_allclose(embeddings.X, expected_rows(photos), atol=1e-6)
     np.testing.assert_array_equal(np.load(goal / "labels.npy"), photos.labels)
 
 

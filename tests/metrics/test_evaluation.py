@@ -378,7 +378,7 @@ def test_calibration_worked_example():
     assert expected_calibration_error([0.5, 0.3], [1, 0], bins=4) == pytest.approx(0.1)
 
 
-def test_calibration_of_honest_and_boastful_answers():
+def test_calibration_of_honest_and_boastful_predictions():
     p = np.random.default_rng(0).random(20000)
     honest = np.random.default_rng(1).random(20000) < p
     assert expected_calibration_error(p, honest) < 0.02

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.svm import SVC
 
-from caltech_lab.plots import browsers, clustering, evaluation, style
 from caltech_lab.plots import classification as classifiers
+from caltech_lab.plots import clustering, embedding_map, overviews, style
 from caltech_lab.plots import photos as of_photos
 from caltech_lab.plots.style import in_figure
 
@@ -37,16 +37,16 @@ def boundaries(names):
 
 
 FIGURES = {
-    "embedding_map": lambda: evaluation.embedding_map(
+    "embedding_map": lambda: embedding_map.embedding_map(
         np.random.default_rng(0).random((N, 2)).astype(np.float32), np.arange(N), NAMES, range(8)
     ),
-    "embedding_map, the others": lambda: evaluation.embedding_map(
+    "embedding_map, the others": lambda: embedding_map.embedding_map(
         np.random.default_rng(0).random((N, 2)).astype(np.float32), np.arange(N), NAMES, range(8, N)
     ),
-    "clusters_and_contents": lambda: browsers.clusters_and_contents(
+    "clusters_and_contents": lambda: overviews.clusters_and_contents(
         np.eye(2, dtype=np.float32), np.array([0, 1]), COUNTS
     )[1],
-    "category_profile": lambda: browsers.category_profile(AUDIT, ["accuracy"], "accuracy"),
+    "category_profile": lambda: overviews.category_profile(AUDIT, ["accuracy"], "accuracy"),
     "decision_boundaries": lambda: boundaries(["_$a$", "_$b$"]),
     "confusion_heatmap": lambda: classifiers.confusion_heatmap(np.eye(N, dtype=int), NAMES),
     "grid_of_photos": lambda: of_photos.grid_of_photos([np.zeros((4, 4, 3), "uint8")] * N, NAMES),

@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -64,14 +65,16 @@ def test_the_others_stay_in_line(sample: Photos, goal: Path, share: float) -> No
         assert set(outcome.failed) == bad
         assert outcome.n_photos == len(sample)
         assert outcome.n_extracted + outcome.n_reused == len(sample) - len(bad)
-        features = load(place, damaged)
+        embeddings = load(place, damaged)
         items = pd.read_parquet(place / "items.parquet")
-        assert len(items) == len(features.X) == len(features.y) == len(sample) - len(bad)
-        assert items["path"].tolist() == features.photos.table["path"].tolist()
+        assert len(items) == len(embeddings.X) == len(embeddings.y) == len(sample) - len(bad)
+        assert items["path"].tolist() == embeddings.photos.table["path"].tolist()
         assert bad.isdisjoint(items["path"])
-        np.testing.assert_array_equal(features.X, [truth[path] for path in items["path"]])
-        np.testing.assert_array_equal(features.y, np.load(place / "labels.npy", allow_pickle=False))
-        names = [features.categories[label] for label in features.y]
+        np.testing.assert_array_equal(embeddings.X, [truth[path] for path in items["path"]])
+        np.testing.assert_array_equal(
+            embeddings.y, np.load(place / "labels.npy", allow_pickle=False)
+        )
+        names = [embeddings.categories[label] for label in embeddings.y]
         assert names == items["category"].tolist()
         assert names == [path.split("/")[0] for path in items["path"]]
 
@@ -206,7 +209,8 @@ def test_notebooks_open_photos_by_the_one_door() -> None:
 def test_notebooks_take_rows_of_the_embeddings_from_their_own_photos() -> None:
     """Rows count the photos that could be read; `lab.photos` counts the bad ones too."""
     sources = {name: ast.unparse(tree) for name, tree in notebook_code()}
-    assert [name for name, source in sources.items() if "features.photos.file(" in source]
+    of_the_embeddings = re.compile(r"(?<!lab)\.photos\.file\(")
+    assert [name for name, source in sources.items() if of_the_embeddings.search(source)]
     assert [name for name, source in sources.items() if "lab.photos.file(" in source] == []
 
 

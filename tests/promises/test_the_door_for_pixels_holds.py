@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from caltech_lab.embedding import decoding
+from caltech_lab.embedding import pillow_readers
 from caltech_lab.embedding.images import load_pixels, read_photo
 from caltech_lab.errors import PhotoError
 from tests.pictures import SAVED_AS, animation, bombs, chunk, encode, exif, picture, refusal
@@ -101,7 +101,7 @@ def test_the_cause_of_a_refusal_is_kept():
 def test_a_file_of_too_many_bytes_is_refused_unread(tmp_path):
     file = tmp_path / "photo.jpg"
     with open(file, "wb") as stream:
-        stream.truncate(decoding.MAX_BYTES * 40)
+        stream.truncate(pillow_readers.MAX_BYTES * 40)
     assert "larger than 128 MB" in refusal(file)
 
 
@@ -250,7 +250,7 @@ def test_twenty_thousand_mutated_files_give_an_image_or_a_sentence(tmp_path, cap
             else:
                 seen["image"] += 1
                 assert photo.mode == "RGB"
-                assert photo.width * photo.height <= decoding.MAX_PIXELS
+                assert photo.width * photo.height <= pillow_readers.MAX_PIXELS
             slowest = max(slowest, time.process_time() - start)
             assert slowest < 2, f"file {number} took {slowest:.1f} s"
     assert all(re.fullmatch(r"The upload [^\n]*[^.\n]\.", sentence) for sentence in sentences)

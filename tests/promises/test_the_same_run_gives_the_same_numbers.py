@@ -31,13 +31,14 @@ made = {}
 made["split: train"], made["split: test"] = train, test = split(y, seed=3)
 model = kmeans(X, 7, seed=3)
 made["K-Means: clusters"], made["K-Means: centers"] = model.labels_, model.cluster_centers_
-tree = linkage_matrix(X)
-made["tree: clusters"], made["tree: heights"] = cut(tree, 9), tree[:, 2]
+Z = linkage_matrix(X)
+made["linkage: clusters"], made["linkage: heights"] = cut(Z, 9), Z[:, 2]
 made["recipe: clusters"] = average_linkage_smoothed(X, 9)
 made["silhouette"] = silhouette(X, model.labels_)
 table = tune_svm(X[train], y[train], seed=3, grid={"C": [3.0], "gamma": [1.0]})
 best = svm(**best_parameters(table)).fit(X[train], y[train])
-made["SVM: answers"], made["SVM: margins"] = best.predict(X[test]), best.decision_function(X[test])
+made["SVM: predictions"] = best.predict(X[test])
+made["SVM: margins"] = best.decision_function(X[test])
 made["SVM: accuracy"] = table["accuracy"].to_numpy()
 forest = random_forest(seed=3, n_jobs=-1).fit(X[train], y[train])
 made["forest: votes"] = forest.predict_proba(X[test])

@@ -16,7 +16,7 @@ from caltech_lab.embedding.backbones import backbone
 from caltech_lab.embedding.embeddings import load
 from caltech_lab.embedding.engines import NumpyEngine, Runtime
 from caltech_lab.embedding.extraction import embed_few, embed_photos, extract
-from caltech_lab.embedding.perturbation import PERTURB, RELATIVE, perturbed
+from caltech_lab.embedding.processor_noise import PERTURB, RELATIVE, perturbed
 from caltech_lab.errors import LabError
 from caltech_lab.lab import Lab
 from caltech_lab.report import checkpoints

@@ -10,7 +10,7 @@ from sklearn.preprocessing import normalize
 from caltech_lab.embedding import views
 from caltech_lab.embedding.architectures import generalized_mean, regional_maximum
 from caltech_lab.embedding.backbones import backbone
-from caltech_lab.embedding.costs import forward_milliseconds
+from caltech_lab.embedding.timing import forward_milliseconds
 from caltech_lab.embedding.views import (
     PARTS,
     View,

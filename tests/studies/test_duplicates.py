@@ -59,8 +59,8 @@ def album(drawn_sample: Path, tmp_path: Path) -> Path:
     return root
 
 
-def found(features: Embeddings, pairs: pd.DataFrame) -> set[tuple[str, str, str]]:
-    path = features.photos.table["path"]
+def found(embeddings: Embeddings, pairs: pd.DataFrame) -> set[tuple[str, str, str]]:
+    path = embeddings.photos.table["path"]
     return {
         (*sorted((Path(path[a]).stem, Path(path[b]).stem)), kind)
         for a, b, kind in zip(pairs["a"], pairs["b"], pairs["kind"], strict=True)
@@ -68,9 +68,9 @@ def found(features: Embeddings, pairs: pd.DataFrame) -> set[tuple[str, str, str]
 
 
 def test_copies_and_crops_are_found_and_nothing_else(album: Path, tmp_path: Path) -> None:
-    features = embedded(album, tmp_path / "out")
-    pairs = find_duplicates(features, thresholds=LENIENT)
-    assert found(features, pairs) == {
+    embeddings = embedded(album, tmp_path / "out")
+    pairs = find_duplicates(embeddings, thresholds=LENIENT)
+    assert found(embeddings, pairs) == {
         ("lotus", "lotus same", "same bytes"),
         ("pizza", "pizza small", "copy"),
         ("watch", "watch brighter", "copy"),
@@ -78,15 +78,15 @@ def test_copies_and_crops_are_found_and_nothing_else(album: Path, tmp_path: Path
     }
     assert (pairs["a"] < pairs["b"]).all()
     assert pairs["cosine"].is_monotonic_decreasing
-    assert len(find_duplicates(features, crops=False)) == 3
-    group = groups(pairs, len(features))
+    assert len(find_duplicates(embeddings, crops=False)) == 3
+    group = groups(pairs, len(embeddings))
     assert np.bincount(group[group >= 0]).tolist() == [2, 2, 2, 2]
 
 
 def test_both_measures_must_agree(album: Path, tmp_path: Path) -> None:
-    features = embedded(album, tmp_path / "out")
+    embeddings = embedded(album, tmp_path / "out")
     for strict in (Thresholds(hash_distance=-1), Thresholds(cosine=1.1)):
-        pairs = find_duplicates(features, crops=False, thresholds=strict)
+        pairs = find_duplicates(embeddings, crops=False, thresholds=strict)
         assert set(pairs["kind"]) == {"same bytes"}
 
 
@@ -97,8 +97,8 @@ def test_many_files_of_the_same_bytes_are_one_star_and_not_all_pairs(
     for number in range(40):
         copy = tmp_path / "album" / f"{number}.jpg"
         shutil.copyfile(drawn_sample / "pizza" / "image_0001.jpg", copy)
-    features = embedded(tmp_path / "album", tmp_path / "out")
-    pairs = find_duplicates(features)
+    embeddings = embedded(tmp_path / "album", tmp_path / "out")
+    pairs = find_duplicates(embeddings)
     assert len(pairs) == 39
     assert set(groups(pairs, 40)) == {0}
 
@@ -145,13 +145,13 @@ def test_a_crop_is_found_whichever_of_the_two_comes_first(album: Path) -> None:
 def test_a_photo_that_vanishes_costs_one_photo(
     album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    features = embedded(album, tmp_path)
-    before = found(features, find_duplicates(features, crops=False))
-    row = next(a for a, b, kind in find_duplicates(features, crops=False)[["a", "b", "kind"]].values
-               if kind == "copy")  # fmt: skip
-    gone = features.photos.file(int(row))
+    embeddings = embedded(album, tmp_path)
+    pairs = find_duplicates(embeddings, crops=False)
+    before = found(embeddings, pairs)
+    row = next(a for a, kind in pairs[["a", "kind"]].values if kind == "copy")
+    gone = embeddings.photos.file(int(row))
     gone.unlink()
     capsys.readouterr()
-    after = found(features, find_duplicates(features, crops=False))
-    assert f"1 of {len(features):,} photos cannot be read" in capsys.readouterr().out
+    after = found(embeddings, find_duplicates(embeddings, crops=False))
+    assert f"1 of {len(embeddings):,} photos cannot be read" in capsys.readouterr().out
     assert after == {pair for pair in before if gone.stem not in pair}

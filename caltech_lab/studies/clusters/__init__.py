@@ -1,1 +1,1 @@
-"""Clustering beyond K-Means and linkage, for the final report."""
+"""Better clusters, for `report.beyond`: linkage of smoothed and whitened vectors."""

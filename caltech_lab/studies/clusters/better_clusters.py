@@ -1,4 +1,4 @@
-"""Better clusters without categories, for the final report: whitening, linkage, scores.
+"""Better clusters without categories, for `report.beyond`: whitening, linkage, scores.
 
 ``y`` is an int64 vector of shape (n,) with the category of each photo, used only for scores.
 """

@@ -1,1 +1,1 @@
-"""Better vectors: learned projections, re-ranking, and unseen categories."""
+"""Better vectors: fused views, learned projections, and their evaluation."""

@@ -1,4 +1,4 @@
-"""Evaluation protocols for the learned vectors.
+"""Evaluation protocols for the learned vectors, used by `report.beyond`.
 
 Models are fitted on training photos only, and all scores are of held-out photos. The seed sets the
 splits and the training, so that two seeds give independent runs.
@@ -23,7 +23,24 @@ N_SPLITS = 5
 
 
 def held_out_scores(vectors: Floats, y: Ints, train: Ints, test: Ints, k: int = 10) -> Any:
-    """Score held-out queries in the training set; see `retrieval_scores`."""
+    """Score held-out queries in the training set.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+        Vectors of all photos, rows of unit length.
+    y : ndarray of int64, shape (n,)
+        Category of each photo.
+    train, test : ndarray of int64
+        Rows of the gallery and of the queries.
+    k : int
+        Number of results that precision@k and recall@k count.
+
+    Returns
+    -------
+    RetrievalScores
+        From `retrieval_scores`, which has the same errors.
+    """
     return retrieval_scores(
         vectors[train], y[train], queries=vectors[test], query_labels=y[test], k=k
     )
@@ -121,7 +138,22 @@ def standard_protocol(fused: Floats, y: Ints, seed: int = 0) -> dict[str, Any]:
 
 
 def evaluate_all(plain: Floats, fused: Floats, y: Ints, seed: int = 0) -> dict[str, Any]:
-    """Run `on_held_out` and `standard_protocol` for one seed."""
+    """Run `on_held_out` and `standard_protocol` for one seed.
+
+    Parameters
+    ----------
+    plain, fused : ndarray of float32, shapes (n, d) and (n, e)
+        Embeddings of the lab's backbone and of the fused views.
+    y : ndarray of int64, shape (n,)
+        Category of each photo.
+    seed : int
+        Seed of the splits and of the training.
+
+    Returns
+    -------
+    dict
+        The keys of both.
+    """
     return {**on_held_out(plain, fused, y, seed), **standard_protocol(fused, y, seed)}
 
 

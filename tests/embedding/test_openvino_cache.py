@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from caltech_lab.embedding import networks
+from caltech_lab.embedding import openvino_cache
 from caltech_lab.embedding.backbones import Backbone, backbone, feature_map
-from caltech_lab.embedding.networks import kept_network
+from caltech_lab.embedding.openvino_cache import kept_network
 from caltech_lab.embedding.views import View
 from caltech_lab.settings import settings
 
@@ -101,10 +101,10 @@ def test_views_through_one_network_are_told_apart(environment):
 def test_other_versions_and_edited_code_are_another_file(network, monkeypatch):
     kept_network(network, Converter())
     with monkeypatch.context() as patch:
-        patch.setattr(networks.metadata, "version", lambda name: f"{name} of tomorrow")
+        patch.setattr(openvino_cache.metadata, "version", lambda name: f"{name} of tomorrow")
         assert answer(kept_network(network, Converter(2.0))) == 2
     with monkeypatch.context() as patch:
-        patch.setattr(networks, "SOURCES", ("views.py",))
+        patch.setattr(openvino_cache, "SOURCES", ("views.py",))
         assert answer(kept_network(network, Converter(3.0))) == 3
 
 

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from caltech_lab.embedding import decoding
-from caltech_lab.embedding.decoding import plain_orientation
+from caltech_lab.embedding import pillow_readers
 from caltech_lab.embedding.images import Fit, load_pixels, part_seen, read_head, read_photo
+from caltech_lab.embedding.pillow_readers import plain_orientation
 from caltech_lab.errors import PhotoError
 from caltech_lab.storage.threads import Budget
 from tests.pictures import (
@@ -212,7 +212,7 @@ def test_exif_is_read_as_pillow_reads_it_or_left_to_pillow(directory, order, res
 def test_ordinary_photos_wait_for_no_lock(monkeypatch):
     files = [encode(picture(), "JPEG", exif=exif(6)), encode(picture(), "JPEG"), FORMS["PNG"](6)]
     files.append(segment(files[0], b"http://ns.adobe.com/xap/1.0/\0" + xmp(6)))  # as phones do
-    monkeypatch.setattr(decoding, "_WARNINGS", None)
+    monkeypatch.setattr(pillow_readers, "_WARNINGS", None)
     assert [read_photo(data).size for data in files] == [(24, 40), (40, 24), (24, 40), (24, 40)]
 
 
@@ -299,7 +299,7 @@ def test_a_very_large_jpeg_is_decoded_at_a_reduced_scale(size, scale):
     assert (head.width, head.height) == size
     photo = read_photo(data)
     assert photo.size == tuple(-(-side // scale) for side in size)
-    assert photo.width * photo.height <= decoding.MAX_REDUCED
+    assert photo.width * photo.height <= pillow_readers.MAX_REDUCED
     assert photo.getextrema() == ((128, 128),) * 3
     for fit in get_args(Fit):
         assert (load_pixels(data, 32, fit) == 128).all()
@@ -315,8 +315,8 @@ def test_what_a_reduced_photo_shows_is_what_the_whole_one_shows(monkeypatch):
     whole = picture(800, 600)
     data = encode(whole, "JPEG", quality=95, exif=exif(6))
     expected = {fit: load_pixels(data, 64, fit).astype(int) for fit in ("squash", "crop")}
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 200_000)
-    monkeypatch.setattr(decoding, "MAX_REDUCED", 100_000)
+    monkeypatch.setattr(pillow_readers, "MAX_PIXELS", 200_000)
+    monkeypatch.setattr(pillow_readers, "MAX_REDUCED", 100_000)
     assert read_photo(data).size == (150, 200)
     assert read_head(data)[:2] == (600, 800)
     for fit, pixels in expected.items():
@@ -350,12 +350,12 @@ def test_more_is_refused_in_a_sentence_that_names_the_limit(data, said):
 
 def test_a_jpeg_in_scans_of_one_channel_counts_as_progressive():
     data = bytearray(encode(picture(), "JPEG", subsampling=0))
-    image = decoding.opened(bytes(data), "JPEG")
+    image = pillow_readers.opened(bytes(data), "JPEG")
     assert not image.comes_in_scans()
     at = data.index(b"\xff\xda")
     # The first scan now has the first channel alone.
     data[at : at + 14] = b"\xff\xda\0\x08\1" + bytes(data[at + 5 : at + 7]) + b"\0\x3f\0"
-    assert decoding.opened(bytes(data), "JPEG").comes_in_scans()
+    assert pillow_readers.opened(bytes(data), "JPEG").comes_in_scans()
 
 
 # Memory
@@ -383,7 +383,7 @@ def test_no_more_than_the_budget_is_shared_out():
 def test_a_share_is_given_back_after_a_fault():
     with pytest.raises(PhotoError):
         load_pixels(encode(picture(2000, 2000), "JPEG")[:9000], 8, "squash")
-    assert decoding.MEMORY.free == decoding.MEMORY.total
+    assert pillow_readers.MEMORY.free == pillow_readers.MEMORY.total
 
 
 MEASURE = """
@@ -415,7 +415,7 @@ def test_many_large_photos_at_once_stay_within_the_budget(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
     grown, n = map(int, done.stdout.split())
     assert n == len(sizes) + 1
-    assert grown < decoding.MEMORY.total / 2**20
+    assert grown < pillow_readers.MEMORY.total / 2**20
 
 
 # Threads

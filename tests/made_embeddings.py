@@ -1,4 +1,4 @@
-"""Features of a few dimensions, made without a network."""
+"""Embeddings of a few dimensions, made without a network."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from caltech_lab.datasets import folder
 from caltech_lab.embedding.embeddings import Embeddings
 
 
-def scattered_features(root: Path, noise: float) -> Embeddings:
+def scattered_embeddings(root: Path, noise: float) -> Embeddings:
     """Return 8-d unit vectors of the drawn photos, scattered around one point per category."""
     photos = folder.scan(root)
     rng = np.random.default_rng(0)

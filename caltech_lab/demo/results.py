@@ -157,7 +157,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Results:
     """The results of a query.
 
     Attributes
