@@ -45,7 +45,7 @@ demo: $(INSTALLED)  ## serve the demo as a page of its own, without JupyterLab a
 	$(BIN)/caltech-lab demo
 
 demo-speed: $(INSTALLED)  ## how long the demo takes over all 9,144 photos, beyond the forward pass
-	$(BIN)/python -m caltech_lab.demo.speed
+	$(BIN)/python benchmarks/demo.py
 
 notebooks: $(INSTALLED)  ## re-run the committed notebooks in place and normalize them
 	$(REAL) $(BIN)/python -m tools.series notebooks $(ONLY)

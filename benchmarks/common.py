@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import faiss
+
 from caltech_lab.datasets import open_photos
 from caltech_lab.embedding.backbones import backbone
 from caltech_lab.lab import Lab
+from caltech_lab.retrieval.faiss_store import FaissStore
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import write_json
 
@@ -118,3 +121,8 @@ def save(name: str, results: Mapping[str, Any], quick: bool) -> None:
 
 
 LOAD_BEFORE = os.getloadavg()[0]
+
+
+def bytes_per_vector(store: FaissStore) -> float:
+    """Return the size of the saved index in bytes per vector."""
+    return float(faiss.serialize_index(store._index).size / store._index.ntotal)

@@ -15,7 +15,7 @@ from typing import Any
 
 import faiss
 import numpy as np
-from common import RESULTS, arguments, lab, save
+from common import RESULTS, arguments, bytes_per_vector, lab, save
 from made import grow, principal_coordinates
 from neighbors import hdbscan_on_neighbors, neighbor_graph
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def search(kind: str, X: Matrix, queries: Matrix) -> dict[str, float]:
     build, _ = seconds_of(lambda: store.add(np.arange(len(X)), X))
     asked, (_, ids) = seconds_of(lambda: [store.search(q[None], 10) for q in queries[:50]][-1])
     _, ids = store.search(queries, 10)
-    found = {"seconds": build, "query_ms": 1e3 * asked / 50, "bytes": store.bytes_a_vector}
+    found = {"seconds": build, "query_ms": 1e3 * asked / 50, "bytes": bytes_per_vector(store)}
     exact = np.argpartition(-(queries @ X.T), 10, axis=1)[:, :10]
     same = [len(np.intersect1d(a, b)) for a, b in zip(ids, exact, strict=True)]
     return found | {"recall": float(np.mean(same)) / 10}

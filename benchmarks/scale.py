@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from common import RESULTS, alternate, compared, machine
+from common import RESULTS, alternate, bytes_per_vector, compared, machine
 
 from caltech_lab.datasets import open_photos
 from caltech_lab.embedding.backbones import backbone
@@ -28,6 +28,7 @@ from caltech_lab.embedding.engines import choose_runtime
 from caltech_lab.embedding.extraction import extract
 from caltech_lab.embedding.images import read_photo
 from caltech_lab.lab import Lab
+from caltech_lab.retrieval.faiss_store import FaissStore
 from caltech_lab.retrieval.stores import fill, found, open_store
 from caltech_lab.scale.ray_extraction import extract_shards, ray_embedding
 from caltech_lab.storage.files import read_json, write_json
@@ -202,7 +203,7 @@ def galleries(place: Path, dataset: str, rounds: int, n_queries: int) -> dict[st
         told["rows"][short] |= {
             "recall": recall, "same_cosines": same, "filter_holds": holds,
             "filtered_recall": right, "query_ms": float(np.median(ms[short])),
-            "bytes": getattr(store, "bytes_a_vector", size / len(X)),
+            "bytes": bytes_per_vector(store) if isinstance(store, FaissStore) else size / len(X),
         }  # fmt: skip
         print(short, told["rows"][short], flush=True)
     opened["milvus"].close()

@@ -7,8 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from caltech_lab.report.checkpoints import STRICT, read_record, too_wide
+from caltech_lab.report.checkpoints import STRICT, read_record
 from tools import series
+from tools.recording import too_wide
 
 ROOT = Path(__file__).resolve().parents[1]
 

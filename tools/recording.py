@@ -10,9 +10,11 @@ differences between them.
 
 import argparse
 import hashlib
+import json
+import math
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +29,20 @@ from caltech_lab.report.checkpoints import (
     FORMATS,
     RECORD,
     STRICT,
+    Number,
     Recorded,
     read_record,
-    tolerance,
-    too_wide,
-    write_record,
 )
 from caltech_lab.settings import settings
-from caltech_lab.storage.files import read_json, write_json
+from caltech_lab.storage.files import read_json, write_atomically, write_json
 from tools.series import execute, key_of, notebooks
 
 ROOT = Path(__file__).parents[1]
+
+SMALLEST = 0.002  # least tolerance of a rate, for other builds of the same libraries
+TEST_SHARE = 0.2
+SAFETY = 3  # tolerance divided by the largest observed deviation
+WIDEST = 0.25  # of the range of a figure; a wider tolerance would hide errors
 
 SEEDS = (1, 2, 3)  # `make test-other-cpu` uses the first
 
@@ -114,6 +119,97 @@ def recorded_from(runs: dict[int, dict[str, Any]], other: dict[int, dict[str, An
         rounded = value[name] if isinstance(value[name], int) else round(value[name], 6)
         recorded[name] = {"value": rounded, "tolerance": allowed}
     return recorded
+
+
+def floor(value: Number, n_photos: int) -> Number:
+    """Return the least tolerance of a figure: 0 for a count, one test photo for a rate.
+
+    Examples
+    --------
+    >>> floor(336, 336), floor(0.95, 8677)
+    (0, 0.002)
+    """
+    if isinstance(value, int):
+        return 0
+    return max(SMALLEST, _up(1 / (TEST_SHARE * max(n_photos, 1))))
+
+
+def tolerance(value: Number, others: Iterable[Number], n_photos: int) -> Number:
+    """Return the tolerance of a figure, from its values on perturbed embeddings.
+
+    Parameters
+    ----------
+    value : number
+        Measured value.
+    others : iterable of numbers
+        Values of the same figure on perturbed embeddings, or in another precision.
+    n_photos : int
+        Number of photos in the dataset.
+
+    Returns
+    -------
+    number
+        Three times the largest deviation, or `floor` if that is larger. The tolerance of a rate
+        does not reach 1 if no run did, because a data leak would give 1.
+
+    Examples
+    --------
+    >>> tolerance(0.9, [0.91, 0.9, 0.895], 8677), tolerance(13, [13, 12], 69)
+    (0.03, 3)
+    >>> tolerance(0.97, [0.98, 0.97], 8677), tolerance(0.97, [0.98, 1.0], 8677)
+    (0.02, 0.09)
+    """
+    others = [*others]
+    movement = max((abs(other - value) for other in others), default=0)
+    moved, least = SAFETY * movement, floor(value, n_photos)
+    if isinstance(value, int):
+        return max(least, math.ceil(moved))
+    highest = max([value, *others])
+    if highest < 1 <= value + moved:
+        moved = max(movement, (highest + 1) / 2 - value)
+    return max(least, _up(moved))
+
+
+def too_wide(record: Mapping[str, Mapping[str, Recorded]]) -> list[str]:
+    """List the figures whose tolerance is a quarter of their range or more, so they hardly fail.
+
+    The range is taken as 1 for figures between -1 and 1, and as the absolute value for others.
+    """
+    return [
+        f"{kind} {notebook} {name}: {entry['value']} ± {entry['tolerance']}"
+        for kind, notebooks in record.items()
+        for notebook, recorded in notebooks.items()
+        for name, entry in recorded.items()
+        if entry["tolerance"] > 0 and entry["tolerance"] >= WIDEST * max(1.0, abs(entry["value"]))
+    ]
+
+
+def _up(number: float) -> float:
+    """Round up to two significant digits."""
+    if not number > 1e-12:
+        return 0.0
+    scale = 10.0 ** (1 - math.floor(math.log10(number)))
+    return float(f"{math.ceil(round(number * scale, 6)) / scale:.2g}")
+
+
+def write_record(path: Path, record: Mapping[str, Mapping[str, Recorded]]) -> None:
+    """Write the recorded values in a fixed order, one figure per line."""
+    kinds = [
+        f"  {json.dumps(kind)}: {{\n"
+        + ",\n".join(
+            f"    {json.dumps(notebook)}: {{\n"
+            + ",\n".join(
+                f"      {json.dumps(name, ensure_ascii=False)}: {json.dumps(dict(entry))}"
+                for name, entry in recorded.items()
+            )
+            + "\n    }"
+            for notebook, recorded in sorted(notebooks.items())
+        )
+        + "\n  }"
+        for kind, notebooks in sorted(record.items())
+    ]
+    with write_atomically(path) as temporary:
+        temporary.write_text("{\n" + ",\n".join(kinds) + "\n}\n", encoding="utf-8")
 
 
 def merge(

@@ -4,9 +4,8 @@
 precision and notebook. `tools.recording` writes it.
 """
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import pandas as pd
 from caltech_lab.embedding.processor_noise import PERTURB, perturbation
 from caltech_lab.errors import LabError
 from caltech_lab.settings import settings
-from caltech_lab.storage.files import read_json, write_atomically, write_json
+from caltech_lab.storage.files import read_json, write_json
 
 if TYPE_CHECKING:
     from caltech_lab.lab import Lab
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
 STRICT = "CALTECH_LAB_CHECKPOINTS"  # `strict` in tests: a figure that differs is an error
 RECORD = "CALTECH_LAB_RECORD"  # a folder: figures are written there instead of compared
 
-SMALLEST = 0.002  # least tolerance of a rate, for other builds of the same libraries
-TEST_SHARE = 0.2
-SAFETY = 3  # tolerance divided by the largest observed deviation
-WIDEST = 0.25  # of the range of a figure; a wider tolerance would hide errors
 NAMED = 3  # figures that a summary names
 FORMATS = {"bf16": "bfloat16", "f32": "float32"}
 ROUNDING = 1e-6  # of the recorded values
@@ -100,7 +95,7 @@ def read_record(path: Path) -> dict[str, dict[str, Recorded]]:
     Parameters
     ----------
     path : Path
-        File written by `write_record`.
+        The file `notebooks/checkpoints.json`.
 
     Returns
     -------
@@ -128,26 +123,6 @@ def read_record(path: Path) -> dict[str, dict[str, Recorded]]:
     if not good:
         raise LabError(f"{path.name} is missing or damaged: restore it from the repository.")
     return record
-
-
-def write_record(path: Path, record: Mapping[str, Mapping[str, Recorded]]) -> None:
-    """Write the recorded values in a fixed order, one figure per line."""
-    kinds = [
-        f"  {json.dumps(kind)}: {{\n"
-        + ",\n".join(
-            f"    {json.dumps(notebook)}: {{\n"
-            + ",\n".join(
-                f"      {json.dumps(name, ensure_ascii=False)}: {json.dumps(dict(entry))}"
-                for name, entry in recorded.items()
-            )
-            + "\n    }"
-            for notebook, recorded in sorted(notebooks.items())
-        )
-        + "\n  }"
-        for kind, notebooks in sorted(record.items())
-    ]
-    with write_atomically(path) as temporary:
-        temporary.write_text("{\n" + ",\n".join(kinds) + "\n}\n", encoding="utf-8")
 
 
 def find(
@@ -216,77 +191,6 @@ def table(measured: Mapping[str, Number], recorded: Recorded) -> pd.DataFrame:
         for name in dict.fromkeys([*measured, *recorded])
     }
     return pd.DataFrame(rows).T
-
-
-def floor(value: Number, n_photos: int) -> Number:
-    """Return the least tolerance of a figure: 0 for a count, one test photo for a rate.
-
-    Examples
-    --------
-    >>> floor(336, 336), floor(0.95, 8677)
-    (0, 0.002)
-    """
-    if isinstance(value, int):
-        return 0
-    return max(SMALLEST, _up(1 / (TEST_SHARE * max(n_photos, 1))))
-
-
-def tolerance(value: Number, others: Iterable[Number], n_photos: int) -> Number:
-    """Return the tolerance of a figure, from its values on perturbed embeddings.
-
-    Parameters
-    ----------
-    value : number
-        Measured value.
-    others : iterable of numbers
-        Values of the same figure on perturbed embeddings, or in another precision.
-    n_photos : int
-        Number of photos in the dataset.
-
-    Returns
-    -------
-    number
-        Three times the largest deviation, or `floor` if that is larger. The tolerance of a rate
-        does not reach 1 if no run did, because a data leak would give 1.
-
-    Examples
-    --------
-    >>> tolerance(0.9, [0.91, 0.9, 0.895], 8677), tolerance(13, [13, 12], 69)
-    (0.03, 3)
-    >>> tolerance(0.97, [0.98, 0.97], 8677), tolerance(0.97, [0.98, 1.0], 8677)
-    (0.02, 0.09)
-    """
-    others = [*others]
-    movement = max((abs(other - value) for other in others), default=0)
-    moved, least = SAFETY * movement, floor(value, n_photos)
-    if isinstance(value, int):
-        return max(least, math.ceil(moved))
-    highest = max([value, *others])
-    if highest < 1 <= value + moved:
-        moved = max(movement, (highest + 1) / 2 - value)
-    return max(least, _up(moved))
-
-
-def too_wide(record: Mapping[str, Mapping[str, Recorded]]) -> list[str]:
-    """List the figures whose tolerance is a quarter of their range or more, so they hardly fail.
-
-    The range is taken as 1 for figures between -1 and 1, and as the absolute value for others.
-    """
-    return [
-        f"{kind} {notebook} {name}: {entry['value']} ± {entry['tolerance']}"
-        for kind, notebooks in record.items()
-        for notebook, recorded in notebooks.items()
-        for name, entry in recorded.items()
-        if entry["tolerance"] > 0 and entry["tolerance"] >= WIDEST * max(1.0, abs(entry["value"]))
-    ]
-
-
-def _up(number: float) -> float:
-    """Round up to two significant digits."""
-    if not number > 1e-12:
-        return 0.0
-    scale = 10.0 ** (1 - math.floor(math.log10(number)))
-    return float(f"{math.ceil(round(number * scale, 6)) / scale:.2g}")
 
 
 def _number(value: Any) -> Number:

@@ -77,11 +77,6 @@ class FaissStore:
         """Number of vectors."""
         return int(self._there.sum())
 
-    @property
-    def bytes_a_vector(self) -> float:
-        """Size of the saved index in bytes per vector."""
-        return float(faiss.serialize_index(self._index).size / self._index.ntotal)
-
     def add(
         self, ids: Ids, X: NDArray[np.float32], categories: Sequence[str] | None = None
     ) -> None:

@@ -12,11 +12,11 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
+from benchmarks.demo import demo_speed
 from caltech_lab.datasets import folder
 from caltech_lab.demo import RetrievalDemo, SearchSession, open_page
 from caltech_lab.demo.page import OPENING
 from caltech_lab.demo.searcher import LOADING, Searcher
-from caltech_lab.demo.speed import demo_speed
 from caltech_lab.errors import ArgumentError
 from caltech_lab.lab import Lab
 from tests.demo.test_searcher import Maps

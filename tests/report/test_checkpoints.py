@@ -24,12 +24,10 @@ from caltech_lab.report.checkpoints import (
     RECORD,
     STRICT,
     read_record,
-    tolerance,
-    too_wide,
-    write_record,
 )
 from caltech_lab.settings import settings
 from tools import recording
+from tools.recording import tolerance, too_wide, write_record
 
 SAME = {"n": 10, "accuracy": 0.9}
 ENTRIES = {"n": {"value": 10, "tolerance": 0}, "accuracy": {"value": 0.9, "tolerance": 0.01}}
@@ -315,7 +313,7 @@ def test_a_recording_goes_on_where_it_was_stopped(
     assert ran == ["", "1", "2", "3"]
     assert read_record(place)[f"{kind}/f32"]["05"] == {
         "n": {"value": 10, "tolerance": 0},
-        "accuracy": {"value": 0.9, "tolerance": checkpoints.floor(0.9, len(lab.photos))},
+        "accuracy": {"value": 0.9, "tolerance": recording.floor(0.9, len(lab.photos))},
     }
     recording.record([notebook], runs)
     assert len(ran) == 4

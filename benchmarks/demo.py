@@ -1,6 +1,6 @@
 """Latency of the demo, without the forward pass of the network.
 
-`python -m caltech_lab.demo.speed [DATASET]` measures it on all 9,144 photos of Caltech-101, or
+`python benchmarks/demo.py [DATASET]` measures it on all 9,144 photos of Caltech-101, or
 on another dataset, and prints a table.
 """
 
