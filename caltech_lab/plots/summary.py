@@ -29,6 +29,7 @@ def performance_summary(report: dict[str, Any]) -> Figure:
     classifiers = report["classification"]
     retrieval = report["retrieval"]
     clusters = report["clustering"]
+    n_compared = len(clusters["best_k50"]["compared"])
     _bars(
         left,
         "Classification: accuracy, five splits",
@@ -39,7 +40,7 @@ def performance_summary(report: dict[str, Any]) -> Figure:
                 classifiers["random_forest"]["macro_accuracy"],
             ],
         },
-        ("over photos", "over categories"),
+        ("micro average", "macro average"),
     )
     _bars(
         middle,
@@ -51,7 +52,7 @@ def performance_summary(report: dict[str, Any]) -> Figure:
             ]
             for name in ("leave_one_out", "held_out")
         },
-        ("over queries", "over categories"),
+        ("micro average", "macro average"),
     )
     _bars(
         right,
@@ -61,7 +62,7 @@ def performance_summary(report: dict[str, Any]) -> Figure:
             for label, name in (
                 ("K-Means\nk = 20", "kmeans_k20"),
                 ("Ward\nK = 50", "hierarchical_k50"),
-                ("best of several,\nK = 50", "best_k50"),
+                (f"best of {n_compared},\nK = 50", "best_k50"),
             )
         },
         ("NMI", "ARI"),
