@@ -17,6 +17,7 @@ suppress_warnings = [
     "mystnb.unknown_mime_type",  # an interactive widget, which has a picture beside it
 ]
 
+autodoc_mock_imports = ["open_clip", "timm", "huggingface_hub"]  # extras
 autodoc_member_order = "bysource"
 autodoc_default_options = {  # scikit-learn adds these to estimators, with links into its own site
     "exclude-members": "set_fit_request,set_predict_request,set_score_request,set_transform_request"

@@ -25,7 +25,7 @@ from caltech_lab.embedding.extraction import (
 )
 from caltech_lab.embedding.processor_noise import perturbed
 from caltech_lab.errors import ArgumentError, CacheError
-from caltech_lab.storage.files import load_array
+from caltech_lab.storage.arrays import load_array
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from caltech_lab.embedding.embeddings import Embeddings
 from caltech_lab.errors import ArgumentError
-from caltech_lab.storage.files import save_array, valid_unicode, write_atomically
+from caltech_lab.storage.arrays import save_array
+from caltech_lab.storage.files import valid_unicode, write_atomically
 from caltech_lab.storage.tables import write_csv
 
 FORMATS = ("parquet", "npy", "projector")

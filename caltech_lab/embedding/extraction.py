@@ -28,12 +28,12 @@ from caltech_lab.embedding.engines import Engine, Runtime, choose_runtime, compi
 from caltech_lab.embedding.images import load_pixels
 from caltech_lab.embedding.processor_noise import perturbed
 from caltech_lab.errors import CacheError, DatasetError, LabError, PhotoError, shown_name
+from caltech_lab.storage.arrays import save_array
 from caltech_lab.storage.files import (
     explain,
     lock,
     make_way,
     read_json,
-    save_array,
     set_aside,
     sha256_of,
     write_atomically,

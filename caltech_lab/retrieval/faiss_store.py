@@ -18,15 +18,8 @@ from caltech_lab.retrieval.index import (
     checked_vectors,
     ranked,
 )
-from caltech_lab.storage.files import (
-    load_array,
-    make_way,
-    read_json,
-    save_array,
-    sha256_of,
-    write_atomically,
-    write_json,
-)
+from caltech_lab.storage.arrays import load_array, save_array
+from caltech_lab.storage.files import make_way, read_json, sha256_of, write_atomically, write_json
 
 NARROW = 0.1  # below this share of allowed vectors, the search is exhaustive
 

@@ -23,16 +23,8 @@ import numpy as np
 import pandas as pd
 
 from caltech_lab.errors import CacheError
-from caltech_lab.storage.files import (
-    load_array,
-    lock,
-    make_way,
-    read_json,
-    save_array,
-    set_aside,
-    sha256_of,
-    write_json,
-)
+from caltech_lab.storage.arrays import load_array, save_array
+from caltech_lab.storage.files import lock, make_way, read_json, set_aside, sha256_of, write_json
 from caltech_lab.storage.memory import release
 from caltech_lab.storage.models import load_model, save_model
 from caltech_lab.storage.tables import load_table, save_table

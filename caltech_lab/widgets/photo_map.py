@@ -6,7 +6,6 @@ from typing import Any
 
 import anywidget
 import numpy as np
-import scipy
 import traitlets
 from numpy.typing import NDArray
 from skimage import measure, segmentation
@@ -149,11 +148,13 @@ def regions(
         x, y and name of each region in which more than half of the photos have the same name, the
         largest first. A name can occur more than once.
     """
+    from scipy.ndimage import gaussian_filter  # takes half a second; a page shows results before it
+
     side = int(np.clip(2 * np.sqrt(len(places)), 6, 300))
     cells = tuple(np.clip((places * side).astype(np.int64), 0, side - 1).T)
     counts = np.zeros((side, side))
     np.add.at(counts, cells, 1)
-    density = scipy.ndimage.gaussian_filter(counts, 1.0, mode="constant")
+    density = gaussian_filter(counts, 1.0, mode="constant")
     hills = segmentation.watershed(-density, mask=density > 0.02)
     known, codes = np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)
     majority = [0]  # of each hill: a name's code plus one, or zero for none

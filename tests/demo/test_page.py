@@ -398,7 +398,7 @@ def opened(page):
 
 
 def test_the_page_of_voila_opens_in_the_background(lab, environment, monkeypatch, capsys):
-    monkeypatch.setattr("caltech_lab.lab.open_lab", lambda: print("words") or lab)
+    monkeypatch.setattr("caltech_lab.demo.page.open_lab", lambda: print("words") or lab)
     page = opened(open_page())
     assert page.opening == ""
     assert page.results["items"]
@@ -414,9 +414,9 @@ def test_a_page_that_cannot_open_says_why(environment, monkeypatch, caplog):
     def breaks():
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr("caltech_lab.lab.open_lab", fails)
+    monkeypatch.setattr("caltech_lab.demo.page.open_lab", fails)
     assert opened(open_page()).opening == "There is no dataset 'x'."
-    monkeypatch.setattr("caltech_lab.lab.open_lab", breaks)
+    monkeypatch.setattr("caltech_lab.demo.page.open_lab", breaks)
     page = opened(open_page())
     assert "cannot be opened (ZeroDivisionError)" in page.opening
     assert "secret detail" in caplog.text
@@ -545,7 +545,7 @@ def test_other_cells_print_while_a_page_opens(lab, monkeypatch, capsys):
         go_on.wait(60)
         return lab
 
-    monkeypatch.setattr("caltech_lab.lab.open_lab", opens)
+    monkeypatch.setattr("caltech_lab.demo.page.open_lab", opens)
     page = open_page()
     assert ready.wait(60)
     print("heard")

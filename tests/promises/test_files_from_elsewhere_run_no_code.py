@@ -28,7 +28,7 @@ from caltech_lab.embedding.pretrained import resnet50_weights
 from caltech_lab.errors import CacheError, LabError, WeightsError
 from caltech_lab.retrieval.index import Index
 from caltech_lab.settings import settings
-from caltech_lab.storage import files, models, tables
+from caltech_lab.storage import arrays, files, models, tables
 from tests.tiny_clip import tiny_clip
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,13 +60,13 @@ def attack(tmp_path: Path) -> Iterator[Attack]:
 def test_an_array_of_objects_is_refused(attack: Attack, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([attack], dtype=object), allow_pickle=True)
     with pytest.raises(CacheError, match="is not a NumPy array"):
-        files.load_array(tmp_path / "a.npy")
+        arrays.load_array(tmp_path / "a.npy")
 
 
 def test_a_pickle_called_npy_is_refused(attack: Attack, tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(pickle.dumps(attack))
     with pytest.raises(CacheError, match="is not a NumPy array"):
-        files.load_array(tmp_path / "a.npy")
+        arrays.load_array(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize("shape", [(10**13,), (10**6, 10**6), (2**62, 4), (-1,), (1001,), (999,)])
@@ -80,15 +80,15 @@ def test_an_array_that_claims_another_size_is_refused(
         file.write(bytes(8 * 1000))
     before = psutil.Process().memory_info().rss
     with pytest.raises(CacheError, match="is not a NumPy array"):
-        files.load_array(path)
+        arrays.load_array(path)
     assert psutil.Process().memory_info().rss - before < 50e6
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (7,), (3, 5)])
 def test_honest_arrays_pass(shape: tuple[int, ...], tmp_path: Path) -> None:
     array = np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
-    files.save_array(tmp_path / "a.npy", array)
-    found = files.load_array(tmp_path / "a.npy")
+    arrays.save_array(tmp_path / "a.npy", array)
+    found = arrays.load_array(tmp_path / "a.npy")
     np.testing.assert_array_equal(found, array)
     assert (found.dtype, found.flags.writeable) == (array.dtype, True)
 
@@ -367,7 +367,7 @@ def test_nothing_is_ever_unpickled() -> None:
 def test_every_fault_here_is_a_sentence(tmp_path: Path) -> None:
     buffer = io.BytesIO(b"nothing of the kind")
     for name, read in {
-        "a.npy": files.load_array,
+        "a.npy": arrays.load_array,
         "a.json": files.read_json,
         "a.skops": models.load_model,
         "a.faiss": lambda path: Index.load(path, 8, 40),
