@@ -55,7 +55,7 @@ def test_a_large_gallery_is_mapped_by_a_sample(monkeypatch):
         mapped.append(len(X))
         return X[:, :2].astype(np.float64)
 
-    monkeypatch.setattr("caltech_lab.fast.tsne.tsne", counted)
+    monkeypatch.setattr("caltech_lab.demo.gallery_map.tsne", counted)
     found, y = map_of(embeddings(100, 100)), np.repeat([0, 1], 100)
     assert mapped == [60]
     assert are_on_the_map(found, 200)
@@ -73,5 +73,5 @@ def test_the_map_of_a_lab_is_cached(small_lab, monkeypatch):
     found = places(small_lab)
     assert are_on_the_map(found, len(small_lab.embeddings))
     assert (small_lab.folder("results/demo") / "map.npy").is_file()
-    monkeypatch.setattr("caltech_lab.fast.tsne.tsne", None)
+    monkeypatch.setattr("caltech_lab.demo.gallery_map.tsne", None)
     np.testing.assert_array_equal(places(small_lab), found)

@@ -58,10 +58,10 @@ def test_another_set_takes_over_the_rows_that_are_known(photos: Photos, goal: Pa
 def test_an_interrupted_run_goes_on_where_it_stopped(
     photos: Photos, goal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails_later(path: Path, *arguments: object) -> np.ndarray:
+    def fails_later(path: Path, *arguments: object, **options: object) -> np.ndarray:
         if path == photos.file(len(photos) - 1):
             raise KeyboardInterrupt
-        return load_pixels(path, *arguments)  # type: ignore[arg-type]
+        return load_pixels(path, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(extraction, "load_pixels", fails_later)
     with pytest.raises(KeyboardInterrupt):
