@@ -87,8 +87,8 @@ $(VENV)/scale-installed: $(INSTALLED)
 test-scale: $(VENV)/scale-installed  ## Ray on two nodes, killed workers, Milvus: what outgrows one machine
 	$(BIN)/python -m pytest $(WORKERS) tests/scale
 
-screenshots: $(INSTALLED)  ## the same, and write notebooks/images/
-	SCREENSHOTS=notebooks/images $(BIN)/python -m pytest -s tests/browser
+screenshots: $(INSTALLED)  ## the same, and write notebooks/images/ and build/screenshots/
+	SCREENSHOTS=1 $(BIN)/python -m pytest -s tests/browser
 	$(BIN)/python -m tools.pictures
 
 # The limit of a cell is nbval's: one that sees all photos in other ways takes ten minutes on some

@@ -123,7 +123,7 @@ class ExtractionReport:
             rate = self.n_extracted / max(self.seconds, 1e-9)
             lines.append(
                 f"{self.n_extracted:,} photos extracted in {self.seconds:.0f} s "
-                f"({rate:.0f} a second, {self.engine}), {self.n_reused:,} known already."
+                f"({rate:.0f} per second, {self.engine}), {self.n_reused:,} known already."
             )
         if self.failed:
             shown = "; ".join(

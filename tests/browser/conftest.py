@@ -21,7 +21,9 @@ from tools import series
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # A folder to write screenshots to; `make screenshots` names notebooks/images.
-SCREENSHOTS = os.environ.get("SCREENSHOTS")
+SCREENSHOTS = bool(os.environ.get("SCREENSHOTS"))
+ROOT = Path(__file__).parents[2]
+IMAGES, BUILT = ROOT / "notebooks" / "images", ROOT / "build" / "screenshots"
 
 
 @pytest.fixture(scope="session")
@@ -129,12 +131,14 @@ def _serve(
 
 @pytest.fixture
 def shoot() -> Callable[..., None]:
-    """Write a screenshot of something to the folder for screenshots, if one was named."""
+    """Write a screenshot to `build/screenshots`, if asked to, and in place of a notebook's picture."""
 
     def write(target, name: str) -> None:
         if SCREENSHOTS:
+            shown = IMAGES / f"{name}.webp"  # a fifth of a PNG's bytes
+            path = shown if shown.is_file() else BUILT / shown.name
+            path.parent.mkdir(parents=True, exist_ok=True)
             with Image.open(io.BytesIO(target.screenshot())) as picture:
-                path = Path(SCREENSHOTS) / f"{name}.webp"  # a fifth of a PNG's bytes
                 picture.convert("RGB").save(path, quality=85, method=6)
 
     return write

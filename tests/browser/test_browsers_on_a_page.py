@@ -137,9 +137,9 @@ def test_the_browsers_in_jupyterlab(page, lab_address, all_browsers, shoot):
     # JupyterLab draws what is in sight, so each browser is looked at in turn.
     for place, (name, x, y, words) in enumerate(
         [
-            ("clusters", 0.75, 0.3, "purity"),
-            ("tree", 0.6, 0.4, "purity"),
-            ("confusion", 0.35, 0.32, "three most probable categories"),
+            ("clusters", 0.65, 0.05, "purity 0.50"),  # the largest, of two categories
+            ("tree", 0.3, 0.857, "schooner"),  # the lowest branch, of three
+            ("confusion", 0.25, 0.42, "schooner are predicted as ketch"),
             ("categories", 0.1, 0.4, "queries, the worst first"),  # the worst category
         ]
     ):
