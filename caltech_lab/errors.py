@@ -1,4 +1,4 @@
-"""Errors for users, each with a message of one sentence."""
+"""Classes of errors for users; the sentence of each stands where it is raised."""
 
 import re
 

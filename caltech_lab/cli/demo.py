@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from caltech_lab.cli.common import Result, use_gallery
-from caltech_lab.errors import DatasetError
+from caltech_lab.errors import LabError
 from caltech_lab.settings import settings
 
 SERVED = Path(__file__).parents[1] / "demo" / "served"
@@ -31,7 +31,7 @@ def demo(gallery: str | None) -> Result:
             server.kill()
             raise
     if code not in (0, -2, 130):
-        raise DatasetError(f"Voilà stopped with the code {code}; its output is above.")
+        raise LabError(f"Voilà stopped with the code {code}; its output is above.")
     return Result(["The demo was closed."], {"dataset": settings().dataset})
 
 
@@ -47,7 +47,7 @@ def _check_photos() -> None:
 def voila() -> tuple[list[str], dict[str, str]]:
     """Return the command that serves the demo, and its environment."""
     if find_spec("voila") is None:
-        raise DatasetError(
+        raise LabError(
             "The demo needs Voilà: install it with `pip install voila`, or show "
             "`caltech_lab.demo.open_page()` in a cell of a notebook."
         )

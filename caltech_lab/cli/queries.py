@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import typer
 from PIL import Image
 
@@ -116,38 +117,43 @@ def retrieve(
         raise ArgumentError(
             f"-k {k} is too large: this dataset has {n:,} photos, so at most {most:,} results."
         )
+    k = k or min(10, most)
     search = store_of(lab).search
     results = [
-        found(
-            *search(
-                x, k or min(10, n - (row is not None)), categories=category or None, exclude=row
-            )
-        )
+        found(*search(x, k, categories=category or None, exclude=row))
         for x, row in zip(X, rows, strict=True)
     ]
     ids, similarities = [ids for _, ids in results], [near for near, _ in results]
     asked = [*(("photo", str(photo)) for photo in photos), *(("text", words) for words in texts)]
     table = results_table([name for _, name in asked], lab.embeddings, ids, similarities)
-    table_rows = iter(table.itertuples(index=False))
-    queries: list[dict[str, Any]] = []
-    lines = []
-    for (kind, name), its_ids in zip(asked, ids, strict=True):
-        title = f'"{name}"' if kind == "text" else name
-        lines.append(f"{title}:" if len(its_ids) else f"{title}: no results")
-        queries.append({kind: name, "answers": []})
-        for _, rank, path, label, similarity in islice(table_rows, len(its_ids)):
-            queries[-1]["answers"].append(
-                {"rank": rank, "path": path, "category": label or None, "similarity": similarity}
-            )
-            lines.append(f"{rank:>4}  {similarity:.3f}  {path}")
+    lines, queries = _told(asked, [len(its_ids) for its_ids in ids], table)
     wrote = []
     if csv is not None:
         wrote.append(write_results(csv, table))
     if sheet is not None:
         _draw(sheet, lab, [*photos, *texts], ids, similarities)
         wrote.append(sheet)
-    data = {"k": k or min(10, most), "root": str(lab.photos.root), "queries": queries}
+    data = {"k": k, "root": str(lab.photos.root), "queries": queries}
     return Result(lines, data, wrote, lab)
+
+
+def _told(
+    asked: list[tuple[str, str]], counts: list[int], table: pd.DataFrame
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the lines for people and the data for programs: each query, and its results."""
+    rows = iter(table.itertuples(index=False))
+    lines: list[str] = []
+    queries: list[dict[str, Any]] = []
+    for (kind, name), count in zip(asked, counts, strict=True):
+        title = f'"{name}"' if kind == "text" else name
+        lines.append(f"{title}:" if count else f"{title}: no results")
+        queries.append({kind: name, "answers": []})
+        for _, rank, path, label, similarity in islice(rows, count):
+            queries[-1]["answers"].append(
+                {"rank": rank, "path": path, "category": label or None, "similarity": similarity}
+            )
+            lines.append(f"{rank:>4}  {similarity:.3f}  {path}")
+    return lines, queries
 
 
 def _described(lab: "Lab", texts: list[str]) -> np.ndarray:

@@ -177,7 +177,7 @@ class Results:
         Duration of each step by name, including those of the query.
     cosines : ndarray of float32, shape (n,)
         The query's cosine similarity to every photo of the gallery in the space that was searched;
-        -2 for the query itself.
+        -2 for the query itself, and for photos that a vector store did not return.
     order : ndarray of int64, shape (n,)
         All rows of the gallery by descending cosine similarity, ties in ascending order.
     same_category : ndarray of float64, shape (k,), or None

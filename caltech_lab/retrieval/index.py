@@ -1,4 +1,4 @@
-"""Nearest-neighbor search with one index for notebooks, command line and demo."""
+"""Exact nearest-neighbor search: the index of notebooks and demo."""
 
 import os
 import struct
