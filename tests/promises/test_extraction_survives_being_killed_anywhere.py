@@ -184,10 +184,10 @@ def test_an_exception_in_the_decoder_loses_nothing_done_before(
     load_pixels = extraction.load_pixels
     bad = photos.file(len(photos) - 1)
 
-    def breaks(path: Path, *arguments: object) -> np.ndarray:
+    def breaks(path: Path, *arguments: object, **options: object) -> np.ndarray:
         if path == bad:
             raise RuntimeError("a fault in the decoder")
-        return load_pixels(path, *arguments)  # type: ignore[arg-type]
+        return load_pixels(path, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(extraction, "load_pixels", breaks)
     with pytest.raises(RuntimeError, match="a fault in the decoder"):
