@@ -146,8 +146,10 @@ test-newest: pyproject.toml constraints.txt  ## unit tests with the newest versi
 	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/held.txt -e ".[dev,efficientnet]"
 	$(ABREAST) .venv-newest/bin/python -m pytest $(WORKERS) $(UNIT)
 
+NETWORKS := timm,text# a comma within `call` would end the argument
+
 $(VENV)/extras-installed: $(INSTALLED)
-	$(call INSTALL,-e ".[timm,text]")
+	$(call INSTALL,-e ".[$(NETWORKS)]")
 	@touch $@
 
 test-extras: $(VENV)/extras-installed  ## the backbones of timm, and open_clip's with queries in words
