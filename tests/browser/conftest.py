@@ -131,7 +131,7 @@ def _serve(
 
 @pytest.fixture
 def shoot() -> Callable[..., None]:
-    """Write a screenshot to `build/screenshots`, if asked to, and in place of a notebook's picture."""
+    """Write a screenshot, if asked to: in place of a notebook's picture, or to `build/`."""
 
     def write(target, name: str) -> None:
         if SCREENSHOTS:
