@@ -60,7 +60,7 @@ def forest_parameters() -> dict[str, float]:
     }
 
 
-def fit_forest(X: NDArray[np.float32], y: NDArray[np.int64], seed: int = 0) -> Pipeline:
+def fit_forest(X: NDArray[np.float32], y: NDArray[np.int64], seed: int) -> Pipeline:
     """Fit `random_forest` on all cores.
 
     Parameters

@@ -221,6 +221,8 @@ def test_wrong_requests_are_sentences(X, tmp_path):
     with pytest.raises(ArgumentError, match="32-dimensional vectors and one id"):
         store.add(np.arange(3), X[:3, :5])
     with pytest.raises(ArgumentError, match="32-dimensional vectors and one id"):
+        store.add(np.arange(3), np.hstack([X[:3], X[:3]]))
+    with pytest.raises(ArgumentError, match="32-dimensional vectors and one id"):
         store.add(np.arange(2), X[:6].reshape(2, 3, D).transpose(0, 2, 1))
     with pytest.raises(ArgumentError, match="5 dimensions and the index has 32"):
         store.search(X[:3, :5], 1)
