@@ -183,6 +183,7 @@ def test_adding_photos_gives_what_extracting_all_gives(photos: Photos, tmp_path:
     later = early.add(photos)
     assert index.add(later.X) == len(photos) - len(early)
     assert index.add(later.X) == 0
+    assert later.photos.table.index.tolist() == list(range(len(photos)))
     order = {path: row for row, path in enumerate(paths(everything.photos))}
     rows = [order[path] for path in paths(later.photos)]
     np.testing.assert_array_equal(later.X, everything.X[rows])

@@ -216,3 +216,13 @@ def test_the_sweep_keeps_the_best_start(blobs):
         if many < one - 1e-3:
             return
     pytest.fail("each first start was the best: the test sees nothing")
+
+
+def test_the_seed_is_zero_unless_another_is_given():
+    X = np.random.default_rng(0).random((200, 8), dtype=np.float32)
+    given, other = (kmeans(X, 20, seed, n_init=1).labels_ for seed in (0, 1))
+    np.testing.assert_array_equal(kmeans(X, 20, n_init=1).labels_, given)
+    assert (given != other).any()
+    tables = [kmeans_sweep(X, [5, 20], **seed) for seed in ({}, {"seed": 0}, {"seed": 1})]
+    usual, zero, last = (table["inertia"].tolist() for table in tables)
+    assert usual == zero != last

@@ -100,3 +100,21 @@ def test_a_photo_that_goes_away_after_the_listing_stops_nobody(root: Path, tmp_p
     (root / "a" / "1.png").unlink()
     photos = folder.with_known_hashes(listed, tmp_path / "record.parquet")
     assert [bool(sha) for sha in photos.table["sha256"]] == [True, False, True]
+
+
+def test_a_photo_that_was_deleted_leaves_the_record(read: Read, root: Path, tmp_path: Path) -> None:
+    (root / "a" / "1.png").unlink()
+    assert read() == []
+    kept = pd.read_parquet(tmp_path / "record.parquet")
+    assert kept["path"].tolist() == ["a/0.png", "a/2.png"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")
+def test_a_folder_that_two_links_reach_hides_none_beside_it(root: Path, tmp_path: Path) -> None:
+    for name in ("inner", "other"):
+        (tmp_path / "outside" / name).mkdir(parents=True)
+        (tmp_path / "outside" / name / "3.png").write_text(f"photo in {name}")
+    (root / "m").symlink_to(tmp_path / "outside" / "inner")
+    (root / "n").symlink_to(tmp_path / "outside")
+    found = folder.scan(root).table["path"].tolist()
+    assert found == ["a/0.png", "a/1.png", "a/2.png", "m/3.png", "n/other/3.png"]

@@ -409,3 +409,9 @@ def test_a_cluster_is_matched_with_one_category():
     assert agreement_scores(clusters, y)["matched_accuracy"] == pytest.approx(3 / 6)
     clusters = np.array([0, 0, 0, 0, 1, 1])  # the second gets what is left: one photo of 1
     assert agreement_scores(clusters, y)["matched_accuracy"] == pytest.approx(4 / 6)
+
+
+def test_ten_results_are_scored_unless_another_number_is_given(blobs):
+    X, y = blobs
+    ten, eleven = (retrieval_scores(X, y, k=k).mean("precision") for k in (10, 11))
+    assert retrieval_scores(X, y).mean("precision") == ten != eleven

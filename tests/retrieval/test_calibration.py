@@ -97,3 +97,8 @@ def test_a_detector_fits_few_photos_and_copies(categories):
     assert not (detector.score_samples(X) < detector.threshold_).any()
     few, labels = blobs(n=4 * categories, categories=categories)
     assert np.isfinite(novelty.NoveltyDetector().fit(few, labels).score_samples(few)).all()
+
+
+def test_curves_are_read_in_steps_of_half_a_percent_over_all_cosines():
+    np.testing.assert_allclose(np.diff(calibration.GRID), 0.005)
+    assert (calibration.GRID[0], calibration.GRID[-1]) == (-1, 1)

@@ -54,6 +54,9 @@ def test_the_last_but_one_result_is_remembered():
     assert kept.tolist() == [1, 3]
     kept = feedback.without_near_duplicates(X, np.arange(4), 3)
     assert kept.tolist() == [0, 1, 3]
+    X = unit([1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0.999, 0.01], [0, 0, 0, 1])
+    kept = feedback.without_near_duplicates(X, np.arange(1, 5), 3, X[0])
+    assert kept.tolist() == [1, 2, 4]
 
 
 # ---- several vectors at once -----------------------------------------------------------------
