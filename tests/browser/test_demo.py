@@ -81,18 +81,22 @@ def test_the_demo_as_a_page(page, serve_demo, photos, shoot, tmp_path):
     page.get_by_text("Not in the gallery").wait_for()
     chances = person.tiles.locator(".cl-chance").all_inner_texts()
     assert all(re.fullmatch(r"(> )?\d+ %", text) for text in chances)
+    # The clock is the page's, so that the time of this program's own messages is left out.
+    page.evaluate(
+        """() => {
+          document.addEventListener("change", () => { window.began = performance.now(); }, true);
+          new MutationObserver(() => { window.ended = performance.now(); }).observe(
+            document.querySelector(".cl-status"),
+            { childList: true, characterData: true, subtree: true });
+        }"""
+    )
     waits = []
-    for number, photo in enumerate(photos * 3):
-        started = time.perf_counter()
+    for number, photo in enumerate(photos * 6):
         person.upload(f"photo{number}.jpg", photo)
-        page.wait_for_function(
-            "n => document.querySelector('.cl-status').textContent.startsWith(n)",
-            arg=f"Results for photo{number}.jpg",
-            polling="raf",
+        said = person.wait(f"Results for photo{number}.jpg")
+        waits.append(
+            page.evaluate("window.ended - window.began") - int(said.split("embed ")[1].split()[0])
         )
-        waits.append(1000 * (time.perf_counter() - started))
-        said = person.wait("Results for")
-        waits[-1] -= int(re.search(r"embed (\d+)", said)[1])
     print(
         f"from upload to results in the browser, beyond the forward pass: "
         f"median {statistics.median(waits):.0f} ms, largest {max(waits):.0f} ms"
