@@ -259,3 +259,4 @@ def test_another_pipeline_is_fitted_as_it_is():
     by_hand = (clone(other).fit(X[train], y[train]).predict(X[test]) == y[test]).mean()
     table = repeated_splits(lambda: clone(other), X, y, n_splits=1)
     assert table["accuracy"].item() == pytest.approx(by_hand)
+    assert len(repeated_splits(lambda: clone(other), X, y)) == 5  # as reports say

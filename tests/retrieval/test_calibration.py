@@ -85,6 +85,7 @@ def test_unknown_categories_are_flagged_and_known_ones_are_not():
     flagged = detector.score_samples(X) < detector.threshold_
     assert flagged[known & new].mean() < 0.15
     assert flagged[~known].mean() > 0.9
+    assert len(np.unique(detector.score_samples(X))) == len(X)  # continuous: no two are tied
     again = novelty.fit_novelty(X[known & ~new], y[known & ~new], seed=0)
     assert again.threshold_ == detector.threshold_
 
