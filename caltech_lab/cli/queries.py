@@ -117,11 +117,11 @@ def retrieve(
         raise ArgumentError(
             f"-k {k} is too large: this dataset has {n:,} photos, so at most {most:,} results."
         )
-    k = k or min(10, most)
     search = store_of(lab).search
+    counts = [k or min(10, n - (row is not None)) for row in rows]
     results = [
-        found(*search(x, k, categories=category or None, exclude=row))
-        for x, row in zip(X, rows, strict=True)
+        found(*search(x, count, categories=category or None, exclude=row))
+        for x, count, row in zip(X, counts, rows, strict=True)
     ]
     ids, similarities = [ids for _, ids in results], [near for near, _ in results]
     asked = [*(("photo", str(photo)) for photo in photos), *(("text", words) for words in texts)]
@@ -133,7 +133,7 @@ def retrieve(
     if sheet is not None:
         _draw(sheet, lab, [*photos, *texts], ids, similarities)
         wrote.append(sheet)
-    data = {"k": k, "root": str(lab.photos.root), "queries": queries}
+    data = {"k": max(counts), "root": str(lab.photos.root), "queries": queries}
     return Result(lines, data, wrote, lab)
 
 

@@ -66,8 +66,8 @@ def test_words_and_photos_are_searched_together(lab: Any, photos: Path, tmp_path
     assert done.code == 0, done.err
     titles = [line for line in done.out.splitlines() if line.endswith(":")]
     assert titles == [f"{query}:", f'"{BOAT}":']
-    # The photo itself is left out of its own results, so nine are the most for both.
-    assert pd.read_csv(table)["query"].tolist() == [str(query)] * 9 + [BOAT] * 9
+    # Without -k, the photo itself is left out of its own results, and of no others.
+    assert pd.read_csv(table)["query"].tolist() == [str(query)] * 9 + [BOAT] * 10
     with Image.open(sheet) as picture:
         assert picture.width > 400
     first, second = lab(*words, "--json").json["result"]["queries"]
