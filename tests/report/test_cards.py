@@ -1,6 +1,8 @@
 """The cards say what was measured, and say so where nothing was."""
 
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -54,6 +56,14 @@ def test_what_was_measured_from_other_embeddings_is_not_told(lab: Lab) -> None:
         record.read_text().replace('"embeddings_sha256": "', '"embeddings_sha256": "0')
     )
     assert "Not measured yet" in cards._robustness(lab)
+
+
+def test_the_notebook_on_robustness_writes_the_table_that_the_card_reads() -> None:
+    (notebook,) = (Path(__file__).parents[2] / "notebooks").glob("11_*.ipynb")
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    assert f'f"{cards.ROBUSTNESS.format("{kind}")}"' in "".join(
+        line for cell in cells if cell["cell_type"] == "code" for line in cell["source"]
+    )
 
 
 def test_each_kind_of_dataset_has_its_provenance(lab: Lab) -> None:
