@@ -45,7 +45,7 @@ def open_photos(name: str | None = None, exclude: Sequence[str] | None = None) -
             "the folder as the dataset, or leave them away."
         )
     if wanted == "drawn":
-        return _drawn("The drawn sample, as asked for")
+        return _drawn("The drawn sample")
     subset = "all" if wanted in (None, "caltech101") else str(wanted)
     if subset not in caltech101.SUBSETS:
         photos = folder.scan(Path(subset), patterns)
@@ -56,7 +56,7 @@ def open_photos(name: str | None = None, exclude: Sequence[str] | None = None) -
         if wanted is not None:
             raise
         why = str(error).rstrip(".")
-        return _drawn(f"Caltech-101 cannot be had ({why}), so this is the drawn sample")
+        return _drawn(f"Caltech-101 is not available ({why}), so this is the drawn sample")
 
 
 def _caltech101(subset: str) -> Photos:

@@ -42,7 +42,7 @@ OFFICIAL = Archive(
 SUBSETS = {
     "all": "the 8,677 photos of the 101 categories",
     "all+background": "all 9,144 photos, with those of BACKGROUND_Google",
-    "report51": "the 5,163 photos of the first 51 folders, alphabetical whatever their case",
+    "report51": "the 5,163 photos of the first 51 folders in alphabetical order",
 }
 
 

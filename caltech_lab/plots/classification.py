@@ -10,12 +10,11 @@ from matplotlib.colors import ListedColormap
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 
-from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.palette import COLORS, MARKERS
 from caltech_lab.plots.style import in_figure, name_ticks, new_axes
 
 NAMED = 20
 """Up to so many categories, a confusion matrix names them and writes the counts."""
-MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def decision_boundaries(
@@ -103,7 +102,7 @@ def confusion_heatmap(
     """
     c = len(names)
     few = c <= NAMED
-    ax = new_axes(ax, *((1.5 + 0.5 * c, 1.0 + 0.5 * c) if few else (6.5, 5.6)))
+    ax = new_axes(ax, *((1.5 + 0.5 * c, 1.0 + 0.5 * c) if few else (7.5, 6.6)))
     totals = matrix.sum(axis=1) if sizes is None else np.asarray(sizes)
     shares = matrix / np.maximum(totals, 1)[:, None]
     # The square root makes even a single error visible.
@@ -115,8 +114,8 @@ def confusion_heatmap(
                 ax.text(column, row, str(n), ha="center", va="center", fontsize=8, color=shade)
     shown = np.arange(c) if few else np.linspace(0, c - 1, 21).round().astype(int)
     labels = [names[i] for i in shown]
-    name_ticks(ax.xaxis, shown, labels, rotation=90, fontsize=8 if few else 7)
-    name_ticks(ax.yaxis, shown, labels, fontsize=8 if few else 7)
+    name_ticks(ax.xaxis, shown, labels, rotation=90, fontsize=8)
+    name_ticks(ax.yaxis, shown, labels, fontsize=8)
     ax.grid(visible=False)
     ax.set(xlabel="predicted category", ylabel="category")
     bar = ax.figure.colorbar(image, ax=ax, label="share of the category", pad=0.02)

@@ -1,13 +1,12 @@
 """The map of the embeddings."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.palette import COLORS, MARKERS
 from caltech_lab.plots.style import in_figure, new_axes
 
 
@@ -29,7 +28,7 @@ def embedding_map(
     categories : sequence of str
         Names of the categories.
     highlighted : sequence of int
-        Categories to color and name; at most as many as there are colors.
+        Categories to color and name; at most as many as there are markers.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -38,17 +37,17 @@ def embedding_map(
     Axes
         Photos of other categories are gray.
     """
-    ax = new_axes(ax, 7.5, 6.5)
-    style: dict[str, Any] = {"s": 6, "linewidths": 0, "rasterized": True}
-    ax.scatter(*places.T, color="0.8", **style)
-    for category, color in zip(highlighted, COLORS, strict=False):
+    ax = new_axes(ax, 8.5, 6.5)
+    ax.scatter(places[:, 0], places[:, 1], color="0.8", s=6, linewidths=0, rasterized=True)
+    for category, color, marker in zip(highlighted, COLORS, MARKERS, strict=False):
         mine = places[y == category]
-        ax.scatter(*mine.T, color=color, **style)
-        x0, y0 = np.median(mine, axis=0)
-        ax.annotate(
-            in_figure(categories[category]), (x0, y0), ha="center", fontsize=9, color=color,
-            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1},
+        ax.scatter(
+            mine[:, 0], mine[:, 1], s=16, marker=marker, color=color, linewidths=0,
+            label=in_figure(categories[category]), rasterized=True,
         )  # fmt: skip
+    if len(highlighted):
+        # Beside the map, where no name hides a photo or another name.
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, markerscale=1.5)
     ax.grid(visible=False)
     ax.set(xticks=[], yticks=[], xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)")
     return ax

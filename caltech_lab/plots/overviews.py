@@ -9,10 +9,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from caltech_lab.plots.clustering import cluster_contents
-from caltech_lab.plots.palette import COLORS
+from caltech_lab.plots.palette import COLORS, MARKERS
 from caltech_lab.plots.style import name_ticks, new_axes
-
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def clusters_and_contents(

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 
 SHOWN = 24  # photos below a figure
-DPI, STILL_DPI, STILL_COLORS = 100, 70, 64
+DPI = 100
+STILL_WIDTH, STILL_COLORS = 910, 64  # pixels at most, so that notebooks stay small
 NEITHER = "choose ..."
 
 
@@ -74,8 +75,9 @@ class FigureBrowser(Panel):
         assert figure is not None
         figure.set_dpi(DPI)
         self._png = _png(figure, DPI)
-        self._still = _png(figure, STILL_DPI, STILL_COLORS)
         self._size = figure.bbox.width, figure.bbox.height
+        shrink = min(1, STILL_WIDTH / self._size[0])
+        self._still = _png(figure, DPI * shrink, STILL_COLORS)
         plt.close(figure)
         self.figure.alt = self.hint
         self.figure.marks = []
@@ -160,7 +162,7 @@ class FigureBrowser(Panel):
             return None
 
 
-def _png(figure: Any, dpi: int, colors: int | None = None) -> bytes:
+def _png(figure: Any, dpi: float, colors: int | None = None) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     if colors is None:
