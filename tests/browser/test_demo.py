@@ -207,10 +207,11 @@ def test_the_demo_as_a_page(page, serve_demo, photos, shoot, tmp_path):
         assert page.locator(".cl-query-name").inner_text() == "last.jpg"
 
     for width in (700, 1280, 1900):
-        page.set_viewport_size({"width": width, "height": 1100})
+        page.set_viewport_size({"width": width, "height": 1028})  # 1,280 wide, four whole rows
         page.wait_for_timeout(400)
         assert person.overflows() <= 1
         assert distorted(page) == []
+        page.locator(".cl-tile").nth(6).hover()  # shows what can be done with a result
         shoot(page, "demo" if width == 1280 else f"demo-{width}")
 
 

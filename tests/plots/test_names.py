@@ -12,6 +12,7 @@ from sklearn.svm import SVC
 from caltech_lab.plots import classification as classifiers
 from caltech_lab.plots import clustering, embedding_map, overviews, style
 from caltech_lab.plots import photos as of_photos
+from caltech_lab.plots.palette import MARKERS
 from caltech_lab.plots.style import in_figure
 
 mpl.use("agg")
@@ -38,7 +39,7 @@ def boundaries(names):
 
 FIGURES = {
     "embedding_map": lambda: embedding_map.embedding_map(
-        np.random.default_rng(0).random((N, 2)).astype(np.float32), np.arange(N), NAMES, range(8)
+        np.random.default_rng(0).random((N, 2)).astype(np.float32), np.arange(N), NAMES, range(1, 8)
     ),
     "embedding_map, the others": lambda: embedding_map.embedding_map(
         np.random.default_rng(0).random((N, 2)).astype(np.float32), np.arange(N), NAMES, range(8, N)
@@ -76,6 +77,8 @@ def test_odd_names_are_drawn_without_a_warning_and_leave_room(name: str) -> None
     shown = [text._preprocess_math(text.get_text()) for text in texts]
     assert not any(math for _, math in shown)
     assert name != "decision_boundaries" or shown[-2:] == [("_$a$", False), ("_$b$", False)]
+    if name == "embedding_map":  # a name that starts with an underscore is not left out
+        assert len(legend) == len(MARKERS)
 
 
 @pytest.mark.parametrize(
