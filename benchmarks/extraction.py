@@ -124,9 +124,9 @@ def sampled(quick: bool, n: int) -> Photos:
 
 PLAIN, COLD, WARM, FORWARD = (
     "plain loop",
-    "the lab, from a cold start",
-    "the lab, network compiled before",
-    "its forward pass alone",
+    "the lab, cold start",
+    "the lab, network already compiled",
+    "forward pass alone",
 )
 
 
@@ -163,7 +163,7 @@ def _measure(
 
 
 def engines(photos: Photos) -> dict[str, dict[str, float]]:
-    """Photos a second of each engine, and the seconds that it takes to start."""
+    """Measure the photos per second and the startup seconds of each engine."""
     network = backbone("resnet50")
     pixels = np.stack(
         [

@@ -45,7 +45,7 @@ def seconds_of(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def search(kind: str, X: Matrix, queries: Matrix) -> dict[str, float]:
-    """Fill a store and ask it: seconds to build, milliseconds a query, bytes a vector."""
+    """Fill a store and ask it: seconds to build, ms per query, bytes per vector."""
     store = FaissStore(kind, X.shape[1])
     build, _ = seconds_of(lambda: store.add(np.arange(len(X)), X))
     asked, (_, ids) = seconds_of(lambda: [store.search(q[None], 10) for q in queries[:50]][-1])

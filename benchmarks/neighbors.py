@@ -1,7 +1,7 @@
 """Graphs of nearest neighbors, and clusters of their dense parts.
 
-A graph of a few neighbors a photo takes memory in proportion to the photos, where all distances
-between them take its square.
+A graph of a few neighbors per photo takes memory in proportion to the number of photos, all
+pairwise distances in proportion to its square.
 """
 
 from typing import Any

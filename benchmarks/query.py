@@ -64,17 +64,15 @@ def main() -> None:
         photo = Image.open(io.BytesIO(content)).convert("RGB")
         found, taken = alternate(
             {
-                "its network alone": lambda: plain(pixels),
-                "a plain query": lambda: embed_few([content], made.backbone, engine)[0],
-                "networks of a learned query alone": lambda: [
-                    networks[view.backbone](sized[view]) for view in passes
-                ],
-                "a learned query": lambda: fused.embed([photo])[0],
+                "network alone": lambda: plain(pixels),
+                "plain query": lambda: embed_few([content], made.backbone, engine)[0],
+                "networks alone": lambda: [networks[view.backbone](sized[view]) for view in passes],
+                "learned query": lambda: fused.embed([photo])[0],
                 "torchvision, eager": lambda: eager(content),
             },
             1,
         )
-        cosines.append(float(found["a plain query"] @ embeddings.X[row]))
+        cosines.append(float(found["plain query"] @ embeddings.X[row]))
         for name, (value,) in taken.items():
             seconds.setdefault(name, []).append(value)
     counted = {name: values[1:] for name, values in seconds.items()}

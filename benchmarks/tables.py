@@ -13,7 +13,7 @@ START, END = "<!-- measured: {} -->", "<!-- end -->"
 
 def peers(rows: dict[str, dict[str, float]]) -> str:
     """Make a table of peers in alternation."""
-    lines = ["| | median, s | from | to | times as fast |", "|---|---:|---:|---:|---:|"]
+    lines = ["| | median, s | min | max | speedup |", "|---|---:|---:|---:|---:|"]
     lines += [
         f"| {name} | {row['median_s']:.3g} | {row['least_s']:.3g} | {row['most_s']:.3g} "
         f"| {row['times_as_fast']:.2f} |"
@@ -27,7 +27,7 @@ def machine(found: dict[str, Any]) -> str:
     sets = ", ".join(found["instruction_sets"])
     return (
         f"{found['processor']}, {found['cores']} cores, {sets}; Python {found['python']}; load "
-        f"before the run {found['load_before']}."
+        f"average before the run {found['load_before']}."
     )
 
 
@@ -46,24 +46,24 @@ def extraction(found: dict[str, Any]) -> str:
     shares = ", ".join(f"{share:.0%} ({name})" for name, share in found["share_of_forward"].items())
     return "\n\n".join(
         [
-            f"All {found['n_photos']:,} photos, {found['engine']}, one run of each:",
+            f"All {found['n_photos']:,} photos, {found['engine']}, one run each:",
             peers(found["all"]),
-            f"Of the forward pass's own throughput: {shares}. Cosine to the plain loop's "
-            f"embeddings: mean {found['cosine_mean']:.5f}, least {found['cosine_least']:.5f}.",
+            f"Share of the forward pass's throughput: {shares}. Cosine similarity to the plain "
+            f"loop's embeddings: mean {found['cosine_mean']:.5f}, minimum "
+            f"{found['cosine_least']:.5f}.",
             "512 photos, in alternation:",
             peers(found["alternated"]),
-            "AVX2 and nothing newer, float32, 256 photos, three runs of each:",
+            "AVX2 only, float32, 256 photos, three runs each:",
             peers(found["avx2"]),
             "The network alone:",
-            "| engine | photos a second | start, s | GFLOP/s | of a product of matrices "
-            "| cosine, mean | least |\n|---|---:|---:|---:|---:|---:|---:|\n" + engines,
-            f"**Roofline.** A photo takes {found['gflop_per_photo']} GFLOP. In products of "
-            f"matrices (the best of 512, 1,024 and 2,048 a side) the cores do "
-            f"{limits['f32']:,.0f} GFLOP/s in float32 and "
-            f"{limits['bf16']:,.0f} in bfloat16, so {limits['f32'] / found['gflop_per_photo']:.0f} "
-            f"and {limits['bf16'] / found['gflop_per_photo']:.0f} photos a second if a network "
-            "were such products; the fifth column says how near each engine comes. A convolution, "
-            "which uses its weights at many places, can pass a product.",
+            "| engine | photos per second | startup, s | GFLOP/s | share of matrix-product rate "
+            "| cosine, mean | min |\n|---|---:|---:|---:|---:|---:|---:|\n" + engines,
+            f"**Roofline.** A photo takes {found['gflop_per_photo']} GFLOP. In matrix products "
+            f"(the best of 512, 1,024 and 2,048 rows and columns), the cores reach "
+            f"{limits['f32']:,.0f} GFLOP/s in float32 and {limits['bf16']:,.0f} in bfloat16, "
+            f"which would be {limits['f32'] / found['gflop_per_photo']:.0f} and "
+            f"{limits['bf16'] / found['gflop_per_photo']:.0f} photos per second. A convolution "
+            "can exceed this rate, because it uses each weight at many positions.",
             f"Peak memory by number of photos: {peaks}.",
         ]
     )
@@ -74,8 +74,8 @@ def svm(found: dict[str, Any]) -> str:
     accuracies = ", ".join(f"{row['accuracy']:.4f} ({name})" for name, row in found["rows"].items())
     return "\n\n".join(
         [
-            f"{found['n_train']:,} training photos of `report51`, {found['points']} points in "
-            "three folds, one run of each:",
+            f"{found['n_train']:,} training photos of `report51`, {found['points']} grid points, "
+            "three folds, one run each:",
             peers(found["rows"]),
             f"Held-out accuracy: {accuracies}.",
         ]
@@ -83,23 +83,23 @@ def svm(found: dict[str, Any]) -> str:
 
 
 def clustering(found: dict[str, Any]) -> str:
-    """Tables of `hierarchical.py`."""
+    """Tables of `clustering.py`."""
     one, several = found["silhouette"]["one"], found["silhouette"]["several"]
     return "\n\n".join(
         [
             f"{found['n']:,} photos.",
-            f"Silhouette of one clustering; the means differ by {one['off']:.0e}:",
+            f"Silhouette of one clustering (the two means differ by {one['off']:.0e}):",
             peers(one["rows"]),
-            f"Of {several['clusterings']} clusterings of the same photos:",
+            f"Silhouettes of {several['clusterings']} clusterings of the same photos:",
             peers(several["rows"]),
-            f"K-Means for five k with their silhouettes; inertia "
-            f"{found['kmeans']['inertia_over_plain']:.4f} of scikit-learn's:",
+            f"K-Means for five values of k, with silhouettes (inertia "
+            f"{found['kmeans']['inertia_over_plain']:.4f} times scikit-learn's):",
             peers(found["kmeans"]["rows"]),
-            f"K-Means, k = {found['ten_starts']['k']}, the best of ten starts; adjusted Rand index "
-            f"between the clusters {found['ten_starts']['agreement']:.4f}:",
+            f"K-Means, k = {found['ten_starts']['k']}, the best of ten starts (adjusted Rand index "
+            f"between the two clusterings {found['ten_starts']['agreement']:.4f}):",
             peers(found["ten_starts"]["rows"]),
-            f"Ward's method; adjusted Rand index between the clusters "
-            f"{found['ward']['agreement']:.4f}:",
+            f"Ward's linkage (adjusted Rand index between the clusterings "
+            f"{found['ward']['agreement']:.4f}):",
             peers(found["ward"]["rows"]),
         ]
     )
@@ -154,10 +154,12 @@ def query(found: dict[str, Any]) -> str:
     """Tables of `query.py`."""
     return "\n\n".join(
         [
-            f"{found['n_photos']} photos, one at a time, {found['engine']}; cosine to the kept "
-            f"embedding: median {found['cosine_median']:.6f}, least {found['cosine_least']:.6f}.",
+            f"{found['n_photos']} photos, one at a time, {found['engine']}; cosine similarity to "
+            f"the stored embedding: median {found['cosine_median']:.6f}, minimum "
+            f"{found['cosine_least']:.6f}.",
             peers(found["plain"]),
-            f"The {len(found['passes'])} passes of learned vectors ({', '.join(found['passes'])}):",
+            f"The {len(found['passes'])} passes of the learned vectors "
+            f"({', '.join(found['passes'])}):",
             peers(found["learned"]),
         ]
     )
