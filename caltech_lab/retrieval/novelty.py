@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 class NoveltyDetector(BaseEstimator):  # type: ignore[misc]
     """Maximum logit plus negative Mahalanobis distance, both standardized on held-out photos.
 
-    Notebook 11 compares detectors; this one misses the fewest unknown photos on plain embeddings.
+    Notebook 11 compares detectors; this is the sum that it chooses for plain embeddings.
 
     Parameters
     ----------
