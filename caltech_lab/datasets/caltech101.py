@@ -170,7 +170,7 @@ class Verification:
         found = {"missing": self.missing, "altered": self.altered, "extra": self.extra}
         parts = [f"{len(paths):,} {what} ({_few(paths)})" for what, paths in found.items() if paths]
         if self.ok:
-            parts.insert(0, f"all {len(self.sha256):,} there and unaltered")
+            parts.insert(0, f"all {len(self.sha256):,} present and unaltered")
             return f"Photos of Caltech-101: {', '.join(parts)}."
         return (
             f"Photos of Caltech-101: {', '.join(parts)}; "

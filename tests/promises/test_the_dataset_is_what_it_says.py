@@ -194,7 +194,7 @@ def test_verify_whole(root: Path, photos: dict[str, bytes]) -> None:
     assert found.sha256 == {
         path: sha256(content) for path, content in photos.items() if path.endswith(".jpg")
     }
-    assert str(found) == "Photos of Caltech-101: all 15 there and unaltered."
+    assert str(found) == "Photos of Caltech-101: all 15 present and unaltered."
 
 
 def damage(root: Path) -> None:
