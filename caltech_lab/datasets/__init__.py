@@ -76,7 +76,7 @@ def _drawn(why: str) -> Photos:
     root = drawn.unpack(settings().home / "data" / "drawn")
     photos = folder.scan(root)
     origin = (
-        f"{why}: {len(photos):,} pictures of {len(photos.categories)} things, drawn by a program"
+        f"{why}: {len(photos):,} pictures in {len(photos.categories)} categories, drawn by a program"
     )
     return Photos("drawn", root, photos.table, origin)
 
