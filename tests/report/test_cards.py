@@ -33,7 +33,7 @@ def test_the_cards_hold_the_figures(reported_lab: Lab) -> None:
     assert f"| accuracy | {right.mean():.3f} |" in model
     assert f"({len(train):,} photos) and the test set 20 % ({len(test):,} photos)" in model
     assert "Not measured yet on these embeddings" in model
-    assert f"{len(lab.photos)} photos of {len(lab.photos.categories)} categories" in dataset
+    assert f"{len(lab.photos)} photos in {len(lab.photos.categories)} categories" in dataset
     assert lab.photos.fingerprint in dataset
     assert "was not measured yet" in dataset
     assert "To be answered" in dataset  # nobody told us where a folder's photos come from
@@ -61,7 +61,7 @@ def test_what_was_measured_from_other_embeddings_is_not_told(lab: Lab) -> None:
 def test_the_notebook_on_robustness_writes_the_table_that_the_card_reads() -> None:
     (notebook,) = (Path(__file__).parents[2] / "notebooks").glob("11_*.ipynb")
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    assert f'f"{cards.ROBUSTNESS.format("{kind}")}"' in "".join(
+    assert f'f"{cards.ROBUSTNESS.format("{v}")}"' in "".join(
         line for cell in cells if cell["cell_type"] == "code" for line in cell["source"]
     )
 
