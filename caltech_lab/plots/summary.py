@@ -61,8 +61,8 @@ def performance_summary(report: dict[str, Any]) -> Figure:
             label: [clusters[name]["nmi"], clusters[name]["ari"]]
             for label, name in (
                 ("K-Means\nk = 20", "kmeans_k20"),
-                ("Ward\nK = 50", "hierarchical_k50"),
-                (f"best of {n_compared},\nK = 50", "best_k50"),
+                ("Ward\nk = 50", "hierarchical_k50"),
+                (f"best of {n_compared}\nk = 50", "best_k50"),
             )
         },
         ("NMI", "ARI"),

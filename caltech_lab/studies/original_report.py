@@ -26,8 +26,8 @@ from caltech_lab.storage.threads import map_ahead
 K = 50  # clusters
 CLAIMS = {
     "SVM validation accuracy": 0.8519,
-    f"silhouette, K = {K}": 0.1409,
-    f"Davies-Bouldin, K = {K}": 2.2168,
+    f"silhouette, k = {K}": 0.1409,
+    f"Davies-Bouldin, k = {K}": 2.2168,
     "precision@10": 0.9853,
 }
 LINKAGES = (("Ward", "ward", "euclidean"), ("average", "average", "cosine"))
@@ -105,9 +105,9 @@ def _cluster_readings(Z: np.ndarray) -> Iterator[Reading]:
         clusters = cut(linkage_matrix(Z, method, metric), K)
         for distance in ("Euclidean", "cosine"):
             value = float(silhouette(Z, clusters, metric=distance.lower()).mean())
-            yield f"silhouette, K = {K}", f"{name} linkage, {distance} silhouette", value
+            yield f"silhouette, k = {K}", f"{name} linkage, {distance} silhouette", value
         value = float(davies_bouldin_score(Z, clusters))
-        yield f"Davies-Bouldin, K = {K}", f"{name} linkage", value
+        yield f"Davies-Bouldin, k = {K}", f"{name} linkage", value
 
 
 def _precision_readings(Z: np.ndarray, y: np.ndarray, split: Split) -> Iterator[Reading]:
