@@ -75,10 +75,8 @@ def _caltech101(subset: str) -> Photos:
 def _drawn(why: str) -> Photos:
     root = drawn.unpack(settings().home / "data" / "drawn")
     photos = folder.scan(root)
-    origin = (
-        f"{why}: {len(photos):,} pictures in {len(photos.categories)} categories, drawn by a program"
-    )
-    return Photos("drawn", root, photos.table, origin)
+    found = f"{len(photos):,} pictures in {len(photos.categories)} categories"
+    return Photos("drawn", root, photos.table, f"{why}: {found}, drawn by a program")
 
 
 def _shown(path: Path) -> str:
