@@ -39,15 +39,16 @@ def embedding_map(
     """
     ax = new_axes(ax, 8.5, 6.5)
     ax.scatter(places[:, 0], places[:, 1], color="0.8", s=6, linewidths=0, rasterized=True)
-    named = {}
+    points, names = [], []  # two long names may look the same
     for category, color, marker in zip(highlighted, COLORS, MARKERS, strict=False):
         mine = places[y == category]
-        named[in_figure(categories[category])] = ax.scatter(
+        points.append(ax.scatter(
             mine[:, 0], mine[:, 1], s=16, marker=marker, color=color, linewidths=0, rasterized=True
-        )
+        ))  # fmt: skip
+        names.append(in_figure(categories[category]))
     # Beside the map, where no name hides a photo or another name. Passed explicitly, because
     # labels that start with an underscore are otherwise left out.
-    ax.legend(named.values(), named, loc="upper left", bbox_to_anchor=(1, 1), frameon=False,
+    ax.legend(points, names, loc="upper left", bbox_to_anchor=(1, 1), frameon=False,
               markerscale=1.5)  # fmt: skip
     ax.grid(visible=False)
     ax.set(xticks=[], yticks=[], xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)")

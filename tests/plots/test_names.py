@@ -81,6 +81,13 @@ def test_odd_names_are_drawn_without_a_warning_and_leave_room(name: str) -> None
         assert len(legend) == len(MARKERS)
 
 
+def test_two_names_that_look_the_same_are_both_in_the_legend() -> None:
+    long = ["x" * 100 + "a" + "y" * 100, "x" * 100 + "b" + "y" * 100]
+    ax = embedding_map.embedding_map(np.eye(2, dtype=np.float32), np.arange(2), long, [0, 1])
+    first, second = ax.get_legend().get_texts()
+    assert first.get_text() == second.get_text()
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
